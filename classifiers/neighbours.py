@@ -1,0 +1,31 @@
+"""The nearest training examples of a document: the evidence that judge and reviewer see."""
+
+from __future__ import annotations
+
+import numpy as np
+
+# Rows compared at a time: 1,024 documents against 100,000 examples make a 400 MB block of float32.
+CHUNK_ROWS = 1024
+
+
+def nearest(X: np.ndarray, examples: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the k examples most similar to each row of X, most similar first.
+
+    Args:
+        X: unit vectors of the documents, shape (n_documents, n_dims).
+        examples: unit vectors of the training examples, shape (n_examples, n_dims).
+        k: neighbours wanted; fewer when there are fewer examples.
+
+    Returns:
+        Positions in ``examples`` and cosine similarities in [-1, 1], both (n_documents, k).
+        Equal similarities keep the examples' order.
+    """
+    k = min(k, len(examples))
+    positions = np.empty((len(X), k), dtype=int)
+    similarities = np.empty((len(X), k), dtype=np.float32)
+    for start in range(0, len(X), CHUNK_ROWS):
+        block = X[start : start + CHUNK_ROWS] @ examples.T
+        order = np.argsort(-block, axis=1, kind="stable")[:, :k]
+        positions[start : start + CHUNK_ROWS] = order
+        similarities[start : start + CHUNK_ROWS] = np.take_along_axis(block, order, axis=1)
+    return positions, similarities

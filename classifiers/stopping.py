@@ -1,0 +1,51 @@
+"""When another round would teach nothing more, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+# How many rounds must agree before the loop is called finished: one flat round is chance.
+PATIENCE = 3
+# A drop counts as slow when it is below this share of the steepest one.
+SLOW = 0.5
+# A round that settles less than this share of the first round's uncertain documents gains nothing.
+FLOOR = 0.01
+
+
+def stop_reason(uncertain: Sequence[int]) -> str | None:
+    """Say why the loop should stop, or None while another round is worth it.
+
+    The R.E.D. article stops at the inflection of the number of uncertain documents: it falls
+    ever faster while the classifiers learn, then ever more slowly. The steepest drop marks the
+    inflection; it counts as passed when each of the PATIENCE drops since is below SLOW of it.
+
+    Args:
+        uncertain: number of uncertain documents after each round, oldest first, all counted on
+            the same documents. Leave out rounds that learnt nothing because a judge was down
+            or nobody reviewed: an outage is no convergence.
+
+    Returns:
+        A sentence for people, or None.
+    """
+    if len(uncertain) == 0:
+        return None
+    if uncertain[-1] == 0:
+        return "No uncertain document is left."
+    drops = -np.diff(np.asarray(uncertain))
+    if len(drops) < PATIENCE:
+        return None
+    gained = uncertain[-1 - PATIENCE] - uncertain[-1]
+    if gained < FLOOR * uncertain[0]:
+        return (
+            f"Nothing more is gained: {PATIENCE} rounds settled {max(gained, 0)} of {uncertain[0]} uncertain documents."
+        )
+    steepest = int(drops.argmax())
+    since = drops[steepest + 1 :]
+    if len(since) >= PATIENCE and bool((since[-PATIENCE:] < SLOW * drops[steepest]).all()):
+        return (
+            f"The number of uncertain documents is past its inflection: it fell by {drops[steepest]} in the steepest "
+            f"round and by {', '.join(str(drop) for drop in since[-PATIENCE:])} in the last {PATIENCE}."
+        )
+    return None

@@ -1,0 +1,103 @@
+"""Split the labels into small subsets of labels that are as unlike each other as possible.
+
+Source: the greedy subset selection of "R.E.D.: Scaling Text Classification with Expert Delegation"
+(Towards Data Science, March 2025), on label centroids reduced with UMAP (McInnes, Healy and
+Melville 2018, arXiv 1802.03426).
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+
+import numpy as np
+
+# Below this UMAP's neighbourhood graph joins every label to every other and says nothing.
+MIN_LABELS_FOR_UMAP = 20
+UMAP_DIMENSIONS = 10
+UMAP_NEIGHBOURS = 15
+
+
+def label_centroids(X: np.ndarray, y: np.ndarray, n_labels: int) -> np.ndarray:
+    """Return the mean example of each label, scaled to unit length.
+
+    Args:
+        X: example vectors, shape (n_examples, n_dims).
+        y: label codes 0 .. n_labels - 1, shape (n_examples,); other codes are left out.
+        n_labels: how many labels there are; each needs at least one example.
+
+    Returns:
+        Shape (n_labels, n_dims), float64.
+
+    Raises:
+        ValueError: when a label has no example.
+    """
+    counts = np.bincount(y[(y >= 0) & (y < n_labels)], minlength=n_labels)
+    if (empty := np.flatnonzero(counts == 0)).size:
+        raise ValueError(f"Labels without an example: {empty.tolist()}.")
+    centroids = np.stack([X[y == code].mean(axis=0, dtype=np.float64) for code in range(n_labels)])
+    lengths = np.linalg.norm(centroids, axis=1, keepdims=True)
+    return centroids / np.maximum(lengths, np.finfo(np.float64).tiny)
+
+
+def reduce_centroids(centroids: np.ndarray, random_state: int = 0) -> np.ndarray:
+    """Return the centroids in a few UMAP dimensions, or as they are when there are too few labels.
+
+    Args:
+        centroids: shape (n_labels, n_dims).
+        random_state: seed; the same seed gives the same coordinates on one machine.
+
+    Returns:
+        Shape (n_labels, UMAP_DIMENSIONS), or ``centroids`` below MIN_LABELS_FOR_UMAP labels.
+    """
+    if len(centroids) < MIN_LABELS_FOR_UMAP:
+        return centroids
+    from umap import UMAP
+
+    with warnings.catch_warnings():
+        # UMAP announces that a fixed seed makes it run on one thread: that is what we ask for.
+        warnings.filterwarnings("ignore", message="n_jobs value")
+        reducer = UMAP(
+            n_components=UMAP_DIMENSIONS,
+            n_neighbors=min(UMAP_NEIGHBOURS, len(centroids) - 1),
+            metric="cosine",
+            random_state=random_state,
+        )
+        return np.asarray(reducer.fit_transform(centroids), dtype=np.float64)
+
+
+def partition(points: np.ndarray, subset_size: int = 10) -> list[np.ndarray]:
+    """Split labels greedily into subsets of unlike labels.
+
+    Each subset starts with the first label not yet placed; then the label farthest from the
+    subset's mean is added until the subset is full. On unit vectors the farthest label is the
+    one with the lowest cosine. Subsets differ in size by one at most, so that no label ends
+    in a subset of its own. Ties go to the lower code, hence the same input gives the same split.
+
+    Args:
+        points: one row a label, shape (n_labels, n_dims).
+        subset_size: the most labels a subset holds, at least 2; pairs of an odd number of labels
+            make room for the last one in a subset of three.
+
+    Returns:
+        Sorted label codes of each subset; together every code exactly once.
+
+    Raises:
+        ValueError: when subset_size is below 2.
+    """
+    if subset_size < 2:
+        raise ValueError(f"subset_size must be at least 2, not {subset_size}.")
+    n_labels = len(points)
+    n_subsets = min(math.ceil(n_labels / subset_size), max(n_labels // 2, 1))
+    waiting = np.arange(n_labels)
+    subsets = []
+    for index in range(n_subsets):
+        size = n_labels // n_subsets + (index < n_labels % n_subsets)
+        members, waiting = [waiting[0]], waiting[1:]
+        while len(members) < size:
+            distances = np.linalg.norm(points[waiting] - points[members].mean(axis=0), axis=1)
+            farthest = int(distances.argmax())
+            members.append(waiting[farthest])
+            waiting = np.delete(waiting, farthest)
+        subsets.append(np.sort(np.array(members)))
+    return subsets
