@@ -1,0 +1,254 @@
+"""The back office: managers who are staff see their own projects here, superusers all of them."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from django.contrib import admin
+from django.contrib.auth.models import User
+from django.db.models import ForeignKey, Model, QuerySet
+from django.http import HttpRequest
+from import_export.admin import ImportExportModelAdmin
+
+from labelling.models import (
+    CsvImport,
+    Decision,
+    Definition,
+    Document,
+    JudgeFailure,
+    Label,
+    Membership,
+    Prediction,
+    Project,
+    Query,
+    QueueEntry,
+    Round,
+    TrainingExample,
+    Verdict,
+    Worker,
+)
+from labelling.resources import LabelResource
+from labelling.services import labels as label_services
+
+admin.site.site_header = admin.site.site_title = "R.E.D. administration"
+admin.site.index_title = "Back office"
+
+
+class ProjectScoped(admin.ModelAdmin):
+    """Shows and changes only rows of projects that the user manages.
+
+    ``project_path`` leads from a row to its project.
+    """
+
+    project_path = "project"
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet:
+        rows = super().get_queryset(request)
+        return rows if request.user.is_superuser else rows.filter(**self._managed(request, self.project_path))
+
+    def formfield_for_foreignkey(self, db_field: ForeignKey, request: HttpRequest, **kwargs: Any) -> Any:
+        if db_field.related_model is Project and not request.user.is_superuser:
+            kwargs["queryset"] = Project.objects.filter(**self._managed(request, ""))
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        return request.user.is_staff
+
+    def has_view_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return request.user.is_staff and self._is_in_reach(request, obj)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return request.user.is_staff
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return self.has_view_permission(request, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return self.has_view_permission(request, obj)
+
+    def _is_in_reach(self, request: HttpRequest, obj: Model | None) -> bool:
+        return obj is None or self.get_queryset(request).filter(pk=obj.pk).exists()
+
+    @staticmethod
+    def _managed(request: HttpRequest, path: str) -> dict[str, Any]:
+        prefix = f"{path}__" if path else ""
+        return {
+            f"{prefix}memberships__user": request.user,
+            f"{prefix}memberships__role": Membership.Role.MANAGER,
+        }
+
+
+class ReadOnly(ProjectScoped):
+    """Evidence and what jobs write: to look at, never to change."""
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+
+class MembershipInline(admin.TabularInline):
+    model = Membership
+    extra = 1
+    autocomplete_fields = ["user"]
+
+    def has_view_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return request.user.is_staff
+
+    has_add_permission = has_change_permission = has_delete_permission = has_view_permission
+
+
+@admin.register(Project)
+class ProjectAdmin(ProjectScoped):
+    project_path = ""
+    list_display = ["name", "judge", "auto_accept", "batch_size", "created_at"]
+    prepopulated_fields = {"slug": ["name"]}
+    inlines = [MembershipInline]
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return request.user.is_superuser
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> tuple[list[str], dict[str, int], set, list]:
+        """Count what goes with a project instead of listing it: that may be 100,000 documents.
+
+        Evidence can't be deleted by itself, but it goes with its project.
+        """
+        counts = {
+            "documents": Document.objects.filter(project__in=objs).count(),
+            "labels": Label.objects.filter(project__in=objs).count(),
+            "rounds": Round.objects.filter(project__in=objs).count(),
+            "decisions": Decision.objects.filter(document__project__in=objs).count(),
+        }
+        return [f"Project “{project}” with all that belongs to it" for project in objs], counts, set(), []
+
+
+class DefinitionInline(admin.TabularInline):
+    model = Definition
+    extra = 0
+    fields = ("version", "text", "author", "created_at")
+    readonly_fields = fields
+
+    def has_view_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return request.user.is_staff
+
+    def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+
+@admin.register(Label)
+class LabelAdmin(ImportExportModelAdmin, ProjectScoped):
+    fields = ["project", "name", "definition"]
+    resource_classes = [LabelResource]
+    list_display = ["name", "project", "definition", "definition_version"]
+    list_filter = ("project",)
+    search_fields = ["name", "definition"]
+    inlines = [DefinitionInline]
+
+    def save_model(self, request: HttpRequest, obj: Label, form: Any, change: bool) -> None:
+        """A definition is never overwritten: what was typed becomes its next version."""
+        typed, obj.definition = obj.definition, form.initial.get("definition", "")
+        super().save_model(request, obj, form, change)
+        label_services.define(obj, typed, cast("User", request.user))
+
+    def get_import_resource_kwargs(self, request: HttpRequest, **kwargs: Any) -> dict[str, Any]:
+        return super().get_import_resource_kwargs(request, **kwargs) | {"user": request.user}
+
+
+@admin.register(Membership)
+class MembershipAdmin(ProjectScoped):
+    list_display = ["project", "user", "role"]
+    list_filter = ("project", "role")
+    autocomplete_fields = ["user"]
+
+
+@admin.register(Round)
+class RoundAdmin(ReadOnly):
+    list_display = ["project", "number", "state", "step", "training_examples", "uncertain", "holdout_accuracy"]
+    list_filter = ("project", "state")
+
+
+@admin.register(CsvImport)
+class CsvImportAdmin(ReadOnly):
+    list_display = ["filename", "project", "state", "created_by", "created_at"]
+    list_filter = ("project", "state")
+
+
+@admin.register(Document)
+class DocumentAdmin(ReadOnly):
+    list_display = ["text", "project", "external_id", "holdout", "given_label"]
+    list_filter = ("project", "holdout")
+    search_fields = ["text", "external_id"]
+
+
+class OfDocument(ReadOnly):
+    project_path = "document__project"
+    list_filter = ("document__project",)
+    list_select_related = ("document",)
+
+
+@admin.register(TrainingExample)
+class TrainingExampleAdmin(OfDocument):
+    list_display = ["document", "label", "source", "learned_in", "created_at"]
+
+
+@admin.register(Prediction)
+class PredictionAdmin(OfDocument):
+    list_display = ["document", "label", "probability", "entropy", "round"]
+
+
+@admin.register(QueueEntry)
+class QueueEntryAdmin(ReadOnly):
+    list_display = ["document", "project", "priority", "claimed_by", "claimed_until"]
+    list_filter = ("project",)
+
+
+@admin.register(Decision)
+class DecisionAdmin(OfDocument):
+    list_display = ["document", "action", "label", "reviewer", "created_at"]
+
+
+@admin.register(Query)
+class QueryAdmin(ReadOnly):
+    project_path = "round__project"
+    list_display = ["document", "round", "rank", "label", "probability", "entropy"]
+    list_filter = ("round__project",)
+
+
+class OfQuery(ReadOnly):
+    project_path = "query__round__project"
+    list_filter = ("query__round__project",)
+
+
+@admin.register(Verdict)
+class VerdictAdmin(OfQuery):
+    list_display = ["query", "verdict", "reason", "judge", "model", "created_at"]
+
+
+@admin.register(JudgeFailure)
+class JudgeFailureAdmin(OfQuery):
+    list_display = ["query", "reason", "created_at"]
+
+
+@admin.register(Definition)
+class DefinitionAdmin(ReadOnly):
+    project_path = "label__project"
+    list_display = ["label", "version", "author", "created_at"]
+    list_filter = ("label__project",)
+
+
+@admin.register(Worker)
+class WorkerAdmin(ReadOnly):
+    list_display = ["host", "pid", "seen_at"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet:
+        return Worker.objects.all() if request.user.is_superuser else Worker.objects.none()

@@ -1,0 +1,239 @@
+"""How a file is written: encoding, delimiter, and whether it is a CSV file at all."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import BinaryIO
+
+import charset_normalizer
+
+DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
+
+# Encodings that a person can choose; the first that fits is not simply taken, see detect_encoding.
+ENCODINGS = [
+    "utf-8",
+    "utf-16",
+    "cp1252",
+    "cp1250",
+    "cp1251",
+    "cp1253",
+    "cp1254",
+    "cp1257",
+    "koi8_r",
+    "shift_jis",
+    "euc_jp",
+    "euc_kr",
+    "gb18030",
+    "big5",
+]
+GUESSED = [name for name in ENCODINGS if not name.startswith("utf")]
+
+# These four share so many letters that only the languages tell them apart. By encoding: the letters
+# beside a to z that each of its languages is written with.
+LATIN_LETTERS = {
+    "cp1252": [
+        "àâæçèéêëîïôœùûüÿ",  # French
+        "äöüß",  # German
+        "áéíñóúü",  # Spanish
+        "àáâãçéêíóôõú",  # Portuguese
+        "àèéìòóù",  # Italian
+        "éëïóöü",  # Dutch
+        "åæéø",  # Danish, Norwegian
+        "åäéö",  # Swedish, Finnish
+        "áæéíðóöúýþ",  # Icelandic
+    ],
+    "cp1250": [
+        "ąćęłńóśźż",  # Polish
+        "áéíóúýčďěňřšťůž",  # Czech
+        "áäéíóôúýčďĺľňŕšťž",  # Slovak
+        "áéíóöúüőű",  # Hungarian
+        "âîăşţ",  # Romanian
+        "čćđšž",  # Croatian, Slovene
+    ],
+    "cp1254": ["âçîöüğış"],  # Turkish
+    "cp1257": [
+        "ąčęėįšųūž",  # Lithuanian
+        "āčēģīķļņšūž",  # Latvian
+        "äõöüšž",  # Estonian
+    ],
+}
+
+BOMS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+
+SIGNATURES = {
+    b"PK\x03\x04": "an Excel workbook or another zip file. In the spreadsheet choose “Save as” and CSV",
+    b"\xd0\xcf\x11\xe0": "an old Excel workbook. In the spreadsheet choose “Save as” and CSV",
+    b"%PDF": "a PDF document",
+    b"\x89PNG": "a PNG picture",
+    b"\xff\xd8\xff": "a JPEG picture",
+    b"GIF8": "a GIF picture",
+    b"\x1f\x8b": "a gzip archive. Unpack it first",
+    b"SQLite format 3": "an SQLite database",
+}
+
+SAMPLE_BYTES = 65_536
+# Text holds almost no control characters; pictures and programs are full of them.
+MAX_CONTROL_SHARE = 0.05
+CONTROL_CHARACTERS = dict.fromkeys(set(range(32)) - {9, 10, 12, 13})
+MARKUP = re.compile(r'\s*(?:<|\{\s*["}]|\[\s*["{\[])')
+QUOTED = re.compile(r'"[^"]*"')
+ASCII_BYTES = bytes(range(128))
+# A byte beyond ASCII with no other within two places.
+LONE_BYTE = re.compile(rb"(?<![\x80-\xff])(?<![\x80-\xff][\x00-\x7f])[\x80-\xff](?![\x00-\x7f]?[\x80-\xff])")
+# What says nothing of the encoding in a sample: the inside of long stretches of ASCII.
+PADDING = re.compile(rb"(?<=[\x00-\x7f]{40})[\x00-\x7f]+(?=[\x00-\x7f]{40})")
+
+
+class NotCsv(Exception):
+    """The file as a whole cannot be read as CSV. The message says why, for people."""
+
+
+@dataclass(frozen=True)
+class Format:
+    """How to read a file."""
+
+    encoding: str
+    delimiter: str
+    has_header: bool = True
+
+
+def detect(file: BinaryIO) -> Format:
+    """Find out how a file is written.
+
+    Raises:
+        NotCsv: when it is empty or not text.
+    """
+    file.seek(0)
+    head = file.read(SAMPLE_BYTES)
+    if not head.strip(b" \t\r\n\xef\xbb\xbf\xff\xfe\x00"):
+        raise NotCsv("The file is empty.")
+    for signature, what in SIGNATURES.items():
+        if head.startswith(signature):
+            raise NotCsv(f"This is not a CSV file but {what}.")
+    encoding = detect_encoding(file)
+    text = head.decode(encoding, errors="replace").lstrip("\ufeff")
+    if _control_share(text) > MAX_CONTROL_SHARE:
+        raise NotCsv("This is not a CSV file: it holds binary data, not text.")
+    if MARKUP.match(text):
+        raise NotCsv("This is not a CSV file: it looks like HTML, XML or JSON.")
+    return Format(encoding, _guess_delimiter(text))
+
+
+def detect_encoding(file: BinaryIO) -> str:
+    """Return the name of the encoding the whole file is most likely written in."""
+    file.seek(0)
+    head = file.read(SAMPLE_BYTES)
+    for bom, name in BOMS.items():
+        if head.startswith(bom):
+            return name
+    if without_bom := _utf16_without_bom(head):
+        return without_bom
+    damaged, multibyte, sample = _try_utf8(file)
+    # Text in another encoding is hardly ever valid UTF-8 by chance: a file of both is UTF-8, and its broken
+    # rows are reported. The other way round its good rows would turn into gibberish without a word.
+    if damaged <= multibyte:
+        return "utf-8"
+    return _guess_single_byte(sample)
+
+
+def open_text(file: BinaryIO, encoding: str) -> io.TextIOWrapper:
+    """Open a file for csv: no byte is lost, undecodable ones arrive as marks that ``is_damaged`` finds.
+
+    Raises:
+        NotCsv: when there is no such encoding.
+    """
+    file.seek(0)
+    errors = "replace" if encoding.startswith("utf-16") else "surrogateescape"
+    # "utf-8" chosen by hand for a file that starts with a byte order mark must not read it as text.
+    name = "utf-8-sig" if encoding == "utf-8" else encoding
+    try:
+        return io.TextIOWrapper(file, encoding=name, errors=errors, newline="")
+    except LookupError as error:
+        raise NotCsv(f"There is no encoding “{encoding}”.") from error
+
+
+def is_damaged(cell: str, encoding: str) -> bool:
+    """Whether a cell holds bytes that its encoding does not know."""
+    if encoding.startswith("utf-16"):
+        return "\ufffd" in cell
+    return not cell.isascii() and any("\ud800" <= character <= "\udfff" for character in cell)
+
+
+def printable(cell: str) -> str:
+    """Return the cell with a replacement character for each byte that its encoding does not know."""
+    return cell.encode(errors="surrogateescape").decode(errors="replace")
+
+
+def _control_share(text: str) -> float:
+    return (len(text) - len(text.translate(CONTROL_CHARACTERS))) / (len(text) or 1)
+
+
+def _utf16_without_bom(head: bytes) -> str | None:
+    """UTF-16 has a NUL beside each delimiter, space and line end: on the odd places when little-endian."""
+    if _control_share(head.decode("latin-1")) <= MAX_CONTROL_SHARE:
+        return None
+    even, odd = head[0::2].count(0), head[1::2].count(0)
+    if odd > 5 * even:
+        return "utf-16-le"
+    return "utf-16-be" if even > 5 * odd else None
+
+
+def _try_utf8(file: BinaryIO) -> tuple[int, int, bytes]:
+    """Count the lines that are not UTF-8 and those that prove it, and keep a sample of the former."""
+    file.seek(0)
+    damaged = multibyte = 0
+    sample = bytearray()
+    for line in _lines(file):
+        try:
+            line.decode("utf-8")
+        except UnicodeDecodeError:
+            damaged += 1
+            if len(sample) < SAMPLE_BYTES:
+                sample += PADDING.sub(b"", line)[:SAMPLE_BYTES]
+        else:
+            multibyte += 1
+    return damaged, multibyte, bytes(sample)
+
+
+def _lines(file: BinaryIO) -> Iterator[bytes]:
+    """Yield the lines that are not ASCII; they may end in a carriage return alone."""
+    for line in file:
+        if not line.isascii():
+            yield from (part for part in line.split(b"\r") if not part.isascii())
+
+
+def _guess_single_byte(sample: bytes) -> str:
+    """Ask charset-normalizer for the script, and for Latin letters look at the languages."""
+    if not _is_mostly_ascii(sample):
+        best = charset_normalizer.from_bytes(sample, cp_isolation=GUESSED).best()
+        if best and best.encoding not in LATIN_LETTERS:
+            return best.encoding
+    return max(LATIN_LETTERS, key=lambda name: _fit(sample, name))
+
+
+def _is_mostly_ascii(sample: bytes) -> bool:
+    """Whether the other characters stand alone, as accents and signs do in Latin text and in no other."""
+    return len(LONE_BYTE.findall(sample)) * 2 >= len(sample.translate(None, ASCII_BYTES))
+
+
+def _fit(sample: bytes, encoding: str) -> float:
+    """Share of the letters that one language explains; where encodings tie, the first, cp1252, is the most common."""
+    text = sample.decode(encoding, errors="replace").lower()
+    letters = Counter(character for character in text if character.isalpha() and not character.isascii())
+    explained = max(sum(letters[letter] for letter in language) for language in LATIN_LETTERS[encoding])
+    return explained / letters.total() if letters else 1.0
+
+
+def _guess_delimiter(text: str) -> str:
+    """Return the delimiter that is most frequent in the first record, quoted parts left out."""
+    unquoted = QUOTED.sub('""', text)
+    first_record = next((line for line in unquoted.splitlines() if line.strip()), "")
+    counts = Counter({delimiter: first_record.count(delimiter) for delimiter in DELIMITERS})
+    delimiter, n = counts.most_common(1)[0]
+    return delimiter if n else csv.excel.delimiter

@@ -1,0 +1,179 @@
+"""What people fill in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.core.files.uploadedfile import UploadedFile
+from django.db.models import Q
+from django.template.defaultfilters import filesizeformat
+from tablib import Dataset
+from tablib.exceptions import InvalidDimensions, UnsupportedFormat
+
+from labelling.csv_io.formats import DELIMITERS, ENCODINGS, NotCsv, detect
+from labelling.models import CsvImport, Label, Membership, Project
+
+
+class ProjectForm(forms.ModelForm):
+    """A new project: the rest has sensible defaults."""
+
+    class Meta:
+        model = Project
+        fields = ["name", "task"]
+        widgets = {"task": forms.Textarea(attrs={"rows": 3})}
+
+
+class ProjectSettingsForm(forms.ModelForm):
+    """Everything a manager can change; a running round keeps the settings it started with."""
+
+    class Meta:
+        model = Project
+        fields = [
+            "name",
+            "task",
+            "judge",
+            "judge_model",
+            "auto_accept",
+            "batch_size",
+            "retrain_after",
+            "strategy",
+            "certainty",
+            "claim_minutes",
+            "subset_size",
+            "noise_ratio",
+            "random_seed",
+        ]
+        widgets = {"task": forms.Textarea(attrs={"rows": 3})}
+
+    SECTIONS = {
+        "Project": ["name", "task"],
+        "Judge": ["judge", "judge_model", "auto_accept"],
+        "Rounds": ["batch_size", "retrain_after", "strategy", "certainty"],
+        "Review": ["claim_minutes"],
+        "Classifiers": ["subset_size", "noise_ratio", "random_seed"],
+    }
+
+    def sections(self) -> list[tuple[str, list[forms.BoundField]]]:
+        return [(title, [self[name] for name in names]) for title, names in self.SECTIONS.items()]
+
+
+class MemberForm(forms.Form):
+    """Add an existing user, by name or e-mail address."""
+
+    user = forms.CharField(label="User name or e-mail address", max_length=254)
+    role = forms.ChoiceField(choices=Membership.Role)
+
+    def clean_user(self) -> User:
+        known_as = self.cleaned_data["user"].strip()
+        found = User.objects.filter(Q(username=known_as) | Q(email__iexact=known_as), is_active=True)[:2]
+        if len(found) != 1:
+            raise forms.ValidationError("There is no such user. Administrators can create users in the admin pages.")
+        return found[0]
+
+
+class LabelForm(forms.ModelForm):
+    """A label's name and the next version of its definition."""
+
+    definition = forms.CharField(
+        widget=forms.Textarea(attrs={"rows": 5}),
+        required=False,
+        help_text="Use when …, not when … Reviewers and the judge read it. Each change is kept as a version.",
+    )
+
+    class Meta:
+        model = Label
+        fields = ["name"]
+
+    def __init__(self, *args: Any, project: Project, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        self.instance.project = project
+        self.initial["definition"] = self.instance.definition
+
+    def clean_name(self) -> str:
+        name = self.cleaned_data["name"].strip()
+        if Label.objects.filter(project=self.instance.project, name=name).exclude(pk=self.instance.pk).exists():
+            raise forms.ValidationError("The project has a label of this name already.")
+        return name
+
+
+class UploadForm(forms.Form):
+    """A CSV file of documents."""
+
+    file = forms.FileField(label="CSV file", widget=forms.FileInput(attrs={"accept": ".csv,.tsv,.txt,text/csv"}))
+
+    def clean_file(self) -> UploadedFile:
+        file = self.cleaned_data["file"]
+        limit = settings.MAX_UPLOAD_MB * 1024 * 1024
+        if file.size > limit:
+            raise forms.ValidationError(
+                f"The file has {filesizeformat(file.size)}; at most {filesizeformat(limit)} are allowed. Split it."
+            )
+        return file
+
+
+class MappingForm(forms.ModelForm):
+    """How to read an uploaded file and which column holds what."""
+
+    class Meta:
+        model = CsvImport
+        fields = [
+            "encoding",
+            "delimiter",
+            "has_header",
+            "text_column",
+            "label_column",
+            "id_column",
+            "is_export",
+            "holdout_percent",
+            "keep_good_rows",
+        ]
+
+    def __init__(self, *args: Any, header: list[str], **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        columns = [(name, name) for name in header]
+        absent = [("", "– none –"), *columns]
+        choices = {
+            "encoding": [(name, name) for name in dict.fromkeys([self.instance.encoding, *ENCODINGS])],
+            "delimiter": list(DELIMITERS.items()),
+            "text_column": columns,
+            "label_column": absent,
+            "id_column": absent,
+        }
+        for name, options in choices.items():
+            required, label = name not in ("label_column", "id_column"), self.fields[name].label
+            self.fields[name] = forms.ChoiceField(choices=options, required=required, label=label)
+        if not self.instance.is_export:
+            del self.fields["is_export"]
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or {}
+        chosen = [cleaned.get(f"{name}_column") for name in ("text", "label", "id")]
+        chosen = [name for name in chosen if name]
+        if len(chosen) != len(set(chosen)):
+            raise forms.ValidationError("Text, label and id need a column each: one was chosen twice.")
+        return cleaned
+
+
+class DefinitionsForm(forms.Form):
+    """A CSV file of labels and definitions."""
+
+    file = forms.FileField(
+        label="CSV file with the columns name and definition",
+        widget=forms.FileInput(attrs={"accept": ".csv,text/csv"}),
+    )
+
+    def clean_file(self) -> Dataset:
+        file = self.cleaned_data["file"]
+        try:
+            fmt = detect(file)
+            file.seek(0)
+            text = file.read().decode(fmt.encoding, errors="replace")
+            dataset = Dataset().load(text.lstrip("\ufeff"), format="csv", delimiter=fmt.delimiter)
+        except (NotCsv, UnsupportedFormat, InvalidDimensions) as error:
+            raise forms.ValidationError(f"This file can't be read. {error}") from error
+        if "name" not in (dataset.headers or []):
+            raise forms.ValidationError("The file needs a column “name”, and one “definition”.")
+        return dataset

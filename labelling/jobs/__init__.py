@@ -1,0 +1,28 @@
+"""What the worker process does: the only room that knows both the tables and the classifiers.
+
+django-q2 calls these two by name. Each claims its job, works in named steps, and records how it
+ended; every step may run twice.
+"""
+
+from __future__ import annotations
+
+from labelling.jobs.lease import hold
+from labelling.models import CsvImport, Round
+
+
+def run_import(pk: int) -> None:
+    """Check a CSV file and write its rows."""
+    from labelling.services import imports
+
+    with hold(CsvImport, pk) as lease:
+        if lease:
+            lease.finish(imports.run(lease.job, lease))
+
+
+def run_round(pk: int) -> None:
+    """Embed, fit, predict, query, judge, settle."""
+    from labelling.jobs import rounds
+
+    with hold(Round, pk) as lease:
+        if lease:
+            rounds.run(lease)

@@ -1,0 +1,174 @@
+"""Only one worker works on a job, and a dead worker's job is found.
+
+A claim is a compare-and-set on the job's row that leaves a token and an expiry there. A thread
+renews the expiry while the job runs. Every write of the job first makes sure that the token is
+still its own, so a worker that was given up for dead, or whose job was cancelled, changes nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Generic, TypeVar
+from uuid import uuid4
+
+from django.db import OperationalError, connection, transaction
+from django.db.models import F, Q, QuerySet
+from django.db.models.functions import Coalesce
+from django.utils import timezone
+
+from labelling.csv_io.formats import NotCsv
+from labelling.models import BackgroundJob
+from labelling.services import Refused
+
+logger = logging.getLogger(__name__)
+
+State = BackgroundJob.State
+Job = TypeVar("Job", bound=BackgroundJob)
+
+LEASE = timedelta(seconds=30)
+RENEW_SECONDS = 5.0
+REPORT_SECONDS = 0.5
+# A job that kills its worker this often at one step (out of memory, say) would do so for ever.
+MAX_ATTEMPTS = 5
+
+
+class LeaseLost(Exception):
+    """The job was cancelled, or another worker has taken it over: stop without a trace."""
+
+
+class JobFailed(Exception):
+    """The job can't go on. The message says why and what to do, for people."""
+
+
+class Lease(Generic[Job]):
+    """The right to work on a job, and the way to report on it."""
+
+    def __init__(self, job: Job):
+        self.job = job
+        self._reported_at = 0.0
+
+    def report(self, step: str, done: int = 0, total: int = 0) -> None:
+        """Show how far the job is; written at most twice a second, except when the step changes.
+
+        Raises:
+            LeaseLost: when the job is no longer ours.
+        """
+        entered = step != self.job.step
+        recently = done < total and time.monotonic() - self._reported_at < REPORT_SECONDS
+        if not entered and (recently or done == self.job.done):
+            return
+        self._reported_at = time.monotonic()
+        values = {"step": step, "done": done, "total": total} | ({"attempts": 1} if entered else {})
+        self.update(**values)
+
+    def update(self, **values: object) -> None:
+        """Write to the job's row.
+
+        Raises:
+            LeaseLost: when the job is no longer ours.
+        """
+        if not self.rows().update(**values):
+            raise LeaseLost
+        for name, value in values.items():
+            setattr(self.job, name, value)
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Open a transaction that commits only while the job is ours.
+
+        Raises:
+            LeaseLost: when it is not.
+        """
+        with transaction.atomic():
+            if not self.rows().select_for_update().exists():
+                raise LeaseLost
+            yield
+
+    def finish(self, state: str, **values: object) -> None:
+        """Record how the job ended and let go of it."""
+        self.update(state=state, finished_at=timezone.now(), lease_until=None, **values)
+
+    def renew(self) -> None:
+        self.rows().update(lease_until=timezone.now() + LEASE)
+
+    def rows(self) -> QuerySet[Job]:
+        """The job's row while it is ours, else nothing."""
+        return type(self.job)._default_manager.filter(pk=self.job.pk, lease=self.job.lease, state=State.RUNNING)
+
+
+@contextmanager
+def hold(model: type[Job], pk: int) -> Iterator[Lease[Job] | None]:
+    """Claim a job and hold it to the end of the block; None when it is not to be had.
+
+    An error is recorded on the job in words for people and raised again.
+    """
+    lease = _claim(model, pk)
+    if lease is None:
+        yield None
+        return
+    with _renewing(lease):
+        try:
+            yield lease
+        except LeaseLost:
+            logger.info("%s %s was cancelled or taken over", model.__name__, pk)
+        except (JobFailed, NotCsv, Refused) as error:
+            _fail(lease, str(error))
+            raise
+        except Exception as error:
+            _fail(lease, f"Unexpected error: {type(error).__name__}: {error}. The worker's log has the details.")
+            raise
+        except SystemExit:
+            # The worker is being stopped: leave the job to the next one, at once.
+            lease.rows().update(state=State.QUEUED, lease=None, lease_until=None, queued_at=timezone.now())
+            raise
+
+
+def _claim(model: type[Job], pk: int) -> Lease[Job] | None:
+    now = timezone.now()
+    free = Q(state=State.QUEUED) | Q(state=State.RUNNING, lease_until__lt=now)
+    claimed = model._default_manager.filter(free, pk=pk).update(
+        state=State.RUNNING,
+        lease=(token := uuid4()),
+        lease_until=now + LEASE,
+        started_at=Coalesce("started_at", now),
+        attempts=F("attempts") + 1,
+    )
+    if not claimed:
+        return None
+    lease = Lease(model._default_manager.get(pk=pk))
+    if lease.job.lease != token:
+        return None
+    if lease.job.attempts > MAX_ATTEMPTS:
+        _fail(lease, f"The worker died {MAX_ATTEMPTS} times at this step, perhaps for lack of memory. See its log.")
+        return None
+    return lease
+
+
+def _fail(lease: Lease, message: str) -> None:
+    lease.rows().update(state=State.FAILED, error=message, finished_at=timezone.now(), lease_until=None)
+
+
+@contextmanager
+def _renewing(lease: Lease) -> Iterator[None]:
+    ended = threading.Event()
+
+    def renew() -> None:
+        while not ended.wait(RENEW_SECONDS):
+            try:
+                lease.renew()
+            except OperationalError:
+                logger.warning("Lease of job %s not renewed; trying again", lease.job.pk, exc_info=True)
+        connection.close()
+
+    thread = threading.Thread(target=renew, name=f"lease-{lease.job.pk}", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()

@@ -1,0 +1,65 @@
+"""One round, step by step. Up to the queries a round that is interrupted starts afresh; from there on it goes on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from classifiers.stopping import stop_reason
+from labelling.jobs.lease import Lease
+from labelling.jobs.rounds.judging import ask_judge
+from labelling.jobs.rounds.learning import embed_texts, fit, predict
+from labelling.jobs.rounds.querying import choose_queries, record_queries
+from labelling.jobs.rounds.settling import settle
+from labelling.models import BackgroundJob, Round
+from labelling.services.rounds import start_if_due
+
+Step = Round.Step
+
+
+def run(lease: Lease[Round]) -> None:
+    """Take a round from wherever it is to its end, and start the next one when it is due."""
+    round_ = lease.job
+    seconds = dict(round_.seconds)
+
+    @contextmanager
+    def timed(step: str) -> Iterator[None]:
+        lease.report(step)
+        started = time.monotonic()
+        yield
+        seconds[step] = round(seconds.get(step, 0) + time.monotonic() - started, 2)
+        lease.update(seconds=seconds)
+
+    if round_.queried_at is None:
+        with timed(Step.EMBED):
+            embed_texts(lease)
+        with timed(Step.FIT):
+            learnt = fit(lease)
+        with timed(Step.PREDICT):
+            predicted = predict(lease, learnt)
+        with timed(Step.QUERY):
+            record_queries(lease, learnt, choose_queries(round_, learnt, predicted))
+    with timed(Step.JUDGE):
+        ask_judge(lease)
+    with timed(Step.SETTLE):
+        settle(lease)
+    lease.finish(BackgroundJob.State.DONE, stop_reason=_stop_reason(round_))
+    start_if_due(round_.project)
+
+
+def _stop_reason(round_: Round) -> str:
+    """Why the project's loop is at its end, or nothing."""
+    if not round_.queries.exists():
+        return "No document is left to ask about."
+    comparable = round_.project.rounds.filter(
+        number__lte=round_.number, unlabelled_at_import=round_.unlabelled_at_import
+    ).order_by("number")
+    history: list[int] = []
+    examples = -1
+    for uncertain, training_examples in comparable.values_list("uncertain", "training_examples"):
+        # A round that learnt nothing new says nothing about what is left to gain.
+        if uncertain is not None and training_examples is not None and training_examples > examples:
+            history.append(uncertain)
+            examples = training_examples
+    return stop_reason(history) or ""

@@ -1,0 +1,60 @@
+"""Texts' vectors: computed once, kept in the database, loaded as one matrix."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from itertools import islice
+
+import numpy as np
+from django.db.models import Exists, OuterRef
+from django.db.models.functions import Length
+
+from classifiers.embeddings import Encoder, SentenceEncoder
+from labelling.models import Document, Embedding, Project
+
+# Texts encoded and stored at a time: a second or so of work that an interruption loses.
+CHUNK_TEXTS = 512
+# Hashes looked up at a time: SQLite takes a limited number of variables in a query.
+CHUNK_HASHES = 500
+
+
+@lru_cache(maxsize=1)
+def load_encoder(name: str) -> Encoder:
+    """Return the encoder of that name; it loads its model on first use."""
+    return SentenceEncoder(name)
+
+
+def missing(project: Project, encoder_name: str):
+    """The project's documents whose text has no vector yet, shortest first: equal lengths batch well."""
+    known = Embedding.objects.filter(encoder=encoder_name, text_hash=OuterRef("text_hash"))
+    return Document.objects.filter(~Exists(known), project=project).order_by(Length("text"), "pk")
+
+
+def embed(documents: Iterable[tuple[str, str]], encoder: Encoder) -> Iterator[int]:
+    """Compute and store the vectors of (text hash, text) pairs; yield how many after each chunk."""
+    pairs = iter(documents)
+    while chunk := list(islice(pairs, CHUNK_TEXTS)):
+        vectors = encoder.encode([text for _, text in chunk])
+        rows = [
+            Embedding(text_hash=text_hash, encoder=encoder.name, vector=vector.tobytes())
+            for (text_hash, _), vector in zip(chunk, vectors, strict=True)
+        ]
+        Embedding.objects.bulk_create(rows, ignore_conflicts=True)
+        yield len(chunk)
+
+
+def load(text_hashes: list[str], encoder_name: str) -> np.ndarray:
+    """Return the vectors of texts in the order asked for, float32 of shape (n_texts, n_dims).
+
+    Raises:
+        KeyError: when a text has no vector.
+    """
+    found: dict[str, bytes | memoryview] = {}
+    for start in range(0, len(text_hashes), CHUNK_HASHES):
+        chunk = text_hashes[start : start + CHUNK_HASHES]
+        rows = Embedding.objects.filter(encoder=encoder_name, text_hash__in=chunk)
+        found.update(rows.values_list("text_hash", "vector"))
+    if not text_hashes:
+        return np.empty((0, 0), dtype=np.float32)
+    return np.stack([np.frombuffer(found[text_hash], dtype=np.float32) for text_hash in text_hashes])

@@ -1,0 +1,69 @@
+"""Make the demo project: once, and never over somebody's work."""
+
+from __future__ import annotations
+
+import csv
+import io
+import secrets
+from collections.abc import Iterable
+from pathlib import Path
+
+from django.contrib.auth.models import User
+from django.core.files import File
+from django.core.management.base import BaseCommand
+
+from labelling import jobs
+from labelling.models import Membership, Project
+from labelling.services import imports, labels, projects, rounds
+
+DEMO = Path(__file__).resolve().parents[2] / "demo"
+NAME = "Eastmere contact centre"
+TASK = (
+    "Messages from residents to the contact centre of Eastmere, a fictional town. "
+    "The label says which team has to act on what the person wants done."
+)
+
+
+class Command(BaseCommand):
+    help = "Creates the demo project with two accounts, unless it exists already."
+
+    def handle(self, *args, **options) -> None:
+        if Project.objects.filter(name=NAME).exists():
+            self.stdout.write("The demo project is there already. New passwords: manage.py changepassword admin")
+            return
+        admin, expert = self._account("admin", is_staff=True, is_superuser=True), self._account("expert")
+        project = projects.create_project(NAME, admin, task=TASK, batch_size=60, retrain_after=25)
+        projects.set_member(project, expert, Membership.Role.REVIEWER)
+        self._load(project, admin)
+        rounds.start_round(project, admin)
+
+    def _account(self, username: str, **flags: bool) -> User:
+        user, created = User.objects.get_or_create(username=username, defaults=flags)
+        if created:
+            password = secrets.token_urlsafe(9)
+            user.set_password(password)
+            user.save()
+            self.stdout.write(f"Log in as {username:<7} with the password {password}")
+        return user
+
+    def _load(self, project: Project, admin: User) -> None:
+        with (DEMO / "labels.csv").open(encoding="utf-8") as file:
+            definitions = {row["name"]: row["definition"] for row in csv.DictReader(file)}
+        for name, label in labels.create_labels(project, definitions).items():
+            labels.define(label, definitions[name], admin)
+        with (DEMO / "texts.csv").open(encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        visible = [row if row["role"] == "seed" else row | {"label": ""} for row in rows if row["role"] != "holdout"]
+        self._import(project, admin, "demo.csv", visible)
+        self._import(project, admin, "demo-holdout.csv", [row for row in rows if row["role"] == "holdout"], holdout=100)
+
+    @staticmethod
+    def _import(project: Project, admin: User, name: str, rows: Iterable[dict[str, str]], holdout: int = 0) -> None:
+        out = io.StringIO(newline="")
+        writer = csv.DictWriter(out, ["id", "text", "label"], extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(rows)
+        csv_import = imports.upload(project, File(io.BytesIO(out.getvalue().encode()), name=name), admin)
+        csv_import.holdout_percent = holdout
+        imports.start_here(csv_import)
+        jobs.run_import(csv_import.pk)

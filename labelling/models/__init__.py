@@ -1,0 +1,28 @@
+"""The tables. Evidence (Definition, Query, Verdict, Decision) is written once and never changed."""
+
+from labelling.models.documents import Document, Embedding, TrainingExample
+from labelling.models.imports import CsvImport
+from labelling.models.jobs import BackgroundJob, Worker
+from labelling.models.projects import Definition, Label, Membership, Project
+from labelling.models.review import Decision, QueueEntry
+from labelling.models.rounds import JudgeFailure, Prediction, Query, Round, Verdict
+
+__all__ = [
+    "BackgroundJob",
+    "CsvImport",
+    "Decision",
+    "Definition",
+    "Document",
+    "Embedding",
+    "JudgeFailure",
+    "Label",
+    "Membership",
+    "Prediction",
+    "Project",
+    "Query",
+    "QueueEntry",
+    "Round",
+    "TrainingExample",
+    "Verdict",
+    "Worker",
+]

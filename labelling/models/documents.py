@@ -1,0 +1,89 @@
+"""Documents, their vectors, and what the classifiers learn from."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from django.db import models
+
+from labelling.models.projects import Label, Project
+
+
+class Source(models.TextChoices):
+    """Where a label came from. A human's wins over a judge's, a judge's over a seed."""
+
+    SEED = "seed", "Seed"
+    JUDGE = "judge", "Judge"
+    HUMAN = "human", "Human"
+
+
+class DocumentQuerySet(models.QuerySet["Document"]):
+    def pool(self) -> DocumentQuerySet:
+        """Documents without a label yet."""
+        return self.filter(holdout=False, example=None)
+
+
+class Document(models.Model):
+    """One text to be labelled, or one that came with its label.
+
+    ``given_source`` says whose label ``given_label`` is: empty for a text that came without;
+    with a source and no label, the text is known to belong to no label.
+    """
+
+    project = models.ForeignKey(Project, models.CASCADE, related_name="documents")
+    csv_import = models.ForeignKey("CsvImport", models.SET_NULL, null=True, blank=True, related_name="documents")
+    external_id = models.CharField("id", max_length=200, blank=True)
+    text = models.TextField()
+    text_hash = models.CharField(max_length=64, editable=False, help_text="SHA-256 of the text, in hex.")
+    metadata = models.JSONField(default=dict, blank=True)
+    provenance = models.JSONField(
+        default=dict, blank=True, help_text="What an earlier export said; shown until this project knows better."
+    )
+    holdout = models.BooleanField(default=False)
+    given_label = models.ForeignKey(Label, models.RESTRICT, null=True, blank=True, related_name="+")
+    given_source = models.CharField(max_length=10, choices=Source, blank=True)
+
+    objects: ClassVar[models.Manager[Document]] = DocumentQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["pk"]
+        constraints = [
+            models.UniqueConstraint(fields=["project", "text_hash"], name="text_once_a_project"),
+            models.UniqueConstraint(
+                fields=["project", "external_id"], condition=~models.Q(external_id=""), name="id_once_a_project"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.text[:80]
+
+
+class Embedding(models.Model):
+    """A text's vector, computed once for each encoder: float32 values in native byte order."""
+
+    text_hash = models.CharField(max_length=64)
+    encoder = models.CharField(max_length=200)
+    vector = models.BinaryField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["text_hash", "encoder"], name="vector_once_an_encoder")]
+
+    def __str__(self) -> str:
+        return f"{self.encoder} {self.text_hash[:8]}"
+
+
+class TrainingExample(models.Model):
+    """A document's current label, the only one: written by services.examples.settle and the import alone.
+
+    ``label`` is None for a document that belongs to none of the labels. ``learned_in`` is the
+    first round that trained on this example, None while it is new.
+    """
+
+    document = models.OneToOneField(Document, models.CASCADE, related_name="example")
+    label = models.ForeignKey(Label, models.RESTRICT, null=True, blank=True, related_name="examples")
+    source = models.CharField(max_length=10, choices=Source)
+    learned_in = models.ForeignKey("Round", models.SET_NULL, null=True, blank=True, related_name="learned_examples")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return f"{self.label or 'none of these'} ({self.source})"

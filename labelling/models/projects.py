@@ -1,0 +1,155 @@
+"""Projects, their people, and their labels."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from django.conf import settings
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models
+from django.urls import reverse
+
+from labelling.models.jobs import BackgroundJob
+
+if TYPE_CHECKING:
+    from labelling.models.rounds import Round
+
+
+class ProjectQuerySet(models.QuerySet["Project"]):
+    def visible_to(self, user) -> ProjectQuerySet:
+        """The projects this user is a member of; superusers see all."""
+        return self if user.is_superuser else self.filter(memberships__user=user)
+
+
+class Project(models.Model):
+    """One labelling job: its labels, documents, people and rounds."""
+
+    class Strategy(models.TextChoices):
+        ENTROPY = "entropy", "Entropy: where the classifier spreads its probability widest"
+        MARGIN = "margin", "Margin: where the best two labels are closest"
+        RANDOM = "random", "Random: anywhere"
+
+    class JudgeName(models.TextChoices):
+        NEIGHBOURS = "neighbours", "Neighbours (offline: compares with the nearest examples)"
+        ANTHROPIC = "anthropic", "Anthropic (a language model; needs a key in the environment)"
+
+    class AutoAccept(models.TextChoices):
+        OFF = "off", "Off: a person decides on every document"
+        VALID = "valid", "Accept what the judge calls valid (not checked by people)"
+
+    name = models.CharField(max_length=100)
+    slug = models.SlugField(max_length=110, unique=True)
+    task = models.TextField(
+        "what is labelled",
+        blank=True,
+        help_text="One or two sentences about the texts and what the labels are for. Reviewers and the judge read it.",
+    )
+    batch_size = models.PositiveIntegerField(
+        "documents a round asks about",
+        default=200,
+        validators=[MinValueValidator(1), MaxValueValidator(10_000)],
+    )
+    strategy = models.CharField("query strategy", max_length=20, choices=Strategy, default=Strategy.ENTROPY)
+    certainty = models.FloatField(
+        default=0.8,
+        validators=[MinValueValidator(0.01), MaxValueValidator(0.999)],
+        help_text="A document counts as uncertain while its best label's probability is below this.",
+    )
+    retrain_after = models.PositiveIntegerField(
+        "retrain after",
+        default=50,
+        help_text="The next round starts by itself when this many training examples are new. 0: only by hand.",
+    )
+    judge = models.CharField(max_length=20, choices=JudgeName, default=JudgeName.NEIGHBOURS)
+    judge_model = models.CharField(
+        max_length=100, blank=True, help_text="Model name for the anthropic judge; empty for the site's default."
+    )
+    auto_accept = models.CharField(max_length=20, choices=AutoAccept, default=AutoAccept.OFF)
+    subset_size = models.PositiveIntegerField(
+        "labels in a subset", default=10, validators=[MinValueValidator(2), MaxValueValidator(100)]
+    )
+    noise_ratio = models.FloatField(
+        default=2.0,
+        validators=[MinValueValidator(0), MaxValueValidator(100)],
+        help_text="Noise examples of a subset's classifier for each example of its average label.",
+    )
+    random_seed = models.PositiveIntegerField(default=0)
+    claim_minutes = models.PositiveIntegerField(
+        "minutes a document stays reserved",
+        default=10,
+        validators=[MinValueValidator(1), MaxValueValidator(24 * 60)],
+        help_text="How long an opened document is kept for its reviewer before others may get it.",
+    )
+    metadata_columns = models.JSONField(default=list, blank=True, editable=False)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    objects: ClassVar[models.Manager[Project]] = ProjectQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def get_absolute_url(self) -> str:
+        return reverse("project", args=[self.slug])
+
+    def is_managed_by(self, user) -> bool:
+        """Whether the user may change labels, data, settings and rounds."""
+        return user.is_superuser or self.memberships.filter(user=user, role=Membership.Role.MANAGER).exists()
+
+    @property
+    def active_round(self) -> Round | None:
+        return self.rounds.filter(state__in=BackgroundJob.ACTIVE).first()
+
+
+class Membership(models.Model):
+    """A person's role in a project. Managers do all that reviewers do."""
+
+    class Role(models.TextChoices):
+        REVIEWER = "reviewer", "Reviewer"
+        MANAGER = "manager", "Manager"
+
+    project = models.ForeignKey(Project, models.CASCADE, related_name="memberships")
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="memberships")
+    role = models.CharField(max_length=10, choices=Role, default=Role.REVIEWER)
+
+    class Meta:
+        ordering = ["user__username"]
+        constraints = [models.UniqueConstraint(fields=["project", "user"], name="one_role_a_member")]
+
+    def __str__(self) -> str:
+        return f"{self.user} ({self.role})"
+
+
+class Label(models.Model):
+    """A class. ``definition`` repeats the newest Definition's text, so that lists need no join."""
+
+    project = models.ForeignKey(Project, models.CASCADE, related_name="labels")
+    name = models.CharField(max_length=200)
+    definition = models.TextField(blank=True, help_text="Use when …, not when … Each change is kept as a version.")
+    definition_version = models.PositiveIntegerField(default=0, editable=False)
+
+    class Meta:
+        ordering = ["name"]
+        constraints = [models.UniqueConstraint(fields=["project", "name"], name="label_name_once_a_project")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Definition(models.Model):
+    """One version of the text that says when a label applies and when not."""
+
+    label = models.ForeignKey(Label, models.CASCADE, related_name="definitions")
+    version = models.PositiveIntegerField()
+    text = models.TextField()
+    author = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["label", "-version"]
+        constraints = [models.UniqueConstraint(fields=["label", "version"], name="definition_version_once")]
+
+    def __str__(self) -> str:
+        return f"{self.label} v{self.version}"

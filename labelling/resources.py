@@ -1,0 +1,45 @@
+"""Label definitions as CSV, in and out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from import_export import fields, resources, widgets
+
+from labelling.models import Label, Project
+from labelling.services import labels as services
+
+
+class LabelResource(resources.ModelResource):
+    """Labels as rows of project, name and definition. A definition that changes becomes a new version.
+
+    An empty definition cell leaves the definition as it is, so that a list of names can be
+    imported without harm.
+    """
+
+    project = fields.Field(
+        column_name="project", attribute="project", widget=widgets.ForeignKeyWidget(Project, field="slug")
+    )
+    definition = fields.Field(column_name="definition", attribute="definition", readonly=True)
+
+    class Meta:
+        model = Label
+        fields = ("project", "name", "definition")
+        import_id_fields = ("project", "name")
+
+    def __init__(self, user: Any = None, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.user = user
+
+    def before_import_row(self, row: dict[str, Any], **kwargs: Any) -> None:
+        """Turn away nameless rows, and those for projects that the user does not manage."""
+        row["name"] = (row.get("name") or "").strip()
+        if not row["name"]:
+            raise ValueError("The label has no name.")
+        project = Project.objects.filter(slug=row.get("project") or "").first()
+        if project is None or not project.is_managed_by(self.user):
+            raise ValueError(f"You manage no project “{row.get('project') or ''}”.")
+
+    def after_save_instance(self, instance: Label, row: dict[str, Any], **kwargs: Any) -> None:
+        if row.get("definition"):
+            services.define(instance, row["definition"], self.user)

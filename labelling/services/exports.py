@@ -1,0 +1,133 @@
+"""CSV files out: every document with its label and where that came from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from django.db.models import Q, QuerySet
+
+from labelling.csv_io.exporting import COLUMNS, csv_lines
+from labelling.models import Decision, Document, Prediction, Project, Verdict
+
+# Documents read at a time: the stream never holds more in memory.
+CHUNK = 2_000
+
+FIELDS = (
+    "pk",
+    "external_id",
+    "text",
+    "metadata",
+    "provenance",
+    "holdout",
+    "given_label",
+    "given_source",
+    "example__label",
+    "example__source",
+    "prediction__label",
+    "prediction__probability",
+    "prediction__round__number",
+)
+
+
+def export_lines(project: Project) -> Iterator[str]:
+    """Yield the lines of the project's export."""
+    extra = project.metadata_columns
+    header = list(COLUMNS)
+    for name in extra:
+        while name in header:
+            name += " (original)"
+        header.append(name)
+    return csv_lines(header, _rows(project, extra))
+
+
+def _rows(project: Project, extra: list[str]) -> Iterator[list[str]]:
+    names = dict(project.labels.values_list("pk", "name"))
+    last_pk = 0
+    while chunk := list(_chunk(project, last_pk)):
+        pks = [row["pk"] for row in chunk]
+        verdicts, decisions = _latest_verdicts(pks), _latest_decisions(pks)
+        candidates = _candidates(pks)
+        for row in chunk:
+            cells = {
+                **row["provenance"],
+                "id": row["external_id"],
+                "text": row["text"],
+                "holdout": "yes" if row["holdout"] else "",
+                **_label(row, names, candidates),
+                **_verdict(verdicts.get(row["pk"])),
+                **_decision(decisions.get(row["pk"])),
+            }
+            yield [cells.get(name, "") for name in COLUMNS] + [row["metadata"].get(name, "") for name in extra]
+        last_pk = pks[-1]
+
+
+def _chunk(project: Project, last_pk: int) -> QuerySet[Document, dict[str, Any]]:
+    """The next documents as plain rows: model instances would take three times as long."""
+    return project.documents.filter(pk__gt=last_pk).order_by("pk").values(*FIELDS)[:CHUNK]
+
+
+def _candidates(document_ids: list[int]) -> dict[int, dict[int, float]]:
+    """By document that has a label: what the classifiers give each of their candidates."""
+    labelled = Q(document__example__isnull=False) | ~Q(document__given_source="")
+    found = Prediction.objects.filter(labelled, document__in=document_ids)
+    return {document_id: dict(pairs) for document_id, pairs in found.values_list("document_id", "candidates")}
+
+
+def _latest_verdicts(document_ids: list[int]) -> dict[int, Verdict]:
+    found = Verdict.objects.filter(query__document__in=document_ids).select_related("query__round").order_by("pk")
+    return {verdict.query.document_id: verdict for verdict in found}
+
+
+def _latest_decisions(document_ids: list[int]) -> dict[int, Decision]:
+    found = Decision.objects.filter(
+        document__in=document_ids, action__in=Decision.LABELLING, withdrawn_by=None
+    ).select_related("reviewer", "query__round")
+    return {decision.document_id: decision for decision in found.order_by("pk")}
+
+
+def _label(row: dict[str, Any], names: dict[int, str], candidates: dict[int, dict[int, float]]) -> dict[str, str]:
+    """The label that holds: the training example's, or the one it came with, or else the model's."""
+    predicted = row["prediction__label"]
+    probabilities = candidates.get(row["pk"], {})
+    given = (row["given_label"], row["given_source"])
+    if row["example__source"]:
+        label, source = row["example__label"], row["example__source"]
+    elif row["given_source"]:
+        label, source = given
+    elif predicted:
+        label, source = predicted, "model"
+        probabilities = {predicted: row["prediction__probability"]}
+    else:
+        return {}
+    cells = {"label": names.get(label, ""), "source": source}
+    if predicted:
+        cells["probability"] = f"{probabilities[label]:.4f}" if label in probabilities else ""
+        cells["round"] = str(row["prediction__round__number"])
+    elif (label, source) != given:
+        cells["probability"] = ""  # what an earlier export gave was for another label
+    return cells
+
+
+def _verdict(verdict: Verdict | None) -> dict[str, str]:
+    if verdict is None:
+        return {}
+    return {
+        "verdict": verdict.verdict,
+        "verdict_reason": verdict.reason,
+        "judge_model": verdict.model,
+        "prompt_version": verdict.prompt_version,
+        "definition_version": str(verdict.definition_version),
+        "round": str(verdict.query.round.number),
+    }
+
+
+def _decision(decision: Decision | None) -> dict[str, str]:
+    if decision is None:
+        return {}
+    cells = {
+        "decision": decision.action,
+        "reviewer": decision.reviewer.get_username() if decision.reviewer else "",
+        "decided_at": decision.created_at.isoformat(timespec="seconds"),
+    }
+    return cells | ({"round": str(decision.query.round.number)} if decision.query else {})

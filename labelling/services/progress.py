@@ -1,0 +1,90 @@
+"""How a project's rounds went: the figures behind the plot and the table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django.db.models import Case, Count, F, Q, Value, When
+
+from labelling.models import Decision, Project, Round, Verdict
+
+
+@dataclass(frozen=True)
+class RoundScore:
+    """One round's figures; shares are in [0, 1], None where there is nothing to count.
+
+    Attributes:
+        acceptance: share of the judge's verdicts that are "valid".
+        agreement: share of the documents with a verdict valid or invalid and a decision on which
+            both agree: valid and accepted, or invalid and not accepted.
+        n_compared: how many documents agreement counts.
+    """
+
+    round: Round
+    n_queries: int
+    n_verdicts: int
+    n_failures: int
+    n_decisions: int
+    acceptance: float | None
+    agreement: float | None
+    n_compared: int
+
+    def as_point(self) -> dict[str, float | int | None]:
+        """The figures that the plot draws."""
+        return {
+            "round": self.round.number,
+            "holdout_accuracy": self.round.holdout_accuracy,
+            "uncertain": self.round.uncertain,
+            "training_examples": self.round.training_examples,
+            "acceptance": self.acceptance,
+            "agreement": self.agreement,
+        }
+
+
+def round_scores(project: Project) -> list[RoundScore]:
+    """The figures of each round that has predicted, newest first."""
+    rounds = project.rounds.exclude(uncertain=None)
+    verdicts = _by_round(
+        rounds.annotate(
+            n_queries=Count("queries"),
+            n_verdicts=Count("queries__verdict"),
+            n_valid=Count("queries__verdict", filter=Q(queries__verdict__verdict=Verdict.Name.VALID)),
+            n_failures=Count("queries__judge_failure"),
+        ).values("number", "n_queries", "n_verdicts", "n_valid", "n_failures")
+    )
+    agreement = _by_round(_agreement(project))
+    return [_score(round_, verdicts[round_.number], agreement.get(round_.number, {})) for round_ in rounds]
+
+
+def _agreement(project: Project):
+    accepted = Q(action=Decision.Action.ACCEPT)
+    valid = Q(query__verdict__verdict=Verdict.Name.VALID)
+    invalid = Q(query__verdict__verdict=Verdict.Name.INVALID)
+    agrees = Case(When((valid & accepted) | (invalid & ~accepted), then=Value(1)))
+    return (
+        Decision.objects.filter(query__round__project=project, action__in=Decision.LABELLING, withdrawn_by=None)
+        .order_by()
+        .values(number=F("query__round__number"))
+        .annotate(n_decisions=Count("pk"), n_compared=Count("pk", filter=valid | invalid), n_agreed=Count(agrees))
+    )
+
+
+def _by_round(rows) -> dict[int, dict]:
+    return {row["number"]: row for row in rows}
+
+
+def _score(round_: Round, verdicts: dict, decisions: dict) -> RoundScore:
+    return RoundScore(
+        round=round_,
+        n_queries=verdicts["n_queries"],
+        n_verdicts=verdicts["n_verdicts"],
+        n_failures=verdicts["n_failures"],
+        n_decisions=decisions.get("n_decisions", 0),
+        acceptance=_share(verdicts["n_valid"], verdicts["n_verdicts"]),
+        agreement=_share(decisions.get("n_agreed", 0), decisions.get("n_compared", 0)),
+        n_compared=decisions.get("n_compared", 0),
+    )
+
+
+def _share(part: int, whole: int) -> float | None:
+    return part / whole if whole else None

@@ -1,0 +1,52 @@
+"""Projects and who belongs to them."""
+
+from __future__ import annotations
+
+from django.contrib.auth.models import User
+from django.db import transaction
+from django.utils.text import slugify
+
+from labelling.models import Membership, Project
+from labelling.services import Refused
+
+
+@transaction.atomic
+def create_project(name: str, creator: User, **settings) -> Project:
+    """Create a project whose first manager is its creator."""
+    project = Project.objects.create(name=name, slug=_free_slug(name), **settings)
+    Membership.objects.create(project=project, user=creator, role=Membership.Role.MANAGER)
+    return project
+
+
+def set_member(project: Project, user: User, role: str) -> Membership:
+    """Add somebody to a project, or change their role.
+
+    Raises:
+        Refused: when the project would be left without a manager.
+    """
+    if role != Membership.Role.MANAGER:
+        _keep_a_manager(project, leaving=user)
+    membership, _ = Membership.objects.update_or_create(project=project, user=user, defaults={"role": role})
+    return membership
+
+
+def remove_member(membership: Membership) -> None:
+    """Take somebody out of a project; what they decided stays.
+
+    Raises:
+        Refused: when the project would be left without a manager.
+    """
+    _keep_a_manager(membership.project, leaving=membership.user)
+    membership.delete()
+
+
+def _keep_a_manager(project: Project, leaving: User) -> None:
+    managers = project.memberships.filter(role=Membership.Role.MANAGER)
+    if managers.filter(user=leaving).exists() and not managers.exclude(user=leaving).exists():
+        raise Refused("A project needs at least one manager. Make somebody else manager first.")
+
+
+def _free_slug(name: str) -> str:
+    base = slugify(name)[:100] or "project"
+    taken = set(Project.objects.filter(slug__startswith=base).values_list("slug", flat=True))
+    return next(slug for n in range(1, len(taken) + 2) if (slug := base if n == 1 else f"{base}-{n}") not in taken)

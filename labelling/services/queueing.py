@@ -1,0 +1,47 @@
+"""Hand a job to the worker."""
+
+from __future__ import annotations
+
+from django.db import transaction
+from django.utils import timezone
+from django_q.tasks import async_task
+
+from labelling.models import BackgroundJob, CsvImport, Round
+from labelling.services import Refused
+
+TASKS: dict[type[BackgroundJob], str] = {
+    Round: "labelling.jobs.run_round",
+    CsvImport: "labelling.jobs.run_import",
+}
+
+
+def enqueue(job: BackgroundJob, send: bool = True) -> None:
+    """Queue a job, for the first time or again; it goes on from the step it had reached.
+
+    Without ``send`` no worker is told: the caller runs the job itself.
+    """
+    job.state = BackgroundJob.State.QUEUED
+    job.error = ""
+    job.attempts = 0
+    job.lease = job.lease_until = job.finished_at = None
+    job.queued_at = timezone.now()
+    job.save()
+    if send:
+        notify(job)
+
+
+def notify(job: BackgroundJob) -> None:
+    """Tell the worker about a queued job. A message too many is harmless: only one claim succeeds."""
+    transaction.on_commit(lambda: async_task(TASKS[type(job)], job.pk))
+
+
+def cancel(job: BackgroundJob) -> None:
+    """Stop a job. A running one notices before its next write.
+
+    Raises:
+        Refused: when it has ended already.
+    """
+    stoppable = [*BackgroundJob.ACTIVE, BackgroundJob.State.WAITING]
+    cancelled = {"state": BackgroundJob.State.CANCELLED, "lease": None, "finished_at": timezone.now()}
+    if not type(job)._default_manager.filter(pk=job.pk, state__in=stoppable).update(**cancelled):
+        raise Refused("It has ended already.")

@@ -1,0 +1,93 @@
+"""Start, stop and repeat rounds."""
+
+from __future__ import annotations
+
+from django.contrib.auth.models import User
+from django.db import IntegrityError, transaction
+from django.db.models import Max
+
+from labelling.models import BackgroundJob, JudgeFailure, Project, Round, TrainingExample
+from labelling.services import Refused, queueing
+
+COPIED_SETTINGS = (
+    "batch_size",
+    "strategy",
+    "certainty",
+    "judge",
+    "judge_model",
+    "auto_accept",
+    "subset_size",
+    "noise_ratio",
+    "random_seed",
+)
+
+
+def start_round(project: Project, user: User | None = None) -> Round:
+    """Queue the project's next round; without a user it starts by itself.
+
+    Raises:
+        Refused: when there is too little to learn from, nothing to ask about, or a round is active.
+    """
+    if project.labels.filter(examples__isnull=False).distinct()[:2].count() < 2:
+        raise Refused("At least two labels need examples before a round can learn. Import labelled texts first.")
+    if not project.documents.pool().exists():
+        raise Refused("There is nothing to ask about: every document has its label.")
+    last = project.rounds.aggregate(number=Max("number"))["number"] or 0
+    settings = {name: getattr(project, name) for name in COPIED_SETTINGS}
+    try:
+        with transaction.atomic():
+            round_ = Round.objects.create(project=project, number=last + 1, started_by=user, settings=settings)
+            queueing.enqueue(round_)
+    except IntegrityError as error:
+        # Two people at once: the database lets one active round a project through.
+        raise Refused("A round is running already.") from error
+    return round_
+
+
+def start_if_due(project: Project) -> Round | None:
+    """Start the next round when enough training examples are new and the loop has not ended."""
+    last = project.rounds.first()
+    if not project.retrain_after or last is None or last.state != BackgroundJob.State.DONE or last.stop_reason:
+        return None
+    if new_examples(project) < project.retrain_after:
+        return None
+    try:
+        return start_round(project)
+    except Refused:
+        return None
+
+
+def new_examples(project: Project) -> int:
+    """How many training examples no round has learnt from yet."""
+    return TrainingExample.objects.filter(learned_in=None, document__project=project).count()
+
+
+def go_on(round_: Round) -> None:
+    """Queue a failed or cancelled round again; it goes on from the step it had reached.
+
+    Raises:
+        Refused: when it has neither failed nor been cancelled, or a newer round exists.
+    """
+    if round_.state not in (BackgroundJob.State.FAILED, BackgroundJob.State.CANCELLED):
+        raise Refused("Only a failed or cancelled round can go on.")
+    _queue_again(round_)
+
+
+def retry_judge(round_: Round) -> None:
+    """Ask the judge again about the queries it failed on.
+
+    Raises:
+        Refused: when there is none, or a newer round exists.
+    """
+    with transaction.atomic():
+        if not JudgeFailure.objects.filter(query__round=round_).delete()[0]:
+            raise Refused("The judge answered every query of this round.")
+        _queue_again(round_)
+
+
+def _queue_again(round_: Round) -> None:
+    if round_.project.rounds.filter(number__gt=round_.number).exists():
+        raise Refused("A newer round has taken this one's place.")
+    if round_.is_active:
+        raise Refused("This round is running already.")
+    queueing.enqueue(round_)

@@ -1,0 +1,1 @@
+"""Pages. Each view gets its project, asks a form or a service, and renders."""

@@ -1,0 +1,55 @@
+"""Who may see what: a stranger is told that the project does not exist, a reviewer that it is not theirs to change."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Concatenate, ParamSpec
+
+from django.contrib.auth.models import User
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import get_object_or_404
+from django_htmx.middleware import HtmxDetails
+
+from labelling.models import Project
+
+P = ParamSpec("P")
+
+
+class Request(HttpRequest):
+    """A request of somebody who is logged in."""
+
+    user: User
+    htmx: HtmxDetails
+
+
+ProjectView = Callable[Concatenate[Request, Project, P], HttpResponseBase]
+
+
+def project_view(view: ProjectView[P]) -> Callable[..., HttpResponseBase]:
+    """Hand a view the project named in the address; 404 for those who are not its members."""
+
+    @wraps(view)
+    def wrapper(request: Request, slug: str, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
+        project = get_object_or_404(Project.objects.visible_to(request.user), slug=slug)
+        return view(request, project, *args, **kwargs)
+
+    return wrapper
+
+
+def manager_view(view: ProjectView[P]) -> Callable[..., HttpResponseBase]:
+    """Like ``project_view``, and 403 for members who are not managers."""
+
+    @wraps(view)
+    def only_managers(request: Request, project: Project, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
+        if not project.is_managed_by(request.user):
+            raise PermissionDenied("Only managers of this project can do that.")
+        return view(request, project, *args, **kwargs)
+
+    return project_view(only_managers)
+
+
+def refresh() -> HttpResponse:
+    """Tell htmx to load the whole page again."""
+    return HttpResponse(headers={"HX-Refresh": "true"})

@@ -1,0 +1,97 @@
+"""Documents: find one, see all that is known of it, put its label right."""
+
+from __future__ import annotations
+
+from django.contrib import messages
+from django.core.paginator import Paginator
+from django.db.models import QuerySet
+from django.http import HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+
+from labelling.models import Decision, Document, Project
+from labelling.services import Refused
+from labelling.services.review import relabel
+from labelling.views.access import Request, project_view
+
+PER_PAGE = 50
+
+FILTERS = {
+    "": "All",
+    "pool": "Without a label",
+    "queue": "Waiting for review",
+    "human": "Labelled by people",
+    "judge": "Accepted from the judge",
+    "seed": "Seed examples",
+    "holdout": "Held out",
+    "skipped": "Skipped",
+}
+
+
+@project_view
+def document_list(request: Request, project: Project) -> HttpResponse:
+    chosen, query = request.GET.get("show", ""), request.GET.get("q", "").strip()
+    label_id = request.GET.get("label", "")
+    documents = _filtered(project, chosen).select_related("example__label", "given_label", "prediction__label")
+    if query:
+        documents = documents.filter(text__icontains=query)
+    if label_id.isdigit():
+        documents = documents.filter(example__label_id=int(label_id))
+    context = {
+        "project": project,
+        "page": Paginator(documents, PER_PAGE).get_page(request.GET.get("page")),
+        "filters": FILTERS,
+        "chosen": chosen,
+        "query": query,
+        "label": project.labels.filter(pk=label_id).first() if label_id.isdigit() else None,
+    }
+    return render(request, "labelling/documents.html", context)
+
+
+@project_view
+def detail(request: Request, project: Project, pk: int) -> HttpResponse:
+    """Everything known of one document; a post puts its label right."""
+    document = get_object_or_404(project.documents, pk=pk)
+    if request.method == "POST":
+        return _relabel(request, project, document)
+    queries = document.queries.select_related("round", "label", "verdict__better_label").order_by("-pk")
+    context = {
+        "project": project,
+        "document": document,
+        "labels": project.labels.all(),
+        "queries": queries,
+        "decisions": document.decisions.select_related("reviewer", "label", "withdraws"),
+    }
+    return render(request, "labelling/document.html", context)
+
+
+def _relabel(request: Request, project: Project, document: Document) -> HttpResponse:
+    chosen = request.POST.get("label", "")
+    label = project.labels.filter(pk=chosen).first() if chosen.isdigit() else None
+    if label is None and chosen != "none":
+        messages.error(request, "Choose a label.")
+        return redirect("document", project.slug, document.pk)
+    try:
+        relabel(document, request.user, label)
+    except Refused as refusal:
+        messages.error(request, str(refusal))
+    else:
+        messages.success(request, f"Labelled “{label}”." if label else "Labelled as none of these.")
+    return redirect("document", project.slug, document.pk)
+
+
+def _filtered(project: Project, chosen: str) -> QuerySet[Document]:
+    documents = project.documents
+    if chosen in ("human", "judge", "seed"):
+        return documents.filter(example__source=chosen)
+    if chosen == "pool":
+        return documents.pool()
+    if chosen == "queue":
+        return documents.filter(queue_entry__isnull=False).order_by("queue_entry__priority")
+    if chosen == "holdout":
+        return documents.filter(holdout=True)
+    if chosen == "skipped":
+        skips = Decision.objects.filter(
+            document__project=project, action=Decision.Action.SKIP, withdrawn_by=None
+        ).values("document")
+        return documents.filter(pk__in=skips, example=None)
+    return documents.all()

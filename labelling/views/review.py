@@ -1,0 +1,96 @@
+"""The review page: one document, everything that decides, one key for each decision."""
+
+from __future__ import annotations
+
+from django.contrib import messages
+from django.http import HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_POST
+
+from labelling.models import Decision, Project, QueueEntry
+from labelling.services import Refused
+from labelling.services import review as services
+from labelling.services.evidence import Evidence, find_labels
+from labelling.views.access import Request, project_view
+
+Action = Decision.Action
+
+RECENT = 10
+# Said after each decision, on the page and to screen readers.
+DONE = {
+    Action.ACCEPT: "Accepted",
+    Action.OVERRIDE: "Changed to",
+    Action.NONE: "None of these",
+    Action.SKIP: "Skipped",
+}
+
+
+@project_view
+def review(request: Request, project: Project) -> HttpResponse:
+    """Give the reviewer their next document."""
+    return _show(request, project, services.claim_next(project, request.user))
+
+
+@require_POST
+@project_view
+def decide(request: Request, project: Project, entry_id: int) -> HttpResponse:
+    """Save a decision and go on to the next document."""
+    action, _, label_id = request.POST.get("choice", "").partition(":")
+    label = project.labels.filter(pk=label_id).first() if label_id.isdigit() else None
+    status = 200
+    try:
+        decision = services.decide(project, entry_id, request.user, action, label)
+        said = f"{DONE[Action(decision.action)]} {decision.label or ''}".strip()
+        messages.success(request, f"{said}.")
+    except services.Conflict as conflict:
+        messages.warning(request, f"Not saved. {conflict}")
+        status = 409
+    except Refused as refusal:
+        messages.error(request, f"Not saved. {refusal}")
+        status = 400
+    return _next(request, project, status)
+
+
+@require_POST
+@project_view
+def undo(request: Request, project: Project) -> HttpResponse:
+    """Withdraw the reviewer's last decision and show its document again."""
+    undone = services.undo(project, request.user)
+    if undone:
+        messages.success(request, f"Undone: {undone}.")
+    else:
+        messages.warning(request, "There is nothing to undo.")
+    return _next(request, project)
+
+
+@project_view
+def search_labels(request: Request, project: Project) -> HttpResponse:
+    """Labels that match a few words, best first."""
+    found = find_labels(project, request.GET.get("q", ""))
+    return render(request, "labelling/_label_results.html", {"project": project, "found": found})
+
+
+def _next(request: Request, project: Project, status: int = 200) -> HttpResponse:
+    if not request.htmx and status == 200:
+        return redirect("review", project.slug)
+    return _show(request, project, services.claim_next(project, request.user), status)
+
+
+def _show(request: Request, project: Project, entry: QueueEntry | None, status: int = 200) -> HttpResponse:
+    recent = Decision.objects.filter(document__project=project, reviewer=request.user).select_related(
+        "document", "label"
+    )
+    query = request.GET.get("q", "")
+    context = {
+        "project": project,
+        "entry": entry,
+        "evidence": Evidence.of(entry.query) if entry else None,
+        "round": project.rounds.first(),
+        "n_for_me": services.available(project, request.user).count(),
+        "n_waiting": project.queue.count(),
+        "recent": recent.filter(withdrawn_by=None).exclude(action=Action.UNDO)[:RECENT],
+        "query": query,
+        "found": find_labels(project, query) if query else [],
+    }
+    template = "labelling/_review.html" if request.htmx else "labelling/review.html"
+    return render(request, template, context, status=status)

@@ -1,0 +1,86 @@
+"""Rounds: start, watch, stop, look back."""
+
+from __future__ import annotations
+
+from django.contrib import messages
+from django.core.paginator import Paginator
+from django.http import HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.http import require_POST
+
+from labelling.models import Project, Round, Verdict
+from labelling.services import Refused, queueing
+from labelling.services import rounds as services
+from labelling.services.progress import round_scores
+from labelling.views.access import Request, manager_view, project_view, refresh
+
+PER_PAGE = 50
+
+
+@require_POST
+@manager_view
+def start(request: Request, project: Project) -> HttpResponse:
+    _try(request, services.start_round, project, request.user)
+    return redirect(project)
+
+
+@project_view
+def progress(request: Request, project: Project) -> HttpResponse:
+    """How far the active round is; when it has ended, the page that asks is loaded again."""
+    round_ = project.active_round
+    compact = "compact" in request.GET
+    if round_ is None and not compact:
+        return refresh()
+    template = "labelling/_round_status.html" if compact else "labelling/_round_progress.html"
+    context = {"project": project, "round": round_, "is_manager": project.is_managed_by(request.user)}
+    return render(request, template, context)
+
+
+@project_view
+def detail(request: Request, project: Project, number: int) -> HttpResponse:
+    round_ = get_object_or_404(project.rounds, number=number)
+    queries = round_.queries.select_related("document", "label", "verdict", "judge_failure").order_by("rank")
+    verdict = request.GET.get("verdict", "")
+    if verdict == "failed":
+        queries = queries.exclude(judge_failure=None)
+    elif verdict:
+        queries = queries.filter(verdict__verdict=verdict)
+    context = {
+        "project": project,
+        "is_manager": project.is_managed_by(request.user),
+        "round": round_,
+        "score": next((score for score in round_scores(project) if score.round == round_), None),
+        "steps": [(label, round_.seconds[step]) for step, label in Round.Step.choices if step in round_.seconds],
+        "page": Paginator(queries, PER_PAGE).get_page(request.GET.get("page")),
+        "verdict": verdict,
+        "verdicts": [*Verdict.Name.choices, ("failed", "No answer")],
+    }
+    return render(request, "labelling/round.html", context)
+
+
+@require_POST
+@manager_view
+def cancel(request: Request, project: Project, number: int) -> HttpResponse:
+    _try(request, queueing.cancel, get_object_or_404(project.rounds, number=number))
+    return redirect(project)
+
+
+@require_POST
+@manager_view
+def go_on(request: Request, project: Project, number: int) -> HttpResponse:
+    _try(request, services.go_on, get_object_or_404(project.rounds, number=number))
+    return redirect(project)
+
+
+@require_POST
+@manager_view
+def retry_judge(request: Request, project: Project, number: int) -> HttpResponse:
+    _try(request, services.retry_judge, get_object_or_404(project.rounds, number=number))
+    return redirect(project)
+
+
+def _try(request: Request, service, *args) -> None:
+    try:
+        service(*args)
+    except Refused as refusal:
+        messages.error(request, str(refusal))

@@ -1,0 +1,155 @@
+"""Settings. Whatever differs between installations comes from the environment or from a file .env.
+
+A variable with a wrong value stops the start with its name and the reason.
+"""
+
+import sys
+from pathlib import Path
+
+from environs import Env, validate
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+# What this installation writes: database, uploads. Nothing of it belongs to the source.
+VAR_DIR = BASE_DIR / "var"
+VAR_DIR.mkdir(exist_ok=True)
+
+env = Env()
+env.read_env(str(BASE_DIR / ".env"), recurse=False)
+
+TESTING = "pytest" in sys.modules
+
+DEBUG = env.bool("DEBUG", False)
+# No default outlives DEBUG: without it a missing key stops the start.
+SECRET_KEY = env.str("SECRET_KEY", "insecure-key-for-debugging-only") if DEBUG or TESTING else env.str("SECRET_KEY")
+ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
+CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", [])
+# On behind TLS: cookies only over https, and http turned away.
+HTTPS = env.bool("HTTPS", False)
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = HTTPS
+SECURE_HSTS_SECONDS = 3600 if HTTPS else 0
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS else None
+
+INSTALLED_APPS = [
+    "labelling",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django.contrib.humanize",
+    "django_htmx",
+    "django_q",
+    "import_export",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.auth.middleware.LoginRequiredMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+]
+
+ROOT_URLCONF = "red_project.urls"
+WSGI_APPLICATION = "red_project.wsgi.application"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "labelling.context_processors.worker",
+            ],
+        },
+    },
+]
+
+# SQLite by default; for teams DATABASE_URL=postgres://user:password@host/name
+DATABASES = {"default": env.dj_db_url("DATABASE_URL", f"sqlite:///{VAR_DIR / 'db.sqlite3'}", conn_max_age=60)}
+if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
+    DATABASES["default"]["OPTIONS"] = {
+        # Take the write lock when a transaction begins: one that upgrades midway fails at once under load.
+        "transaction_mode": "IMMEDIATE",
+        "timeout": 20,
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+    }
+    # A file, not memory: the tests open several connections, as web and worker do.
+    DATABASES["default"]["TEST"] = {"NAME": VAR_DIR / "test.sqlite3"}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
+]
+LOGIN_URL = "login"
+LOGIN_REDIRECT_URL = "project_list"
+LOGOUT_REDIRECT_URL = "login"
+
+LANGUAGE_CODE = "en"
+TIME_ZONE = env.str("TIME_ZONE", "UTC")
+USE_TZ = True
+
+STATIC_URL = "static/"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+STATIC_ROOT = BASE_DIR / "staticfiles"
+MEDIA_ROOT = env.path("MEDIA_ROOT", VAR_DIR / "media")
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {
+        "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
+        if DEBUG or TESTING
+        else "whitenoise.storage.CompressedManifestStaticFilesStorage"
+    },
+}
+
+REDIS_URL = env.str("REDIS_URL", "")
+JOB_TIMEOUT_SECONDS = env.int("JOB_TIMEOUT_SECONDS", 6 * 3600, validate=validate.Range(min=60))
+Q_CLUSTER = {
+    "name": "red",
+    "workers": env.int("WORKERS", 2, validate=validate.Range(min=1)),
+    # A fresh process for each job: torch and the vectors of the last one are given back.
+    "recycle": 1,
+    "timeout": JOB_TIMEOUT_SECONDS,
+    # The retry clock starts when a message is fetched. A lost job is found sooner, by its lease (jobs/lease.py).
+    "retry": JOB_TIMEOUT_SECONDS + 600,
+    "queue_limit": 1,
+    "bulk": 1,
+    "max_attempts": 1,
+    "ack_failures": True,
+    "catch_up": False,
+    "scheduler": False,
+    "poll": 0.5,
+    "save_limit": 100,
+    **({"redis": REDIS_URL} if REDIS_URL else {"orm": "default"}),
+}
+
+IMPORT_EXPORT_USE_TRANSACTIONS = True
+IMPORT_EXPORT_ESCAPE_FORMULAE_ON_EXPORT = True
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"plain": {"format": "%(levelname)s %(name)s: %(message)s"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain"}},
+    "root": {"handlers": ["console"], "level": "WARNING"},
+    "loggers": {"labelling": {"level": "INFO"}},
+}
+
+# What the product itself can be told
+ENCODER = env.str("ENCODER", "all-MiniLM-L6-v2")
+JUDGE_MODEL = env.str("JUDGE_MODEL", "claude-haiku-4-5")
+JUDGE_BASE_URL = env.str("JUDGE_BASE_URL", "") or None
+JUDGE_CONCURRENCY = env.int("JUDGE_CONCURRENCY", 4, validate=validate.Range(min=1, max=64))
+MAX_UPLOAD_MB = env.int("MAX_UPLOAD_MB", 200, validate=validate.Range(min=1))
+MAX_TEXT_CHARS = env.int("MAX_TEXT_CHARS", 20_000, validate=validate.Range(min=1))

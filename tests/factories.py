@@ -1,0 +1,82 @@
+"""Rows for tests, made in the way the product makes them."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+from itertools import count
+
+from django.contrib.auth.models import User
+from django.core.files.base import ContentFile
+
+from labelling import jobs
+from labelling.models import CsvImport, Membership, Project, QueueEntry, Round
+from labelling.services import imports, projects, rounds
+
+numbers = count(1)
+
+FRUIT = ("apple", "banana", "cherry", "mango")
+
+
+def make_user(name: str = "", **flags: bool) -> User:
+    return User.objects.create_user(name or f"user{next(numbers)}", password="secret", **flags)
+
+
+def make_project(manager: User | None = None, reviewers: Iterable[User] = (), **settings) -> Project:
+    name = settings.pop("name", f"Project {next(numbers)}")
+    project = projects.create_project(name, manager or make_user(), **settings)
+    for reviewer in reviewers:
+        projects.set_member(project, reviewer, Membership.Role.REVIEWER)
+    return project
+
+
+def csv_file(rows: Iterable[Sequence[str]], header: Sequence[str] = ("text", "label"), name="texts.csv") -> ContentFile:
+    out = io.StringIO(newline="")
+    csv.writer(out).writerows([header, *rows])
+    return ContentFile(out.getvalue().encode(), name=name)
+
+
+def import_rows(project: Project, rows: Iterable[Sequence[str]], **options) -> CsvImport:
+    """Import (text, label) rows, or others with a ``header``, and return the finished import."""
+    header = options.pop("header", ("text", "label"))
+    return import_bytes(project, csv_file(rows, header).read(), **options)
+
+
+def import_bytes(project: Project, data: bytes, **options) -> CsvImport:
+    """Import a file with these bytes and return the finished import."""
+    csv_import = imports.upload(project, ContentFile(data, name="texts.csv"), user=None)
+    for name, value in options.items():
+        setattr(csv_import, name, value)
+    imports.start_here(csv_import)
+    jobs.run_import(csv_import.pk)
+    csv_import.refresh_from_db()
+    return csv_import
+
+
+def fruit_rows(n_seeds: int = 4, n_pool: int = 5) -> list[tuple[str, str]]:
+    """Texts about four fruits that a bag of words tells apart: seeds with labels, pool without."""
+    rows = []
+    for fruit in FRUIT:
+        rows += [(f"{fruit} {fruit} seed number {n}", fruit) for n in range(n_seeds)]
+        rows += [(f"{fruit} {fruit} in the pool, item {n}", "") for n in range(n_pool)]
+    return rows
+
+
+def fruit_project(**settings) -> Project:
+    """A project with 4 labels, 16 seed examples and 20 pool documents."""
+    project = make_project(**settings)
+    import_rows(project, fruit_rows())
+    return project
+
+
+def run_round(project: Project) -> Round:
+    """Run the next round to its end, in this process."""
+    round_ = rounds.start_round(project)
+    jobs.run_round(round_.pk)
+    round_.refresh_from_db()
+    return round_
+
+
+def queued(project: Project) -> list[QueueEntry]:
+    return list(project.queue.select_related("query__label", "document"))

@@ -1,0 +1,113 @@
+"""Several people at once, each on a database connection of their own."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+from typing import TypeVar
+
+import pytest
+from django.db import connection
+
+from labelling.jobs.lease import hold
+from labelling.models import Decision, QueueEntry, Round, TrainingExample
+from labelling.services import Refused, rounds
+from labelling.services.review import Conflict, claim_next, decide
+from tests.factories import fruit_project, make_user, run_round
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+T = TypeVar("T")
+
+
+def at_once(n: int, action: Callable[[int], T]) -> list[T]:
+    """Call an action from n threads that start together; each has its own connection."""
+    start = Barrier(n)
+
+    def run(number: int) -> T:
+        try:
+            start.wait()
+            return action(number)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(n) as pool:
+        return list(pool.map(run, range(n)))
+
+
+@pytest.fixture
+def project():
+    project = fruit_project(batch_size=20, retrain_after=0)
+    run_round(project)
+    return project
+
+
+def test_eight_reviewers_get_eight_documents(project):
+    users = [make_user() for _ in range(8)]
+    entries = at_once(8, lambda n: claim_next(project, users[n]).pk)
+    assert len(set(entries)) == 8
+
+
+def test_eight_reviewers_empty_the_queue_and_each_document_is_decided_once(project):
+    users = [make_user() for _ in range(8)]
+
+    def review(number: int) -> int:
+        n = 0
+        while entry := claim_next(project, users[number]):
+            decide(project, entry.pk, users[number], "accept")
+            n += 1
+        return n
+
+    assert sum(at_once(8, review)) == 20
+    assert QueueEntry.objects.count() == 0
+    decided = Counter(Decision.objects.values_list("document_id", flat=True))
+    assert set(decided.values()) == {1}
+    assert TrainingExample.objects.filter(source="human").count() == 20
+
+
+def test_of_eight_who_decide_on_one_document_one_succeeds(project):
+    entry = QueueEntry.objects.first()
+    users = [make_user() for _ in range(8)]
+
+    def try_it(number: int) -> str:
+        try:
+            decide(project, entry.pk, users[number], "accept")
+        except Conflict:
+            return "conflict"
+        return "saved"
+
+    assert Counter(at_once(8, try_it)) == {"saved": 1, "conflict": 7}
+    assert Decision.objects.count() == 1
+
+
+def test_of_eight_who_start_a_round_one_succeeds(project):
+    def try_it(number: int) -> str:
+        try:
+            rounds.start_round(project)
+        except Refused:
+            return "refused"
+        return "started"
+
+    assert Counter(at_once(8, try_it)) == {"started": 1, "refused": 7}
+    assert project.rounds.count() == 2
+
+
+def test_eight_decisions_that_each_reach_the_threshold_start_one_round(project):
+    project.retrain_after = 1
+    project.save()
+    users = [make_user() for _ in range(8)]
+    entries = [claim_next(project, user) for user in users]
+    at_once(8, lambda n: decide(project, entries[n].pk, users[n], "accept"))
+    assert project.rounds.count() == 2
+
+
+def test_of_eight_workers_one_gets_the_job(project):
+    round_ = rounds.start_round(project)
+
+    def try_it(number: int) -> bool:
+        with hold(Round, round_.pk) as lease:
+            return lease is not None
+
+    assert Counter(at_once(8, try_it)) == {True: 1, False: 7}
