@@ -1,0 +1,64 @@
+# make run            install, set up, and start the product at http://127.0.0.1:8000
+# make test           install, lint, type-check, and run all tests but the slow ones
+# make test-postgres  the same tests on PostgreSQL
+# make test-slow      the long checks: worker killed at every step, real data, load
+# make measure        the figures of the README, on the banking77 data set
+# make lock           pin anew everything that is installed
+
+PYTHON ?= python3
+PORT ?= 8000
+BIN := .venv/bin
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+
+POSTGRES_URL ?= postgres://postgres@127.0.0.1:5432/postgres
+
+.PHONY: run test lint unit test-postgres test-slow measure lock clean
+
+run: .venv/installed .env
+	@python manage.py migrate --verbosity 0
+	@python manage.py collectstatic --no-input --verbosity 0
+	@echo
+	@python manage.py load_demo
+	@echo "Open http://127.0.0.1:$(PORT) (Ctrl-C stops web server and worker)"
+	@echo
+	@honcho start --port $(PORT) || test $$? -eq 130 # 130: stopped by Ctrl-C
+
+test: .venv/installed-dev lint
+	pytest
+
+# mypy's Django plugin loads the settings, which ask for a secret key unless DEBUG is on.
+lint: .venv/installed-dev
+	ruff check .
+	ruff format --check .
+	DEBUG=true mypy .
+
+test-postgres: .venv/installed-dev
+	DATABASE_URL=$(POSTGRES_URL) pytest
+
+test-slow: .venv/installed-dev
+	pytest -m slow
+
+measure: .venv/installed-dev
+	python -m tests.measure banking77
+
+lock:
+	rm -rf .venv && $(PYTHON) -m venv .venv && : > constraints.txt
+	pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	(echo "# Every package that is installed, pinned; made by \`make lock\` from the requirements files."; \
+		pip freeze | sed 's/+cpu//') > constraints.txt
+
+.venv/installed: requirements.txt constraints.txt
+	test -d .venv || $(PYTHON) -m venv .venv
+	pip install --quiet --disable-pip-version-check -r requirements.txt
+	touch $@
+
+.venv/installed-dev: .venv/installed requirements-dev.txt
+	pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	touch $@
+
+# This installation's own settings. The key is made here and never leaves the machine.
+.env:
+	@umask 077 && echo "SECRET_KEY=$$(python -c 'import secrets; print(secrets.token_urlsafe(50))')" > .env
+
+clean:
+	rm -rf .venv var staticfiles .mypy_cache .pytest_cache .ruff_cache

@@ -1,0 +1,82 @@
+"""A real browser in front of the real thing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, Playwright, sync_playwright
+
+from tests.site import Site, running_site
+
+SYSTEM_BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+# No sandbox: containers run as root. No background requests: the tests are to need no network.
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "tests/browser/" in str(item.path):
+            item.add_marker(pytest.mark.browser)
+
+
+def chromium(playwright: Playwright) -> str | None:
+    """Where a Chromium is: CHROMIUM_PATH, the system's, or Playwright's own."""
+    places = [os.environ.get("CHROMIUM_PATH"), *map(shutil.which, SYSTEM_BROWSERS), playwright.chromium.executable_path]
+    return next((place for place in places if place and Path(place).exists()), None)
+
+
+# Package scope: Playwright keeps an event loop in this thread, in which Django refuses to touch the database.
+@pytest.fixture(scope="package")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        path = chromium(playwright)
+        if path is None:
+            missing = "No Chromium: set CHROMIUM_PATH or install one (Debian: apt-get install chromium)."
+            if os.environ.get("CI"):
+                pytest.fail(missing)
+            pytest.skip(missing)
+        with playwright.chromium.launch(executable_path=path, args=FLAGS) as launched:
+            yield launched
+
+
+@pytest.fixture(scope="package")
+def site(tmp_path_factory) -> Iterator[Site]:
+    with running_site(tmp_path_factory.mktemp("site")) as running:
+        yield running
+
+
+@pytest.fixture
+def console_errors() -> list[str]:
+    """What the browser complained about; a test that provokes complaints clears it."""
+    return []
+
+
+@pytest.fixture
+def page(browser: Browser, site: Site, console_errors: list[str]) -> Iterator[Page]:
+    """A fresh browser profile; errors on the page's console fail the test."""
+    with browser.new_context(base_url=site.url, accept_downloads=True, locale="en-GB") as context:
+        page = context.new_page()
+        page.on("pageerror", lambda error: console_errors.append(str(error)))
+        page.on("console", lambda said: console_errors.append(said.text) if said.type == "error" else None)
+        yield page
+        assert console_errors == []
+
+
+def log_in(page: Page, site: Site, username: str) -> None:
+    page.goto("/login/")
+    page.get_by_label("Username").fill(username)
+    page.get_by_label("Password").fill(site.passwords[username])
+    page.get_by_role("button", name="Log in").click()
+    page.wait_for_url("**/")

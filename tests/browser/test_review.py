@@ -1,0 +1,102 @@
+"""The review page under a browser's hands: keys, a lost connection, no JavaScript, no worker."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.browser.conftest import log_in
+from tests.site import Site, wait_for
+
+REVIEW = "/p/eastmere-contact-centre/review/"
+
+
+@pytest.fixture
+def expert(page: Page, site: Site) -> Page:
+    """An expert in front of a document of the demo's first round."""
+    log_in(page, site, "expert")
+    wait_for(lambda: page.goto(REVIEW) and page.locator(".predicted").count(), "the demo's first round", seconds=120)
+    return page
+
+
+def text_of(page: Page) -> str:
+    return page.locator("#review .text").inner_text()
+
+
+def test_keys_decide_nothing_while_somebody_types(expert):
+    before = text_of(expert)
+    expert.keyboard.press("/")
+    expert.keyboard.type("nsn 123 ")
+    expert.keyboard.press("Backspace")
+    expect(expert.get_by_label("Search all labels")).to_have_value("nsn 123")
+    assert text_of(expert) == before
+    expert.keyboard.press("Escape")
+    expert.keyboard.press("?")
+    expect(expert.locator("details.keys p")).to_be_visible()
+    assert text_of(expert) == before
+
+
+def test_a_lost_connection_is_said_and_the_choice_can_be_sent_again(expert, console_errors):
+    before = text_of(expert)
+    expert.context.set_offline(True)
+    expert.keyboard.press("Enter")
+    expect(expert.locator("#not-saved")).to_be_visible()
+    assert text_of(expert) == before
+    expert.context.set_offline(False)
+    console_errors.clear()
+    expert.keyboard.press("Enter")
+    expect(expert.locator("#review .text")).not_to_have_text(before)
+    expect(expert.locator("#not-saved")).to_be_hidden()
+    expert.keyboard.press("Backspace")
+    expect(expert.locator("#review .text")).to_have_text(before)
+
+
+def test_two_reviewers_see_different_documents(expert, browser: Browser, site: Site):
+    with browser.new_context(base_url=site.url) as context:
+        colleague = context.new_page()
+        log_in(colleague, site, "admin")
+        colleague.goto(REVIEW)
+        assert text_of(colleague) != text_of(expert)
+
+
+def test_everything_works_without_javascript(browser: Browser, site: Site):
+    with browser.new_context(base_url=site.url, java_script_enabled=False) as context:
+        page = context.new_page()
+        log_in(page, site, "expert")
+        page.goto(REVIEW)
+        before = text_of(page)
+        page.get_by_label("Search all labels").fill("pothole")
+        page.get_by_label("Search all labels").press("Enter")
+        assert text_of(page) == before
+        page.locator("#found").get_by_role("button", name="Pothole").click()
+        expect(page.locator(".messages")).to_contain_text("Pothole")
+        assert text_of(page) != before
+        page.get_by_role("button", name="Undo").click()
+        expect(page.locator(".messages")).to_contain_text("Undone")
+        assert text_of(page) == before
+        page.get_by_role("button", name="Skip").click()
+        assert text_of(page) != before
+        page.get_by_role("button", name="Undo").click()
+
+
+@pytest.fixture
+def without_worker(tmp_path) -> Iterator[Site]:
+    site = Site(tmp_path)
+    site.set_up()
+    site.start("web")
+    yield site
+    site.stop()
+
+
+def test_without_a_worker_every_page_says_so_until_one_runs(browser: Browser, without_worker: Site):
+    with browser.new_context(base_url=without_worker.url) as context:
+        page = context.new_page()
+        log_in(page, without_worker, "admin")
+        alarm = page.get_by_text("No worker is running.")
+        for address in ("/", "/p/eastmere-contact-centre/", REVIEW, "/p/eastmere-contact-centre/import/"):
+            page.goto(address)
+            expect(alarm).to_be_visible()
+            expect(alarm.locator("..")).to_have_css("background-color", "rgb(251, 230, 228)")
+        assert "waiting for the worker" in page.goto("/p/eastmere-contact-centre/").text()

@@ -1,0 +1,160 @@
+"""The whole walk, as a new user takes it: log in, upload, map, round, review, undo, next round, export."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from labelling.management.commands.load_demo import DEMO
+from tests.browser.conftest import log_in
+from tests.site import Site
+
+ROUND_SECONDS = 90_000  # ms; the first round loads the encoder
+
+N_SEEDS = 6
+LABELS = (
+    "Allotments",
+    "Blue Badge",
+    "Dog fouling",
+    "Graffiti",
+    "Missed collection",
+    "Postal vote",
+    "Pothole",
+    "Roadworks",
+)
+
+
+def demo_rows() -> list[dict[str, str]]:
+    """Messages of eight of the demo's labels: six seeds each, the others without their label."""
+    with (DEMO / "texts.csv").open(encoding="utf-8") as file:
+        rows = [row for row in csv.DictReader(file) if row["label"] in LABELS]
+    seen = dict.fromkeys(LABELS, 0)
+    for row in rows:
+        seen[row["label"]] += 1
+        row["truth"] = row["label"]
+        if seen[row["label"]] > N_SEEDS:
+            row["label"] = ""
+    return rows
+
+
+def write_csv(path: Path, rows: list[dict[str, str]]) -> None:
+    with path.open("w", encoding="cp1252", newline="") as file:
+        writer = csv.writer(file, delimiter=";")
+        writer.writerow(["Reference", "Message", "Team", "Channel"])
+        for row in rows:
+            writer.writerow([row["id"], row["text"], row["label"], "web – form"])
+
+
+def press(page: Page, *keys: str, says: str) -> str:
+    """Press keys that decide; wait for what the page says and for the next text. Returns the text decided on."""
+    text = page.locator("#review .text")
+    before = text.inner_text()
+    for key in keys:
+        page.keyboard.press(key)
+    expect(page.locator(".messages")).to_contain_text(says)
+    expect(text).not_to_have_text(before)
+    return before
+
+
+@pytest.mark.timeout(280)
+def test_the_whole_walk(page: Page, site: Site, tmp_path):
+    rows = demo_rows()
+    truth = {row["text"]: row["truth"] for row in rows}
+    write_csv(tmp_path / "letters.csv", rows)
+
+    # Log in and make a project.
+    log_in(page, site, "admin")
+    page.get_by_role("link", name="New project").click()
+    page.get_by_label("Name").fill("Letters")
+    page.get_by_role("button", name="Create project").click()
+
+    # Upload and map the columns: nothing in the header is called text, label or id.
+    page.get_by_label("CSV file").set_input_files(tmp_path / "letters.csv")
+    page.get_by_role("button", name="Upload and look at it").click()
+    expect(page.get_by_role("heading", name="The first rows")).to_be_visible()
+    expect(page.get_by_label("Encoding")).to_have_value("cp1252")
+    expect(page.get_by_role("cell", name="web – form").first).to_be_visible()
+    page.get_by_label("Text column").select_option("Message")
+    page.get_by_label("Label column").select_option("Team")
+    page.get_by_label("Id column").select_option("Reference")
+    page.get_by_label("share of the labelled rows").fill("20")
+    page.get_by_role("button", name="Check and import").click()
+    expect(page.get_by_role("heading", name="Imported")).to_be_visible(timeout=20_000)
+    expect(page.locator(".figures")).to_contain_text("Pool160")
+    page.get_by_role("link", name="To the project").click()
+
+    # Set the pace, then start the first round and watch it.
+    page.get_by_role("link", name="Settings").click()
+    page.get_by_label("Documents a round asks about").fill("12")
+    page.get_by_label("Retrain after").fill("4")
+    page.get_by_role("button", name="Save").click()
+    page.get_by_role("link", name="Letters").click()
+    page.get_by_role("button", name="Start round 1").click()
+    expect(page.locator("#round")).to_contain_text("Round 1")
+    expect(page.get_by_role("link", name="Review now")).to_be_visible(timeout=ROUND_SECONDS)
+    expect(page.get_by_role("cell", name="% of").first).to_be_visible()
+
+    # Review with the keyboard: accept, an alternative by its number, one found by search, none of these, undo.
+    page.get_by_role("link", name="Review now").click()
+    expect(page.locator(".review-bar")).to_contain_text("12 waiting")
+    first = press(page, "Enter", says="Accepted")
+
+    alternative = page.locator(".alternatives .name").first.inner_text()
+    press(page, "1", says=f"Changed to {alternative}")
+
+    predicted = page.locator(".predicted h2").inner_text()
+    wanted = next(label for label in LABELS if not predicted.startswith(label))
+    page.keyboard.press("/")
+    page.keyboard.type(wanted.lower())
+    expect(page.locator("#found button").first).to_contain_text(wanted)
+    third = press(page, "Enter", says=f"Changed to {wanted}")
+
+    press(page, "Backspace", says="Undone")
+    expect(page.locator("#review .text")).to_have_text(third)
+    press(page, "n", says="None of these")
+    skipped = press(page, "s", says="Skipped")
+
+    # The fourth decision is the one that starts the next round, by itself.
+    accepted = page.locator("#review .text").inner_text()
+    page.get_by_role("button", name="Accept").click()
+    expect(page.locator(".messages")).to_contain_text("Accepted")
+    page.get_by_role("link", name="Letters", exact=True).click()
+    second = page.get_by_role("link", name="Round 2", exact=True)
+    expect(second).to_be_visible(timeout=ROUND_SECONDS)
+    expect(page.get_by_role("button", name="Start round 3")).to_be_visible(timeout=ROUND_SECONDS)
+    row = page.get_by_role("row", name="Round 2")
+    n_examples = int(page.get_by_role("row", name="Round 1").get_by_role("cell").first.inner_text())
+    expect(row.get_by_role("cell").first).to_have_text(str(n_examples + 4))
+    expect(page.locator("canvas#quality")).to_be_visible()
+
+    # Export, and import the export into a second project.
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Export CSV").click()
+    exported = Path(download.value.path()).read_text(encoding="utf-8-sig")
+    out = {row["text"]: row for row in csv.DictReader(io.StringIO(exported))}
+    assert out.keys() == truth.keys()
+    assert {row["source"] for row in out.values()} == {"seed", "human", "model"}
+    assert (out[third]["label"], out[third]["decision"], out[third]["reviewer"]) == ("", "none", "admin")
+    assert (out[accepted]["source"], out[accepted]["decision"]) == ("human", "accept")
+    assert out[skipped]["source"] == "model"
+    assert sum(row["holdout"] == "yes" for row in out.values()) == len(LABELS)
+    assert out[first]["Channel"] == "web – form"
+
+    copy = tmp_path / "export.csv"
+    copy.write_text(exported, encoding="utf-8")
+    page.goto("/projects/new/")
+    page.get_by_label("Name").fill("Copy")
+    page.get_by_role("button", name="Create project").click()
+    page.get_by_label("CSV file").set_input_files(copy)
+    page.get_by_role("button", name="Upload and look at it").click()
+    expect(page.get_by_label("this file was exported from here")).to_be_checked()
+    page.get_by_role("button", name="Check and import").click()
+    expect(page.get_by_role("heading", name="Imported")).to_be_visible(timeout=20_000)
+    page.get_by_role("link", name="To the project").click()
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Export CSV").click()
+    assert Path(download.value.path()).read_text(encoding="utf-8-sig") == exported

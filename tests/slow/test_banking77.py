@@ -1,0 +1,24 @@
+"""The whole walk on banking77, with the limits it has to keep."""
+
+from __future__ import annotations
+
+import statistics
+
+import pytest
+
+from tests.measure import N_REVIEWED, walk
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+
+def test_banking77_from_csv_to_reviewed_retrained_labels(tmp_path):
+    figures = walk("banking77", tmp_path)
+    first, second = figures.rounds
+    assert (first["training_examples"], first["pool"], first["holdout_size"]) == (2310, 7636, 3076)
+    assert second["training_examples"] == 2310 + N_REVIEWED
+    assert min(figures.reviewed.values()) > 0
+    assert first["holdout_accuracy"] > 0.84
+    assert figures.exports_equal
+    assert figures.seconds["round 1"] < 180
+    assert statistics.median(figures.review_ms) < 100
+    assert figures.web_mb < 150

@@ -1,0 +1,64 @@
+"""100,000 rows in and out, within the time that people will wait."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from django.core.files import File
+
+from labelling import jobs
+from labelling.models import Document, Prediction, Project, Round
+from labelling.services import imports
+from labelling.services.exports import export_lines
+from tests import real_data
+from tests.factories import make_project
+
+# Real transactions: the thread that renews the lease writes on a connection of its own.
+pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
+
+N = 97_407
+
+
+def import_file(project: Project, path, **options) -> float:
+    """Import a file and return how many seconds that took."""
+    started = time.monotonic()
+    with path.open("rb") as file:
+        csv_import = imports.upload(project, File(file, name=path.name), user=None)
+    for name, value in options.items():
+        setattr(csv_import, name, value)
+    imports.start_here(csv_import)
+    jobs.run_import(csv_import.pk)
+    csv_import.refresh_from_db()
+    assert (csv_import.state, csv_import.problems) == ("done", [])
+    return time.monotonic() - started
+
+
+def predict_everything(project: Project) -> None:
+    """Give each document a prediction, as a round would."""
+    labels = list(project.labels.values_list("pk", flat=True))
+    candidates = [[pk, 0.5] for pk in labels[:10]]
+    round_ = Round.objects.create(project=project, number=1, state="done")
+    Prediction.objects.bulk_create(
+        Prediction(
+            document_id=pk, round=round_, label_id=labels[0], probability=0.5, entropy=1.0, candidates=candidates
+        )
+        for pk in project.documents.values_list("pk", flat=True)
+    )
+
+
+@pytest.mark.timeout(300)
+def test_a_hundred_thousand_rows_come_in_and_go_out(tmp_path):
+    rows = real_data.with_seeds(real_data.read(real_data.data_set("arxiv") / "train.csv"), n_seeds=30)
+    path = real_data.write(tmp_path / "arxiv.csv", rows)
+    project = make_project()
+
+    assert import_file(project, path) < 20
+    assert project.documents.count() == N
+    assert import_file(project, path) < 20
+    assert Document.objects.count() == N, "the same file again adds nothing"
+
+    predict_everything(project)
+    started = time.monotonic()
+    assert sum(1 for _ in export_lines(project)) >= N + 1
+    assert time.monotonic() - started < 10
