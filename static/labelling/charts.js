@@ -28,7 +28,7 @@ function draw(id, datasets, scales) {
       maintainAspectRatio: false,
       interaction: { mode: "index", intersect: false },
       plugins: { legend: { position: "bottom", labels: { color: colour("--ink"), boxWidth: 12 } } },
-      scales: { x: axis, ...scales },
+      scales: { x: { ...axis, offset: true }, ...scales },
     },
   });
 }
@@ -48,6 +48,6 @@ draw(
   [line("Uncertain documents", "uncertain", "--bad"), line("Training examples", "training_examples", "--accent", "right")],
   {
     y: { beginAtZero: true, title: { display: true, text: "Uncertain", color: colour("--muted") } },
-    right: { position: "right", grid: { drawOnChartArea: false }, title: { display: true, text: "Training examples", color: colour("--muted") } },
+    right: { beginAtZero: true, position: "right", grid: { drawOnChartArea: false }, title: { display: true, text: "Training examples", color: colour("--muted") } },
   },
 );

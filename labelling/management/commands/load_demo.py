@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import secrets
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -29,7 +30,8 @@ class Command(BaseCommand):
 
     def handle(self, *args, **options) -> None:
         if Project.objects.filter(name=NAME).exists():
-            self.stdout.write("The demo project is there already. New passwords: manage.py changepassword admin")
+            self.stdout.write("The demo project is there already.")
+            self.stdout.write(f"A new password: {sys.executable} manage.py changepassword admin")
             return
         admin, expert = self._account("admin", is_staff=True, is_superuser=True), self._account("expert")
         project = projects.create_project(NAME, admin, task=TASK, batch_size=60, retrain_after=25)
