@@ -6,10 +6,12 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Concatenate, ParamSpec
 
+from django.contrib.auth.middleware import LoginRequiredMiddleware
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.http import HttpRequest, HttpResponseBase
 from django.shortcuts import get_object_or_404
+from django_htmx.http import HttpResponseClientRefresh
 from django_htmx.middleware import HtmxDetails
 
 from labelling.models import Project
@@ -22,6 +24,13 @@ class Request(HttpRequest):
 
     user: User
     htmx: HtmxDetails
+
+
+class LoginRequired(LoginRequiredMiddleware):
+    """Ask for a login everywhere, and never inside a page: htmx would put the form where a fragment belongs."""
+
+    def handle_no_permission(self, request, view_func):
+        return HttpResponseClientRefresh() if request.htmx else super().handle_no_permission(request, view_func)
 
 
 ProjectView = Callable[Concatenate[Request, Project, P], HttpResponseBase]
@@ -48,8 +57,3 @@ def manager_view(view: ProjectView[P]) -> Callable[..., HttpResponseBase]:
         return view(request, project, *args, **kwargs)
 
     return project_view(only_managers)
-
-
-def refresh() -> HttpResponse:
-    """Tell htmx to load the whole page again."""
-    return HttpResponse(headers={"HX-Refresh": "true"})

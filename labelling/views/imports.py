@@ -8,13 +8,14 @@ from django.contrib import messages
 from django.http import FileResponse, Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_POST
+from django_htmx.http import HttpResponseClientRefresh
 
 from labelling.csv_io.formats import DELIMITERS, Format, NotCsv
 from labelling.csv_io.rows import guess_columns, preview, read_header
 from labelling.forms import MappingForm, UploadForm
 from labelling.models import CsvImport, Project
 from labelling.services import Refused, imports, queueing
-from labelling.views.access import Request, manager_view, refresh
+from labelling.views.access import Request, manager_view
 
 State = CsvImport.State
 
@@ -44,7 +45,7 @@ def detail(request: Request, project: Project, pk: int) -> HttpResponse:
 def progress(request: Request, project: Project, pk: int) -> HttpResponse:
     csv_import = get_object_or_404(project.imports, pk=pk)
     if not csv_import.is_active:
-        return refresh()
+        return HttpResponseClientRefresh()
     return render(request, "labelling/_import_progress.html", {"project": project, "import": csv_import})
 
 

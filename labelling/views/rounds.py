@@ -7,12 +7,13 @@ from django.core.paginator import Paginator
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_POST
+from django_htmx.http import HttpResponseClientRefresh
 
 from labelling.models import Project, Round, Verdict
 from labelling.services import Refused, queueing
 from labelling.services import rounds as services
 from labelling.services.progress import round_scores
-from labelling.views.access import Request, manager_view, project_view, refresh
+from labelling.views.access import Request, manager_view, project_view
 
 PER_PAGE = 50
 
@@ -30,7 +31,7 @@ def progress(request: Request, project: Project) -> HttpResponse:
     round_ = project.active_round
     compact = "compact" in request.GET
     if round_ is None and not compact:
-        return refresh()
+        return HttpResponseClientRefresh()
     template = "labelling/_round_status.html" if compact else "labelling/_round_progress.html"
     context = {"project": project, "round": round_, "is_manager": project.is_managed_by(request.user)}
     return render(request, template, context)

@@ -53,6 +53,27 @@ def test_a_lost_connection_is_said_and_the_choice_can_be_sent_again(expert, cons
     expect(expert.locator("#review .text")).to_have_text(before)
 
 
+def test_the_document_stays_while_the_page_looks_for_rounds(expert):
+    before = text_of(expert)
+    with expert.expect_response("**/rounds/progress/?compact"):
+        pass
+    with expert.expect_response("**/rounds/progress/?compact"):
+        pass
+    assert text_of(expert) == before
+
+
+def test_somebody_who_was_logged_out_comes_back_to_the_review(expert, site):
+    before = text_of(expert)
+    expert.context.clear_cookies(name="sessionid")
+    expert.keyboard.press("Enter")
+    expect(expert.get_by_role("button", name="Log in")).to_be_visible()
+    expect(expert.locator("#review")).to_have_count(0)
+    expert.get_by_label("Username").fill("expert")
+    expert.get_by_label("Password").fill(site.passwords["expert"])
+    expert.get_by_role("button", name="Log in").click()
+    assert text_of(expert) == before
+
+
 def test_two_reviewers_see_different_documents(expert, browser: Browser, site: Site):
     with browser.new_context(base_url=site.url) as context:
         colleague = context.new_page()

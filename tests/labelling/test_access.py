@@ -83,6 +83,11 @@ def test_nobody_gets_in_without_logging_in(client, addresses, name):
         assert response["Location"].startswith(reverse("login"))
 
 
+def test_a_page_that_asks_without_a_login_is_loaded_anew(client, addresses):
+    response = client.get(addresses["round_progress"], headers={"HX-Request": "true"})
+    assert response["HX-Refresh"] == "true"
+
+
 @pytest.mark.parametrize("name", ALL)
 def test_a_stranger_is_told_that_there_is_no_such_project(client, addresses, name):
     client.force_login(make_user("stranger", is_staff=True))
