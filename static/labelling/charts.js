@@ -11,7 +11,6 @@ function line(label, key, name, axis = "y") {
     backgroundColor: colour(name),
     yAxisID: axis,
     spanGaps: true,
-    tension: 0.2,
   };
 }
 

@@ -34,7 +34,7 @@ class Command(BaseCommand):
             self.stdout.write(f"A new password: {sys.executable} manage.py changepassword admin")
             return
         admin, expert = self._account("admin", is_staff=True, is_superuser=True), self._account("expert")
-        project = projects.create_project(NAME, admin, task=TASK, batch_size=60, retrain_after=25)
+        project = projects.create_project(NAME, admin, task=TASK, batch_size=30, retrain_after=25)
         projects.set_member(project, expert, Membership.Role.REVIEWER)
         self._load(project, admin)
         rounds.start_round(project, admin)
