@@ -1,6 +1,6 @@
 # make run            install, set up, and start the product at http://127.0.0.1:8000
 # make test           install, lint, type-check, and run all tests but the slow ones
-# make test-postgres  the same tests on PostgreSQL
+# make test-postgres  the same tests on PostgreSQL, and 100,000 rows
 # make test-slow      the long checks: worker killed at every step, real data, load
 # make measure        the figures of the README, on the banking77 data set
 # make lock           pin anew everything that is installed
@@ -34,6 +34,7 @@ lint: .venv/installed-dev
 
 test-postgres: .venv/installed-dev
 	DATABASE_URL=$(POSTGRES_URL) pytest
+	DATABASE_URL=$(POSTGRES_URL) pytest -m slow tests/slow/test_scale.py
 
 test-slow: .venv/installed-dev
 	pytest -m slow

@@ -30,7 +30,7 @@ class Document(models.Model):
     with a source and no label, the text is known to belong to no label.
     """
 
-    project = models.ForeignKey(Project, models.CASCADE, related_name="documents")
+    project = models.ForeignKey(Project, models.CASCADE, related_name="documents", db_index=False)
     csv_import = models.ForeignKey("CsvImport", models.SET_NULL, null=True, blank=True, related_name="documents")
     external_id = models.CharField("id", max_length=200, blank=True)
     text = models.TextField()
@@ -47,6 +47,7 @@ class Document(models.Model):
 
     class Meta:
         ordering = ["pk"]
+        indexes = [models.Index(fields=["project", "id"], name="documents_of_a_project")]
         constraints = [
             models.UniqueConstraint(fields=["project", "text_hash"], name="text_once_a_project"),
             models.UniqueConstraint(
