@@ -18,7 +18,7 @@ run: .venv/installed .env
 	@python manage.py migrate --verbosity 0
 	@python manage.py collectstatic --no-input --verbosity 0
 	@echo
-	@python manage.py load_demo
+	@python manage.py load_demo --once
 	@echo "Open http://127.0.0.1:$(PORT) (Ctrl-C stops web server and worker)"
 	@echo
 	@honcho start --port $(PORT) || test $$? -eq 130 # 130: stopped by Ctrl-C

@@ -309,7 +309,10 @@ class AnthropicJudge:
         return {"type": "text", "text": text, "cache_control": {"type": "ephemeral"}}
 
 
-NO_KEY = "No key for the judge: set ANTHROPIC_API_KEY in the environment of the worker and start it again."
+NO_KEY = (
+    "No key for the judge: set ANTHROPIC_API_KEY in the environment of the worker and start it again, "
+    "or choose another judge."
+)
 SPEND_LIMIT = "The judge's spend limit is reached: raise it with the provider, then retry."
 NOT_A_MESSAGE = "The judge's answer was not in the form of the Messages API."
 

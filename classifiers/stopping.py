@@ -10,11 +10,12 @@ import numpy as np
 PATIENCE = 3
 # A drop counts as slow when it is below this share of the steepest one.
 SLOW = 0.5
-# A round that settles less than this share of the first round's uncertain documents gains nothing.
+# Rounds that settle less than this share of the first round's uncertain documents, and no more than
+# people labelled in them, gain nothing. The share alone would stop every loop on a large pool.
 FLOOR = 0.01
 
 
-def stop_reason(uncertain: Sequence[int]) -> str | None:
+def stop_reason(uncertain: Sequence[int], examples: Sequence[int]) -> str | None:
     """Say why the loop should stop, or None while another round is worth it.
 
     The R.E.D. article stops at the inflection of the number of uncertain documents: it falls
@@ -25,6 +26,7 @@ def stop_reason(uncertain: Sequence[int]) -> str | None:
         uncertain: number of uncertain documents after each round, oldest first, all counted on
             the same documents. Leave out rounds that learnt nothing because a judge was down
             or nobody reviewed: an outage is no convergence.
+        examples: number of training examples of each of these rounds.
 
     Returns:
         A sentence for people, or None.
@@ -37,9 +39,11 @@ def stop_reason(uncertain: Sequence[int]) -> str | None:
     if len(drops) < PATIENCE:
         return None
     gained = uncertain[-1 - PATIENCE] - uncertain[-1]
-    if gained < FLOOR * uncertain[0]:
+    learnt = examples[-1] - examples[-1 - PATIENCE]
+    if gained < FLOOR * uncertain[0] and gained <= learnt:
         return (
-            f"Nothing more is gained: {PATIENCE} rounds settled {max(gained, 0)} of {uncertain[0]} uncertain documents."
+            f"Nothing more is gained: {PATIENCE} rounds with {learnt} new training examples settled "
+            f"{max(gained, 0)} of {uncertain[0]} uncertain documents."
         )
     steepest = int(drops.argmax())
     since = drops[steepest + 1 :]

@@ -27,7 +27,7 @@ from labelling.models import (
     Verdict,
     Worker,
 )
-from labelling.resources import LabelResource
+from labelling.resources import LabelCsv, LabelResource
 from labelling.services import labels as label_services
 
 admin.site.site_header = admin.site.site_title = "R.E.D. administration"
@@ -43,12 +43,12 @@ class ProjectScoped(admin.ModelAdmin):
     project_path = "project"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet:
-        rows = super().get_queryset(request)
-        return rows if request.user.is_superuser else rows.filter(**self._managed(request, self.project_path))
+        managed = {f"{self.project_path}__in": Project.objects.managed_by(request.user)}
+        return super().get_queryset(request).filter(**({} if request.user.is_superuser else managed))
 
     def formfield_for_foreignkey(self, db_field: ForeignKey, request: HttpRequest, **kwargs: Any) -> Any:
-        if db_field.related_model is Project and not request.user.is_superuser:
-            kwargs["queryset"] = Project.objects.filter(**self._managed(request, ""))
+        if db_field.related_model is Project:
+            kwargs["queryset"] = Project.objects.managed_by(request.user)
         return super().formfield_for_foreignkey(db_field, request, **kwargs)
 
     def has_module_permission(self, request: HttpRequest) -> bool:
@@ -69,13 +69,12 @@ class ProjectScoped(admin.ModelAdmin):
     def _is_in_reach(self, request: HttpRequest, obj: Model | None) -> bool:
         return obj is None or self.get_queryset(request).filter(pk=obj.pk).exists()
 
-    @staticmethod
-    def _managed(request: HttpRequest, path: str) -> dict[str, Any]:
-        prefix = f"{path}__" if path else ""
-        return {
-            f"{prefix}memberships__user": request.user,
-            f"{prefix}memberships__role": Membership.Role.MANAGER,
-        }
+
+class OfOneProject(ProjectScoped):
+    """What belongs to a project for good: moved to another, it would take that project's examples along."""
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> list[str]:
+        return ["project"] if obj else []
 
 
 class ReadOnly(ProjectScoped):
@@ -91,6 +90,13 @@ class ReadOnly(ProjectScoped):
         return False
 
 
+class ManagedProjects(admin.RelatedFieldListFilter):
+    """Offers only the projects that the user manages: the others' names are none of their business."""
+
+    def field_choices(self, field: Any, request: HttpRequest, model_admin: Any) -> Any:
+        return [(project.pk, str(project)) for project in Project.objects.managed_by(request.user)]
+
+
 class MembershipInline(admin.TabularInline):
     model = Membership
     extra = 1
@@ -99,15 +105,23 @@ class MembershipInline(admin.TabularInline):
     def has_view_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return request.user.is_staff
 
-    has_add_permission = has_change_permission = has_delete_permission = has_view_permission
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        """To choose among all users takes the right to see them; others name members on the project's page."""
+        return request.user.has_perm("auth.view_user")
+
+    has_add_permission = has_delete_permission = has_change_permission
 
 
 @admin.register(Project)
 class ProjectAdmin(ProjectScoped):
-    project_path = ""
+    project_path = "pk"
     list_display = ["name", "judge", "auto_accept", "batch_size", "created_at"]
     prepopulated_fields = {"slug": ["name"]}
     inlines = [MembershipInline]
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Others create projects on the site, which makes them managers of what they create."""
+        return request.user.is_superuser
 
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return request.user.is_superuser
@@ -146,13 +160,19 @@ class DefinitionInline(admin.TabularInline):
 
 
 @admin.register(Label)
-class LabelAdmin(ImportExportModelAdmin, ProjectScoped):
+class LabelAdmin(ImportExportModelAdmin, OfOneProject):
     fields = ["project", "name", "definition"]
     resource_classes = [LabelResource]
+    formats = [LabelCsv]
     list_display = ["name", "project", "definition", "definition_version"]
-    list_filter = ("project",)
+    list_filter = (("project", ManagedProjects),)
     search_fields = ["name", "definition"]
     inlines = [DefinitionInline]
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> tuple[list[str], dict[str, int], set, list]:
+        """Definitions can't be deleted by themselves, but they go with their label."""
+        listed, counts, forbidden, protected = super().get_deleted_objects(objs, request)
+        return listed, counts, forbidden - {"definition"}, protected
 
     def save_model(self, request: HttpRequest, obj: Label, form: Any, change: bool) -> None:
         """A definition is never overwritten: what was typed becomes its next version."""
@@ -165,68 +185,80 @@ class LabelAdmin(ImportExportModelAdmin, ProjectScoped):
 
 
 @admin.register(Membership)
-class MembershipAdmin(ProjectScoped):
+class MembershipAdmin(OfOneProject):
     list_display = ["project", "user", "role"]
-    list_filter = ("project", "role")
+    list_filter = (("project", ManagedProjects), "role")
     autocomplete_fields = ["user"]
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return request.user.has_perm("auth.view_user") and super().has_change_permission(request, obj)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("auth.view_user") and super().has_add_permission(request)
+
+    has_delete_permission = has_change_permission
 
 
 @admin.register(Round)
 class RoundAdmin(ReadOnly):
     list_display = ["project", "number", "state", "step", "training_examples", "uncertain", "holdout_accuracy"]
-    list_filter = ("project", "state")
+    list_filter = (("project", ManagedProjects), "state")
 
 
 @admin.register(CsvImport)
 class CsvImportAdmin(ReadOnly):
     list_display = ["filename", "project", "state", "created_by", "created_at"]
-    list_filter = ("project", "state")
+    list_filter = (("project", ManagedProjects), "state")
 
 
 @admin.register(Document)
 class DocumentAdmin(ReadOnly):
     list_display = ["text", "project", "external_id", "holdout", "given_label"]
-    list_filter = ("project", "holdout")
+    list_filter = (("project", ManagedProjects), "holdout")
     search_fields = ["text", "external_id"]
 
 
 class OfDocument(ReadOnly):
     project_path = "document__project"
-    list_filter = ("document__project",)
-    list_select_related = ("document",)
+    list_filter = (("document__project", ManagedProjects),)
 
 
 @admin.register(TrainingExample)
 class TrainingExampleAdmin(OfDocument):
     list_display = ["document", "label", "source", "learned_in", "created_at"]
+    list_select_related = ("document", "label", "learned_in__project")
 
 
 @admin.register(Prediction)
 class PredictionAdmin(OfDocument):
     list_display = ["document", "label", "probability", "entropy", "round"]
+    list_select_related = ("document", "label", "round__project")
 
 
 @admin.register(QueueEntry)
 class QueueEntryAdmin(ReadOnly):
     list_display = ["document", "project", "priority", "claimed_by", "claimed_until"]
-    list_filter = ("project",)
+    list_filter = (("project", ManagedProjects),)
 
 
 @admin.register(Decision)
 class DecisionAdmin(OfDocument):
     list_display = ["document", "action", "label", "reviewer", "created_at"]
+    list_select_related = ("document", "label", "reviewer")
 
 
 @admin.register(Query)
 class QueryAdmin(ReadOnly):
     project_path = "round__project"
     list_display = ["document", "round", "rank", "label", "probability", "entropy"]
-    list_filter = ("round__project",)
+    list_select_related = ("document", "round__project", "label")
+    list_filter = (("round__project", ManagedProjects),)
 
 
 class OfQuery(ReadOnly):
     project_path = "query__round__project"
-    list_filter = ("query__round__project",)
+    list_filter = (("query__round__project", ManagedProjects),)
+    list_select_related = ("query__document", "query__label", "query__round__project")
 
 
 @admin.register(Verdict)
@@ -243,7 +275,7 @@ class JudgeFailureAdmin(OfQuery):
 class DefinitionAdmin(ReadOnly):
     project_path = "label__project"
     list_display = ["label", "version", "author", "created_at"]
-    list_filter = ("label__project",)
+    list_filter = (("label__project", ManagedProjects),)
 
 
 @admin.register(Worker)

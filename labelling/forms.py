@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 from django import forms
 from django.conf import settings
 from django.contrib.auth.models import User
-from django.core.files.uploadedfile import UploadedFile
 from django.db.models import Q
 from django.template.defaultfilters import filesizeformat
 from tablib import Dataset
-from tablib.exceptions import InvalidDimensions, UnsupportedFormat
 
-from labelling.csv_io.formats import DELIMITERS, ENCODINGS, NotCsv, detect
+from labelling.csv_io.exporting import restore
+from labelling.csv_io.formats import DELIMITERS, ENCODINGS, Format, NotCsv, detect
+from labelling.csv_io.records import Malformed, Record
+from labelling.csv_io.rows import data_records, is_export_of, read_header, wrong_record
 from labelling.models import CsvImport, Label, Membership, Project
+
+MAX_SHOWN_ERRORS = 20
 
 
 class ProjectForm(forms.ModelForm):
@@ -104,7 +109,7 @@ class UploadForm(forms.Form):
 
     file = forms.FileField(label="CSV file", widget=forms.FileInput(attrs={"accept": ".csv,.tsv,.txt,text/csv"}))
 
-    def clean_file(self) -> UploadedFile:
+    def clean_file(self) -> Any:
         file = self.cleaned_data["file"]
         limit = settings.MAX_UPLOAD_MB * 1024 * 1024
         if file.size > limit:
@@ -133,6 +138,7 @@ class MappingForm(forms.ModelForm):
 
     def __init__(self, *args: Any, header: list[str], **kwargs: Any):
         super().__init__(*args, **kwargs)
+        self.header = header
         columns = [(name, name) for name in header]
         absent = [("", "– none –"), *columns]
         choices = {
@@ -154,26 +160,38 @@ class MappingForm(forms.ModelForm):
         chosen = [name for name in chosen if name]
         if len(chosen) != len(set(chosen)):
             raise forms.ValidationError("Text, label and id need a column each: one was chosen twice.")
+        if cleaned.get("is_export") and not is_export_of(self.header):
+            cleaned["is_export"] = False
         return cleaned
 
 
-class DefinitionsForm(forms.Form):
+class DefinitionsForm(UploadForm):
     """A CSV file of labels and definitions."""
 
-    file = forms.FileField(
-        label="CSV file with the columns name and definition",
-        widget=forms.FileInput(attrs={"accept": ".csv,text/csv"}),
-    )
-
     def clean_file(self) -> Dataset:
-        file = self.cleaned_data["file"]
+        file = super().clean_file()
         try:
             fmt = detect(file)
-            file.seek(0)
-            text = file.read().decode(fmt.encoding, errors="replace")
-            dataset = Dataset().load(text.lstrip("\ufeff"), format="csv", delimiter=fmt.delimiter)
-        except (NotCsv, UnsupportedFormat, InvalidDimensions) as error:
+            header = [name.strip().lower() for name in read_header(file, fmt)]
+            records = list(data_records(file, fmt))
+        except NotCsv as error:
             raise forms.ValidationError(f"This file can't be read. {error}") from error
-        if "name" not in (dataset.headers or []):
-            raise forms.ValidationError("The file needs a column “name”, and one “definition”.")
+        if missing := [name for name in ("name", "definition") if name not in header]:
+            raise forms.ValidationError(f"The file has no column {' and no column '.join(missing)}.")
+        if wrong := list(_wrong(records, header, fmt)):
+            raise forms.ValidationError(wrong[:MAX_SHOWN_ERRORS])
+        rows = ([restore(cell) for cell in record.cells] for record in records if isinstance(record, Record))
+        dataset = Dataset(*rows, headers=header)
+        if not dataset.height:
+            raise forms.ValidationError("The file has no rows below the column names.")
+        if repeated := [name for name, n in Counter(map(str.strip, dataset["name"])).items() if n > 1]:
+            raise forms.ValidationError(f"More than one row: {', '.join(repeated[:MAX_SHOWN_ERRORS])}.")
         return dataset
+
+
+def _wrong(records: list[Record | Malformed], header: list[str], fmt: Format) -> Iterator[str]:
+    for record in records:
+        if isinstance(record, Malformed):
+            yield f"Line {record.line}: {record.reason}"
+        elif wrong := wrong_record(header, record.cells, fmt.encoding):
+            yield f"Line {record.line}, column {wrong[0]}: {wrong[1]}"

@@ -5,9 +5,25 @@ from __future__ import annotations
 from typing import Any
 
 from import_export import fields, resources, widgets
+from import_export.formats.base_formats import CSV
+from tablib import Dataset
 
+from labelling.csv_io.exporting import csv_lines, restore
+from labelling.csv_io.rows import MAX_LABEL_CHARS
 from labelling.models import Label, Project
 from labelling.services import labels as services
+
+
+class LabelCsv(CSV):
+    """CSV in which a spreadsheet runs nothing, and that comes back as it was."""
+
+    def export_data(self, dataset: Dataset, **kwargs: Any) -> str:
+        return "".join(csv_lines(dataset.headers, dataset))
+
+    def create_dataset(self, in_stream: Any, **kwargs: Any) -> Dataset:
+        read = super().create_dataset(in_stream, **kwargs)
+        rows = ([restore(cell) for cell in row] for row in read)
+        return Dataset(*rows, headers=[restore(name) for name in read.headers or []])
 
 
 class LabelResource(resources.ModelResource):
@@ -36,6 +52,10 @@ class LabelResource(resources.ModelResource):
         row["name"] = (row.get("name") or "").strip()
         if not row["name"]:
             raise ValueError("The label has no name.")
+        if len(row["name"]) > MAX_LABEL_CHARS:
+            raise ValueError(f"The name has {len(row['name']):,} characters; at most {MAX_LABEL_CHARS} are allowed.")
+        if any("\0" in (cell or "") for cell in row.values()):
+            raise ValueError("The row holds a NUL byte.")
         project = Project.objects.filter(slug=row.get("project") or "").first()
         if project is None or not project.is_managed_by(self.user):
             raise ValueError(f"You manage no project “{row.get('project') or ''}”.")

@@ -11,8 +11,8 @@ from django.contrib.auth.models import User
 from django.core.files.base import ContentFile
 
 from labelling import jobs
-from labelling.models import CsvImport, Membership, Project, QueueEntry, Round
-from labelling.services import imports, projects, rounds
+from labelling.models import CsvImport, Decision, Membership, Project, QueueEntry, Round
+from labelling.services import imports, projects, review, rounds
 
 numbers = count(1)
 
@@ -80,3 +80,9 @@ def run_round(project: Project) -> Round:
 
 def queued(project: Project) -> list[QueueEntry]:
     return list(project.queue.select_related("query__label", "document"))
+
+
+def undo_last(project: Project, user: User) -> Decision | None:
+    """Undo as the button of the review page does."""
+    last = review.standing_decisions(project, user).first()
+    return review.undo(project, user, last.pk) if last else None

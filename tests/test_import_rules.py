@@ -28,7 +28,7 @@ MAY_IMPORT = {
     "labelling.services": {"labelling.services", "labelling.models", "labelling.csv_io"},
     "labelling.jobs": {"labelling.jobs", "labelling.services", "labelling.models", "labelling.csv_io", "classifiers"},
     "labelling.forms": {"labelling.models", "labelling.csv_io"},
-    "labelling.resources": {"labelling.services", "labelling.models"},
+    "labelling.resources": {"labelling.services", "labelling.models", "labelling.csv_io"},
     "labelling.views": {
         "labelling.views",
         "labelling.forms",

@@ -78,6 +78,7 @@ SIGNATURES = {
 }
 
 SAMPLE_BYTES = 65_536
+MAX_LINE_BYTES = 2**20
 # Text holds almost no control characters; pictures and programs are full of them.
 MAX_CONTROL_SHARE = 0.05
 CONTROL_CHARACTERS = dict.fromkeys(set(range(32)) - {9, 10, 12, 13})
@@ -202,8 +203,8 @@ def _try_utf8(file: BinaryIO) -> tuple[int, int, bytes]:
 
 
 def _lines(file: BinaryIO) -> Iterator[bytes]:
-    """Yield the lines that are not ASCII; they may end in a carriage return alone."""
-    for line in file:
+    """Yield the lines that are not ASCII; they may end in a carriage return alone. Very long ones come in parts."""
+    while line := file.readline(MAX_LINE_BYTES):
         if not line.isascii():
             yield from (part for part in line.split(b"\r") if not part.isascii())
 

@@ -19,6 +19,9 @@ MAX_NAME_CHARS = 200
 SOURCES = ("seed", "judge", "human")
 REJECTED_COLUMNS = ("rejected_line", "rejected_column", "rejected_reason")
 
+# An export without these says no more which labels to learn from.
+NEEDED_COLUMNS = {"text", "label", "source", "holdout"}
+
 TEXT_NAMES = ("text", "message", "content", "body", "document", "question", "utterance", "sentence", "description")
 LABEL_NAMES = ("label", "labels", "category", "intent", "class", "topic", "code")
 ID_NAMES = ("id", "uuid", "key", "document_id", "external_id")
@@ -117,14 +120,14 @@ def read_header(file: BinaryIO, fmt: Format) -> list[str]:
 
 def preview(file: BinaryIO, fmt: Format, n_rows: int = 20) -> list[list[str]]:
     """Return the first rows below the header to look at, malformed ones left out."""
-    rows = ([printable(cell) for cell in item.cells] for item in _data_records(file, fmt) if isinstance(item, Record))
+    rows = ([printable(cell) for cell in item.cells] for item in data_records(file, fmt) if isinstance(item, Record))
     return list(islice(rows, n_rows))
 
 
 def guess_columns(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Columns:
     """Guess from the names, and for the text from the length of the cells, which column is which."""
-    if set(EXPORT_COLUMNS) <= set(header):
-        return Columns(text="text", label="label", id="id", is_export=True)
+    if is_export_of(header):
+        return Columns(text="text", label="label", id="id" if "id" in header else "", is_export=True)
     label, identifier = _named(header, LABEL_NAMES), _named(header, ID_NAMES)
     text = _named(header, TEXT_NAMES)
     if not text:
@@ -133,6 +136,12 @@ def guess_columns(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Colum
             others, key=lambda name: sum(len(row[header.index(name)]) for row in rows if len(row) == len(header))
         )
     return Columns(text, label if label != text else "", identifier if identifier != text else "")
+
+
+def is_export_of(header: Sequence[str]) -> bool:
+    """Whether a file with these columns is an export, also one from which somebody removed some."""
+    own = set(EXPORT_COLUMNS) & set(header)
+    return own >= NEEDED_COLUMNS and 2 * len(own) > len(EXPORT_COLUMNS)
 
 
 def read_rows(file: BinaryIO, fmt: Format, columns: Columns, max_text_chars: int) -> Iterator[Row | Problem]:
@@ -146,7 +155,7 @@ def read_rows(file: BinaryIO, fmt: Format, columns: Columns, max_text_chars: int
     if missing:
         raise NotCsv(f"The file has no column {', '.join(missing)}. Its columns: {', '.join(header)}.")
     reader = _RowReader(header, fmt, columns, max_text_chars)
-    for item in _data_records(file, fmt):
+    for item in data_records(file, fmt):
         if isinstance(item, Malformed):
             column = header[item.column] if item.column < len(header) else f"Column {item.column + 1}"
             yield Problem(item.line, column, item.reason, [item.text])
@@ -194,14 +203,14 @@ class _RowReader:
         self.n_passed_over = _n_passed_over(header)
         self.neutralised = columns.is_export or self.n_passed_over > 0
         taken = {columns.text, columns.label, columns.id, *header[: self.n_passed_over]}
-        self.history = [name for name in EXPORT_COLUMNS if name not in taken | {"source", "holdout"}]
+        self.history = [name for name in EXPORT_COLUMNS if name in header and name not in taken | NEEDED_COLUMNS]
         own = set(EXPORT_COLUMNS) if columns.is_export else set()
         self.extra = [name for name in header if name not in taken | own]
 
     def read(self, record: Record) -> Row | Problem:
         cells = [restore(cell) for cell in record.cells] if self.neutralised else record.cells
         own_cells = cells[self.n_passed_over :]
-        problem = self._wrong_shape(cells) or self._wrong_characters(cells)
+        problem = wrong_record(self.header, cells, self.encoding)
         if problem:
             return Problem(record.line, *problem, own_cells)
         by_name = dict(zip(self.header, cells, strict=True))
@@ -235,22 +244,6 @@ class _RowReader:
             provenance=provenance,
         )
 
-    def _wrong_shape(self, cells: Sequence[str]) -> tuple[str, str] | None:
-        n, expected = len(cells), len(self.header)
-        if n < expected:
-            return self.header[n], f"The row has {n} of {expected} columns."
-        if n > expected:
-            return f"Column {expected + 1}", f"The row has {n} columns instead of {expected}."
-        return None
-
-    def _wrong_characters(self, cells: Sequence[str]) -> tuple[str, str] | None:
-        for name, cell in zip(self.header, cells, strict=True):
-            if "\0" in cell:
-                return name, "The cell holds a NUL byte."
-            if is_damaged(cell, self.encoding):
-                return name, f"The cell holds bytes that are not {self.encoding}. Choose another encoding or mend them."
-        return None
-
     def _wrong_values(self, text: str, label: str, identifier: str) -> tuple[str, str] | None:
         if not text:
             return self.columns.text, "The text is empty."
@@ -269,6 +262,21 @@ class _RowReader:
         return None
 
 
+def wrong_record(header: Sequence[str], cells: Sequence[str], encoding: str) -> tuple[str, str] | None:
+    """Name the column and the reason why a record can't be read under this header; None when it can."""
+    n, expected = len(cells), len(header)
+    if n < expected:
+        return header[n], f"The row has {n} of {expected} columns."
+    if n > expected:
+        return f"Column {expected + 1}", f"The row has {n} columns instead of {expected}."
+    for name, cell in zip(header, cells, strict=True):
+        if "\0" in cell:
+            return name, "The cell holds a NUL byte."
+        if is_damaged(cell, encoding):
+            return name, f"The cell holds bytes that are not {encoding}. Choose another encoding or mend them."
+    return None
+
+
 def _records(file: BinaryIO, fmt: Format) -> Iterator[Record | Malformed]:
     text = open_text(file, fmt.encoding)
     try:
@@ -278,7 +286,8 @@ def _records(file: BinaryIO, fmt: Format) -> Iterator[Record | Malformed]:
             text.detach()
 
 
-def _data_records(file: BinaryIO, fmt: Format) -> Iterator[Record | Malformed]:
+def data_records(file: BinaryIO, fmt: Format) -> Iterator[Record | Malformed]:
+    """Yield the records below the header."""
     return islice(_records(file, fmt), 1 if fmt.has_header else 0, None)
 
 

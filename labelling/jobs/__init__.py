@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from labelling.jobs.lease import hold
 from labelling.models import CsvImport, Round
+from labelling.services.rounds import start_if_due
 
 
 def run_import(pk: int) -> None:
@@ -17,6 +18,7 @@ def run_import(pk: int) -> None:
     with hold(CsvImport, pk) as lease:
         if lease:
             lease.finish(imports.run(lease.job, lease))
+            start_if_due(lease.job.project)
 
 
 def run_round(pk: int) -> None:

@@ -33,8 +33,8 @@ Job = TypeVar("Job", bound=BackgroundJob)
 LEASE = timedelta(seconds=30)
 RENEW_SECONDS = 5.0
 REPORT_SECONDS = 0.5
-# A job that kills its worker this often at one step (out of memory, say) would do so for ever.
-MAX_ATTEMPTS = 5
+# A job that kills its worker this often without getting further (out of memory, say) would do so for ever.
+MAX_ATTEMPTS = 10
 
 
 class LeaseLost(Exception):
@@ -63,8 +63,12 @@ class Lease(Generic[Job]):
         if not entered and (recently or done == self.job.done):
             return
         self._reported_at = time.monotonic()
-        values = {"step": step, "done": done, "total": total} | ({"attempts": 1} if entered else {})
-        self.update(**values)
+        self.update(step=step, done=done, total=total)
+
+    def got_further(self) -> None:
+        """Forgive earlier deaths: something is written for good, and the next worker starts behind it."""
+        if self.job.attempts > 1:
+            self.update(attempts=1)
 
     def update(self, **values: object) -> None:
         """Write to the job's row.
@@ -124,7 +128,9 @@ def hold(model: type[Job], pk: int) -> Iterator[Lease[Job] | None]:
             raise
         except SystemExit:
             # The worker is being stopped: leave the job to the next one, at once.
-            lease.rows().update(state=State.QUEUED, lease=None, lease_until=None, queued_at=timezone.now())
+            lease.rows().update(
+                state=State.QUEUED, lease=None, lease_until=None, queued_at=timezone.now(), attempts=F("attempts") - 1
+            )
             raise
 
 
@@ -144,7 +150,9 @@ def _claim(model: type[Job], pk: int) -> Lease[Job] | None:
     if lease.job.lease != token:
         return None
     if lease.job.attempts > MAX_ATTEMPTS:
-        _fail(lease, f"The worker died {MAX_ATTEMPTS} times at this step, perhaps for lack of memory. See its log.")
+        _fail(
+            lease, f"The worker died {MAX_ATTEMPTS} times at the same place, perhaps for lack of memory. See its log."
+        )
         return None
     return lease
 

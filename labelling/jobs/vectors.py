@@ -7,7 +7,7 @@ from functools import lru_cache
 from itertools import islice
 
 import numpy as np
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, OuterRef, QuerySet
 from django.db.models.functions import Length
 
 from classifiers.embeddings import Encoder, SentenceEncoder
@@ -25,10 +25,17 @@ def load_encoder(name: str) -> Encoder:
     return SentenceEncoder(name)
 
 
-def missing(project: Project, encoder_name: str):
+def has_vector(encoder_name: str, text_hash: str = "text_hash") -> Exists:
+    """Whether a row's text, named by the path to its hash, has its vector.
+
+    A text that is imported while a round runs has none: the round passes it over.
+    """
+    return Exists(Embedding.objects.filter(encoder=encoder_name, text_hash=OuterRef(text_hash)))
+
+
+def missing(project: Project, encoder_name: str) -> QuerySet[Document]:
     """The project's documents whose text has no vector yet, shortest first: equal lengths batch well."""
-    known = Embedding.objects.filter(encoder=encoder_name, text_hash=OuterRef("text_hash"))
-    return Document.objects.filter(~Exists(known), project=project).order_by(Length("text"), "pk")
+    return Document.objects.filter(~has_vector(encoder_name), project=project).order_by(Length("text"), "pk")
 
 
 def embed(documents: Iterable[tuple[str, str]], encoder: Encoder) -> Iterator[int]:

@@ -74,7 +74,7 @@ class Embedding(models.Model):
 
 
 class TrainingExample(models.Model):
-    """A document's current label, the only one: written by services.examples.settle and the import alone.
+    """A document's current label, the only one: made by the import and by services.examples alone.
 
     ``label`` is None for a document that belongs to none of the labels. ``learned_in`` is the
     first round that trained on this example, None while it is new.

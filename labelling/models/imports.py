@@ -69,7 +69,7 @@ class CsvImport(BackgroundJob):
 
     @property
     def n_added(self) -> int:
-        """Documents that this file adds, or adds a label to."""
+        """Rows that add a document, or a label to one."""
         return sum(self.counts.get(role, 0) for role in ("labelled", "holdout", "pool"))
 
     @property

@@ -37,7 +37,7 @@ class BackgroundJob(models.Model):
     queued_at = models.DateTimeField(default=timezone.now)
     started_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
-    attempts = models.PositiveSmallIntegerField(default=0, help_text="Claims since the last step was reached.")
+    attempts = models.PositiveSmallIntegerField(default=0, help_text="Claims since the job last got further.")
     lease = models.UUIDField(null=True, blank=True)
     lease_until = models.DateTimeField(null=True, blank=True)
 

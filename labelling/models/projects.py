@@ -20,6 +20,12 @@ class ProjectQuerySet(models.QuerySet["Project"]):
         """The projects this user is a member of; superusers see all."""
         return self if user.is_superuser else self.filter(memberships__user=user)
 
+    def managed_by(self, user) -> ProjectQuerySet:
+        """The projects whose labels, data, settings and rounds this user may change."""
+        if user.is_superuser:
+            return self
+        return self.filter(memberships__user=user, memberships__role=Membership.Role.MANAGER)
+
 
 class Project(models.Model):
     """One labelling job: its labels, documents, people and rounds."""
@@ -58,6 +64,7 @@ class Project(models.Model):
     retrain_after = models.PositiveIntegerField(
         "retrain after",
         default=50,
+        validators=[MaxValueValidator(1_000_000)],
         help_text="The next round starts by itself when this many training examples are new. 0: only by hand.",
     )
     judge = models.CharField(max_length=20, choices=JudgeName, default=JudgeName.NEIGHBOURS)
@@ -73,7 +80,7 @@ class Project(models.Model):
         validators=[MinValueValidator(0), MaxValueValidator(100)],
         help_text="Noise examples of a subset's classifier for each example of its average label.",
     )
-    random_seed = models.PositiveIntegerField(default=0)
+    random_seed = models.PositiveIntegerField(default=0, validators=[MaxValueValidator(2**31 - 1)])
     claim_minutes = models.PositiveIntegerField(
         "minutes a document stays reserved",
         default=10,

@@ -12,10 +12,13 @@ MAX_FOUND = 12
 
 @dataclass(frozen=True)
 class Candidate:
-    """A label that is proposed, its probability in [0, 1], and the judge's word for it."""
+    """A label that is proposed, its probability in [0, 1], and the judge's word for it.
+
+    The probability is None where only the judge thought of the label.
+    """
 
     label: Label
-    probability: float
+    probability: float | None
     judge_prefers: bool
 
 
@@ -57,7 +60,7 @@ class Evidence:
             if label_id in labels
         ]
         if better_id in labels and not any(candidate.judge_prefers for candidate in candidates):
-            candidates.insert(1, Candidate(labels[better_id], 0.0, judge_prefers=True))
+            candidates.insert(1, Candidate(labels[better_id], None, judge_prefers=True))
         return cls(
             query=query,
             predicted=candidates[0],
@@ -70,11 +73,9 @@ class Evidence:
     @property
     def why(self) -> str:
         """Why this document is asked about, in words."""
-        best, rivals = self.predicted, self.alternatives
-        if rivals:
-            rival = max(rivals, key=lambda candidate: candidate.probability)
-            return f"{best.probability:.2f} for {best.label} against {rival.probability:.2f} for {rival.label}"
-        return f"{best.probability:.2f} for {best.label}"
+        proposed = [self.predicted, *(rival for rival in self.alternatives if rival.probability is not None)][:2]
+        random = "Drawn at random. " if self.query.round.settings.get("strategy") == "random" else ""
+        return f"{random}The model gives {' against '.join(f'{c.probability:.2f} for {c.label}' for c in proposed)}"
 
 
 def find_labels(project: Project, query: str) -> list[Label]:

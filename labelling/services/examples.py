@@ -14,6 +14,8 @@ def settle(document: Document) -> TrainingExample | None:
 
     An example whose label or source changes is a new one, which no round has learnt from yet.
     """
+    # Two people who decide on one document take turns.
+    document = Document.objects.select_for_update().get(pk=document.pk)
     current = TrainingExample.objects.filter(document=document).first()
     wanted = _label_and_source(document)
     if current and wanted == (current.label, current.source):
@@ -28,7 +30,7 @@ def settle(document: Document) -> TrainingExample | None:
 
 def accept_verdicts(round_: Round) -> int:
     """Turn a round's valid verdicts into training examples, people's labels kept; return how many."""
-    valid = round_.queries.filter(verdict__verdict=Verdict.Name.VALID, document__example=None)
+    valid = round_.queries.filter(verdict__verdict=Verdict.Name.VALID, document__example=None, document__holdout=False)
     examples = [
         TrainingExample(document_id=query.document_id, label_id=query.label_id, source=Source.JUDGE) for query in valid
     ]
@@ -36,6 +38,8 @@ def accept_verdicts(round_: Round) -> int:
 
 
 def _label_and_source(document: Document) -> tuple[Label | None, str] | None:
+    if document.holdout:
+        return None
     decision = document.decisions.filter(action__in=Decision.LABELLING, withdrawn_by=None).first()
     if decision:
         return decision.label, Source.HUMAN
@@ -47,6 +51,6 @@ def _label_and_source(document: Document) -> tuple[Label | None, str] | None:
     )
     if verdict:
         return verdict.query.label, Source.JUDGE
-    if document.given_source and not document.holdout:
+    if document.given_source:
         return document.given_label, document.given_source
     return None

@@ -54,8 +54,8 @@ def _rows(project: Project, extra: list[str]) -> Iterator[list[str]]:
                 "text": row["text"],
                 "holdout": "yes" if row["holdout"] else "",
                 **_label(row, names, candidates),
-                **_verdict(verdicts.get(row["pk"])),
-                **_decision(decisions.get(row["pk"])),
+                **verdicts.get(row["pk"], {}),
+                **decisions.get(row["pk"], {}),
             }
             yield [cells.get(name, "") for name in COLUMNS] + [row["metadata"].get(name, "") for name in extra]
         last_pk = pks[-1]
@@ -77,16 +77,32 @@ def _candidates(document_ids: list[int]) -> dict[int, dict[int, float]]:
     return {document_id: dict(pairs) for document_id, pairs in found.values_list("document_id", "candidates")}
 
 
-def _latest_verdicts(document_ids: list[int]) -> dict[int, Verdict]:
-    found = Verdict.objects.filter(query__document__in=document_ids).select_related("query__round").order_by("pk")
-    return {verdict.query.document_id: verdict for verdict in found}
+def _latest_verdicts(document_ids: list[int]) -> dict[int, dict[str, str]]:
+    """By document: the cells of its last verdict."""
+    found = Verdict.objects.filter(query__document__in=document_ids).order_by("pk")
+    fields = ("verdict", "reason", "model", "prompt_version", "definition_version", "query__round__number")
+    names = ("verdict", "verdict_reason", "judge_model", "prompt_version", "definition_version", "round")
+    return {
+        document_id: dict(zip(names, map(str, values), strict=True))
+        for document_id, *values in found.values_list("query__document", *fields)
+    }
 
 
-def _latest_decisions(document_ids: list[int]) -> dict[int, Decision]:
-    found = Decision.objects.filter(
-        document__in=document_ids, action__in=Decision.LABELLING, withdrawn_by=None
-    ).select_related("reviewer", "query__round")
-    return {decision.document_id: decision for decision in found.order_by("pk")}
+def _latest_decisions(document_ids: list[int]) -> dict[int, dict[str, str]]:
+    """By document: the cells of the last decision that holds."""
+    found = Decision.objects.filter(document__in=document_ids, action__in=Decision.LABELLING, withdrawn_by=None)
+    rows = found.order_by("pk").values_list(
+        "document", "action", "reviewer__username", "created_at", "query__round__number"
+    )
+    decisions = {}
+    for document_id, action, reviewer, created_at, number in rows:
+        cells = {
+            "decision": action,
+            "reviewer": reviewer or "",
+            "decided_at": created_at.isoformat(timespec="seconds"),
+        }
+        decisions[document_id] = cells | ({"round": str(number)} if number else {})
+    return decisions
 
 
 def _label(row: dict[str, Any], names: dict[int, str], candidates: dict[int, dict[int, float]]) -> dict[str, str]:
@@ -110,27 +126,3 @@ def _label(row: dict[str, Any], names: dict[int, str], candidates: dict[int, dic
     elif (label, source) != given:
         cells["probability"] = ""  # what an earlier export gave was for another label
     return cells
-
-
-def _verdict(verdict: Verdict | None) -> dict[str, str]:
-    if verdict is None:
-        return {}
-    return {
-        "verdict": verdict.verdict,
-        "verdict_reason": verdict.reason,
-        "judge_model": verdict.model,
-        "prompt_version": verdict.prompt_version,
-        "definition_version": str(verdict.definition_version),
-        "round": str(verdict.query.round.number),
-    }
-
-
-def _decision(decision: Decision | None) -> dict[str, str]:
-    if decision is None:
-        return {}
-    cells = {
-        "decision": decision.action,
-        "reviewer": decision.reviewer.get_username() if decision.reviewer else "",
-        "decided_at": decision.created_at.isoformat(timespec="seconds"),
-    }
-    return cells | ({"round": str(decision.query.round.number)} if decision.query else {})

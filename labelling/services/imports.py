@@ -186,15 +186,21 @@ def _count(check: _Check, new: Iterable[Row]) -> None:
 def _draw_holdout(by_label: dict[str, list[str]], percent: int) -> set[str]:
     """Choose the share of each label's texts to hold out, by their hash.
 
-    The choice does not depend on chance or on the order of the rows, so the same file always
-    gives the same split. Below 100 % each label keeps at least one text to learn from.
+    What is left of the share after whole texts goes to the labels with the largest remainders, so
+    that few examples of many labels come to the share as well. The choice does not depend on
+    chance or on the order of the rows: the same file always gives the same split. Below 100 % each
+    label keeps at least one text to learn from.
     """
-    holdout: set[str] = set()
-    for hashes in by_label.values():
-        distinct = sorted(set(hashes))
-        n = round(len(distinct) * percent / 100)
-        holdout.update(distinct[: n if percent == 100 else min(n, len(distinct) - 1)])
-    return holdout
+    distinct = {label: sorted(set(hashes)) for label, hashes in by_label.items()}
+    if percent == 100:
+        return {text_hash for hashes in distinct.values() for text_hash in hashes}
+    n_hundredths = {label: len(hashes) * percent for label, hashes in distinct.items()}
+    n_held = {label: n // 100 for label, n in n_hundredths.items()}
+    n_left = round(sum(n_hundredths.values()) / 100) - sum(n_held.values())
+    roomy = (label for label, hashes in distinct.items() if n_held[label] < len(hashes) - 1)
+    for label in sorted(roomy, key=lambda label: (-(n_hundredths[label] % 100), label))[:n_left]:
+        n_held[label] += 1
+    return {text_hash for label, hashes in distinct.items() for text_hash in hashes[: n_held[label]]}
 
 
 def _save_check(csv_import: CsvImport, check: _Check) -> None:
@@ -238,8 +244,14 @@ def _write(csv_import: CsvImport, check: _Check, progress: Progress) -> None:
 
 
 def _write_chunk(csv_import: CsvImport, rows: list[Row], labels: dict[str, Label], holdout: set[str]) -> None:
-    known = Document.objects.filter(project=csv_import.project, text_hash__in=[row.text_hash for row in rows])
-    known_by_hash = {document.text_hash: document for document in known}
+    documents = Document.objects.filter(project=csv_import.project, text_hash__in=[row.text_hash for row in rows])
+    # The queue first, then the documents: whoever reviews locks them in this order too.
+    labelled = [row.text_hash for row in rows if row.source]
+    QueueEntry.objects.filter(document__in=documents.filter(text_hash__in=labelled)).delete()
+    known_by_hash = {document.text_hash: document for document in documents.select_for_update()}
+    # Somebody decided on these since the file was checked: their word holds.
+    decided = set(documents.filter(example__isnull=False).values_list("text_hash", flat=True))
+    rows = [row for row in rows if row.text_hash not in decided]
     new: dict[str, Document] = {}
     for row in rows:
         document = known_by_hash.get(row.text_hash) or new.get(row.text_hash)
@@ -270,8 +282,6 @@ def _learn_given_labels(documents: list[Document]) -> None:
         TrainingExample(document=document, label_id=document.given_label_id, source=document.given_source)
         for document in learnt
     )
-    labelled = [document.pk for document in documents if document.given_source]
-    QueueEntry.objects.filter(document__in=labelled).delete()
 
 
 def _is_holdout(row: Row, holdout: set[str]) -> bool:

@@ -58,8 +58,10 @@ def round_scores(project: Project) -> list[RoundScore]:
 
 def _agreement(project: Project):
     accepted = Q(action=Decision.Action.ACCEPT)
-    valid = Q(query__verdict__verdict=Verdict.Name.VALID)
-    invalid = Q(query__verdict__verdict=Verdict.Name.INVALID)
+    # A verdict that came after the decision saw nothing of the reviewer's doubt: it is not compared.
+    in_time = Q(query__verdict__created_at__lte=F("created_at"))
+    valid = in_time & Q(query__verdict__verdict=Verdict.Name.VALID)
+    invalid = in_time & Q(query__verdict__verdict=Verdict.Name.INVALID)
     agrees = Case(When((valid & accepted) | (invalid & ~accepted), then=Value(1)))
     return (
         Decision.objects.filter(query__round__project=project, action__in=Decision.LABELLING, withdrawn_by=None)

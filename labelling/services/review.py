@@ -35,7 +35,8 @@ def claim_next(project: Project, user: User) -> QueueEntry | None:
     Two users never get the same document: on PostgreSQL locked rows are passed over, on SQLite
     one transaction writes at a time.
     """
-    held = project.queue.filter(claimed_by=user, claimed_until__gt=timezone.now()).first()
+    # Locked as well: a decision on it that is being saved (a double click) takes it away.
+    held = project.queue.select_for_update().filter(claimed_by=user, claimed_until__gt=timezone.now()).first()
     entry = held or available(project, user).select_for_update(skip_locked=True).first()
     if entry:
         _claim(entry, user)
@@ -61,7 +62,7 @@ def decide(project: Project, entry_id: int, user: User, action: str, label: Labe
     """
     entry = project.queue.select_for_update().filter(pk=entry_id).first()
     if entry is None:
-        return _decided_before(project, entry_id, user)
+        return _decided_before(project, entry_id, user, action, label)
     if entry.claimed_by not in (None, user) and entry.claimed_until and entry.claimed_until > timezone.now():
         raise Conflict(f"{entry.claimed_by} is reviewing this document now.")
     action, label = _resolve(action, label, entry.query.label)
@@ -91,6 +92,7 @@ def relabel(document: Document, user: User, label: Label | None) -> Decision:
     decision = Decision.objects.create(
         document=document,
         query=entry.query if entry else None,
+        entry=entry.pk if entry else None,
         reviewer=user,
         action=Action.OVERRIDE if label else Action.NONE,
         label=label,
@@ -101,21 +103,31 @@ def relabel(document: Document, user: User, label: Label | None) -> Decision:
     return decision
 
 
+def standing_decisions(project: Project, user: User) -> QuerySet[Decision]:
+    """What the user decided and has not withdrawn, last first."""
+    decisions = Decision.objects.filter(document__project=project, reviewer=user, withdrawn_by=None)
+    return decisions.exclude(action=Action.UNDO)
+
+
 @transaction.atomic
-def undo(project: Project, user: User) -> Decision | None:
-    """Withdraw the user's last decision and give them the document again; None when there is none."""
-    last = (
-        Decision.objects.filter(document__project=project, reviewer=user, withdrawn_by=None)
-        .exclude(action=Action.UNDO)
-        .first()
-    )
-    if last is None:
+def undo(project: Project, user: User, decision_id: int) -> Decision | None:
+    """Withdraw a decision of the user's and give them the document again.
+
+    None when there is nothing to withdraw: undoing the same once more (a double click) changes nothing.
+    """
+    decision = standing_decisions(project, user).filter(pk=decision_id).first()
+    if decision is None:
         return None
-    Decision.objects.create(document=last.document, query=last.query, reviewer=user, action=Action.UNDO, withdraws=last)
-    example = examples.settle(last.document)
-    if last.query and not (example and example.source == Source.HUMAN):
-        _requeue(last.query, user)
-    return last
+    document = Document.objects.select_for_update().get(pk=decision.document_id)
+    if Decision.objects.filter(withdraws=decision).exists():
+        return None
+    Decision.objects.create(
+        document=document, query=decision.query, reviewer=user, action=Action.UNDO, withdraws=decision
+    )
+    example = examples.settle(document)
+    if decision.query and not document.holdout and not (example and example.source == Source.HUMAN):
+        _requeue(decision.query, user)
+    return decision
 
 
 def release(project: Project, user: User) -> None:
@@ -127,9 +139,9 @@ def _skips(user: User) -> QuerySet[Decision]:
     return Decision.objects.filter(reviewer=user, action=Action.SKIP, withdrawn_by=None)
 
 
-def _resolve(action: str, label: Label | None, predicted: Label) -> tuple[str, Label | None]:
+def _resolve(action: str, label: Label | None, predicted: Label | None) -> tuple[str, Label | None]:
     """Overriding a label with itself is accepting it."""
-    if action == Action.ACCEPT or (action == Action.OVERRIDE and label == predicted):
+    if action == Action.ACCEPT or (action == Action.OVERRIDE and label and label == predicted):
         return Action.ACCEPT, predicted
     if action == Action.OVERRIDE:
         if label is None:
@@ -140,20 +152,24 @@ def _resolve(action: str, label: Label | None, predicted: Label) -> tuple[str, L
     return action, None
 
 
-def _decided_before(project: Project, entry_id: int, user: User) -> Decision:
+def _decided_before(project: Project, entry_id: int, user: User, action: str, label: Label | None) -> Decision:
     decision = Decision.objects.filter(
         document__project=project, entry=entry_id, action__in=Decision.LABELLING, withdrawn_by=None
     ).first()
     if decision is None:
-        raise Conflict("This document has left the queue: a newer round no longer asks about it.")
+        raise Conflict("This document has left the queue: it has its label, or a newer round is sure of it.")
     if decision.reviewer != user:
         raise Conflict(f"{decision.reviewer} has decided on this document already: {decision}.")
+    predicted = decision.query.label if decision.query else None
+    if _resolve(action, label, predicted) != (decision.action, decision.label):
+        raise Conflict(f"You have decided on this document already: {decision}. Undo that first.")
     return decision
 
 
 def _settle(document: Document) -> None:
     examples.settle(document)
-    rounds.start_if_due(document.project)
+    # After the commit: of two people who decide at once, the later one counts both.
+    transaction.on_commit(lambda: rounds.start_if_due(document.project))
 
 
 def _claim(entry: QueueEntry, user: User) -> None:

@@ -30,7 +30,8 @@ def start_round(project: Project, user: User | None = None) -> Round:
     """
     if project.labels.filter(examples__isnull=False).distinct()[:2].count() < 2:
         raise Refused("At least two labels need examples before a round can learn. Import labelled texts first.")
-    if not project.documents.pool().exists():
+    measurable = project.documents.filter(holdout=True).exists() and new_examples(project)
+    if not project.documents.pool().exists() and not measurable:
         raise Refused("There is nothing to ask about: every document has its label.")
     last = project.rounds.aggregate(number=Max("number"))["number"] or 0
     settings = {name: getattr(project, name) for name in COPIED_SETTINGS}
@@ -44,12 +45,21 @@ def start_round(project: Project, user: User | None = None) -> Round:
     return round_
 
 
-def start_if_due(project: Project) -> Round | None:
-    """Start the next round when enough training examples are new and the loop has not ended."""
+def starts_by_itself(project: Project) -> bool:
+    """Whether enough new training examples start the next round: the last one has ended, and not the loop with it."""
     last = project.rounds.first()
-    if not project.retrain_after or last is None or last.state != BackgroundJob.State.DONE or last.stop_reason:
-        return None
-    if new_examples(project) < project.retrain_after:
+    return bool(project.retrain_after and last and last.state == BackgroundJob.State.DONE and not last.stop_reason)
+
+
+@transaction.atomic
+def start_if_due(project: Project) -> Round | None:
+    """Start the next round when enough training examples are new and the loop has not ended.
+
+    To be called once what is new is committed, or by the round that ends in the transaction in which it ends. They
+    take turns at the project's row, so the last of them sees what all the others did.
+    """
+    project = Project.objects.select_for_update().get(pk=project.pk)
+    if not starts_by_itself(project) or new_examples(project) < project.retrain_after:
         return None
     try:
         return start_round(project)
@@ -90,4 +100,10 @@ def _queue_again(round_: Round) -> None:
         raise Refused("A newer round has taken this one's place.")
     if round_.is_active:
         raise Refused("This round is running already.")
-    queueing.enqueue(round_)
+    # Who mends what stopped the judge may have chosen another one.
+    round_.settings |= {name: getattr(round_.project, name) for name in ("judge", "judge_model")}
+    try:
+        with transaction.atomic():
+            queueing.enqueue(round_)
+    except IntegrityError as error:
+        raise Refused("Another round is running already.") from error

@@ -12,6 +12,8 @@ def percent(share: float | None) -> str:
 
 
 @register.filter
-def probability(value: float) -> str:
-    """A probability in two digits; what would round to 1.00 without being certain stays 0.99."""
+def probability(value: float | None) -> str:
+    """A probability in two digits, a dash for None; what would round to 1.00 without being certain stays 0.99."""
+    if value is None:
+        return "–"
     return f"{min(value, 0.99) if value < 1 else value:.2f}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import wraps
 from typing import Concatenate, ParamSpec
@@ -57,3 +58,13 @@ def manager_view(view: ProjectView[P]) -> Callable[..., HttpResponseBase]:
         return view(request, project, *args, **kwargs)
 
     return project_view(only_managers)
+
+
+def searched(request: HttpRequest) -> str:
+    """What was typed into a search field. PostgreSQL knows no NUL."""
+    return request.GET.get("q", "").replace("\0", "").strip()
+
+
+def number(typed: str) -> int:
+    """The key that a request names; 0, which no row has, when it is no whole number or too large to be a key."""
+    return int(typed) if re.fullmatch("[0-9]{1,18}", typed) else 0

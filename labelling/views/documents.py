@@ -11,7 +11,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from labelling.models import Decision, Document, Project
 from labelling.services import Refused
 from labelling.services.review import relabel
-from labelling.views.access import Request, project_view
+from labelling.views.access import Request, number, project_view, searched
 
 PER_PAGE = 50
 
@@ -29,20 +29,20 @@ FILTERS = {
 
 @project_view
 def document_list(request: Request, project: Project) -> HttpResponse:
-    chosen, query = request.GET.get("show", ""), request.GET.get("q", "").strip()
-    label_id = request.GET.get("label", "")
+    chosen, query = request.GET.get("show", ""), searched(request)
+    label = project.labels.filter(pk=number(request.GET.get("label", ""))).first()
     documents = _filtered(project, chosen).select_related("example__label", "given_label", "prediction__label")
     if query:
         documents = documents.filter(text__icontains=query)
-    if label_id.isdigit():
-        documents = documents.filter(example__label_id=int(label_id))
+    if label:
+        documents = documents.filter(example__label=label)
     context = {
         "project": project,
         "page": Paginator(documents, PER_PAGE).get_page(request.GET.get("page")),
         "filters": FILTERS,
         "chosen": chosen,
         "query": query,
-        "label": project.labels.filter(pk=label_id).first() if label_id.isdigit() else None,
+        "label": label,
     }
     return render(request, "labelling/documents.html", context)
 
@@ -66,7 +66,7 @@ def detail(request: Request, project: Project, pk: int) -> HttpResponse:
 
 def _relabel(request: Request, project: Project, document: Document) -> HttpResponse:
     chosen = request.POST.get("label", "")
-    label = project.labels.filter(pk=chosen).first() if chosen.isdigit() else None
+    label = project.labels.filter(pk=number(chosen)).first()
     if label is None and chosen != "none":
         messages.error(request, "Choose a label.")
         return redirect("document", project.slug, document.pk)

@@ -38,6 +38,8 @@ def detail(request: Request, project: Project, pk: int) -> HttpResponse:
     csv_import = get_object_or_404(project.imports, pk=pk)
     if csv_import.state == State.WAITING and not csv_import.step:
         return _mapping(request, project, csv_import)
+    if request.htmx:
+        return HttpResponseClientRefresh()  # started in another tab
     return render(request, "labelling/import.html", {"project": project, "import": csv_import})
 
 
@@ -99,7 +101,7 @@ def _mapping(request: Request, project: Project, csv_import: CsvImport) -> HttpR
         _try(request, imports.start, csv_import)
         return redirect(csv_import)
     if request.POST and not started and not error:
-        form.initial.update(_fresh_guess(fmt, header, rows))
+        form.initial.update(_fresh_guess(fmt, header, rows) | _typed(request, header))
     context = {"project": project, "import": csv_import, "form": form, "header": header, "rows": rows, "error": error}
     template = "labelling/_mapping.html" if request.htmx else "labelling/mapping.html"
     return render(request, template, context)
@@ -125,6 +127,15 @@ def _fresh_guess(fmt: Format, header: list[str], rows: list[list[str]]) -> dict[
         "text_column": columns.text,
         "label_column": columns.label,
         "id_column": columns.id,
+    }
+
+
+def _typed(request: Request, header: list[str]) -> dict[str, object]:
+    """What was chosen before, as far as another encoding or delimiter says nothing against it."""
+    columns = {name: request.POST.get(name) for name in ("text_column", "label_column", "id_column")}
+    return {name: column for name, column in columns.items() if column in header} | {
+        "holdout_percent": request.POST.get("holdout_percent", ""),
+        "keep_good_rows": "keep_good_rows" in request.POST,
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.contrib import messages
+from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
 from django.db import transaction
 from django.db.models import Count, F, Q
@@ -12,10 +13,10 @@ from django.views.decorators.http import require_POST
 
 from labelling.forms import DefinitionsForm, LabelForm
 from labelling.models import Label, Prediction, Project
-from labelling.resources import LabelResource
+from labelling.resources import LabelCsv, LabelResource
 from labelling.services import Refused
 from labelling.services import labels as services
-from labelling.views.access import Request, manager_view, project_view
+from labelling.views.access import Request, manager_view, project_view, searched
 
 PER_PAGE = 100
 SHOWN_EXAMPLES = 20
@@ -24,7 +25,7 @@ SHOWN_EXAMPLES = 20
 @project_view
 def label_list(request: Request, project: Project) -> HttpResponse:
     """All labels with their examples, and how the holdout was predicted."""
-    query = request.GET.get("q", "").strip()
+    query = searched(request)
     labels = project.labels.annotate(
         n_examples=Count("examples"),
         n_human=Count("examples", filter=Q(examples__source="human")),
@@ -51,7 +52,7 @@ def export_definitions(request: Request, project: Project) -> HttpResponse:
     """Names and definitions as CSV."""
     dataset = LabelResource().export(project.labels.order_by("name"))
     return HttpResponse(
-        dataset.export("csv"),
+        LabelCsv().export_data(dataset),
         content_type="text/csv; charset=utf-8",
         headers={"Content-Disposition": f'attachment; filename="{project.slug}-labels.csv"'},
     )
@@ -71,7 +72,8 @@ def import_definitions(request: Request, project: Project) -> HttpResponse:
         )
         errors = [f"Row {number}: {error.error}" for number, row in result.row_errors() for error in row]
         if not errors:
-            messages.success(request, f"{dataset.height} labels read.")
+            n_new = result.totals["new"]
+            messages.success(request, f"Labels read: {dataset.height}, {n_new} of them new.")
             return redirect("labels", project.slug)
         form.add_error("file", errors[:20])
     return render(request, "labelling/definitions.html", {"project": project, "form": form})
@@ -100,7 +102,7 @@ def detail(request: Request, project: Project, pk: int) -> HttpResponse:
             messages.success(request, "Saved.")
             return redirect("label", project.slug, pk)
     elif request.method == "POST":
-        return HttpResponse("Only managers of this project can change labels.", status=403)
+        raise PermissionDenied("Only managers of this project can change labels.")
     context = {
         "project": project,
         "is_manager": is_manager,

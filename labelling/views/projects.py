@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.contrib import messages
 from django.contrib.auth.models import User
+from django.core.exceptions import PermissionDenied
 from django.db.models import Count, Model, OuterRef, Q, Subquery
 from django.db.models.functions import Coalesce
 from django.http import HttpResponse
@@ -30,7 +31,7 @@ def project_list(request: Request) -> HttpResponse:
 
 def create(request: Request) -> HttpResponse:
     if not _may_create(request.user):
-        return HttpResponse("Only staff can create projects.", status=403)
+        raise PermissionDenied("Only staff can create projects.")
     form = ProjectForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
         project = services.create_project(form.cleaned_data["name"], request.user, task=form.cleaned_data["task"])
@@ -50,6 +51,7 @@ def overview(request: Request, project: Project) -> HttpResponse:
         "n_waiting": project.queue.count(),
         "n_for_me": review.available(project, request.user).count(),
         "n_new": rounds.new_examples(project),
+        "starts_by_itself": rounds.starts_by_itself(project),
         "round": project.rounds.first(),
         "scores": scores,
         "points": [score.as_point() for score in reversed(scores)],
@@ -59,9 +61,10 @@ def overview(request: Request, project: Project) -> HttpResponse:
 
 @manager_view
 def settings(request: Request, project: Project) -> HttpResponse:
-    form = ProjectSettingsForm(request.POST or None, instance=project)
+    # An instance of its own: what is typed and refused must not show as the project's name.
+    form = ProjectSettingsForm(request.POST or None, instance=Project.objects.get(pk=project.pk))
     if request.method == "POST" and form.is_valid():
-        form.save()
+        rounds.start_if_due(form.save())
         messages.success(request, "Saved. The next round uses these settings.")
         return redirect("project_settings", project.slug)
     return render(request, "labelling/settings.html", {"project": project, "form": form})
@@ -95,6 +98,8 @@ def remove_member(request: Request, project: Project, pk: int) -> HttpResponse:
         messages.error(request, str(refusal))
     else:
         messages.success(request, f"{membership.user} is no longer a member. Their decisions stay.")
+    if not Project.objects.visible_to(request.user).filter(pk=project.pk).exists():
+        return redirect("project_list")
     return redirect("members", project.slug)
 
 

@@ -11,7 +11,7 @@ from labelling.models import Decision, Project, QueueEntry
 from labelling.services import Refused
 from labelling.services import review as services
 from labelling.services.evidence import Evidence, find_labels
-from labelling.views.access import Request, project_view
+from labelling.views.access import Request, number, project_view
 
 Action = Decision.Action
 
@@ -36,7 +36,7 @@ def review(request: Request, project: Project) -> HttpResponse:
 def decide(request: Request, project: Project, entry_id: int) -> HttpResponse:
     """Save a decision and go on to the next document."""
     action, _, label_id = request.POST.get("choice", "").partition(":")
-    label = project.labels.filter(pk=label_id).first() if label_id.isdigit() else None
+    label = project.labels.filter(pk=number(label_id)).first()
     status = 200
     try:
         decision = services.decide(project, entry_id, request.user, action, label)
@@ -54,8 +54,8 @@ def decide(request: Request, project: Project, entry_id: int) -> HttpResponse:
 @require_POST
 @project_view
 def undo(request: Request, project: Project) -> HttpResponse:
-    """Withdraw the reviewer's last decision and show its document again."""
-    undone = services.undo(project, request.user)
+    """Withdraw one of the reviewer's decisions, the last one they saw, and show its document again."""
+    undone = services.undo(project, request.user, number(request.POST.get("decision", "")))
     if undone:
         messages.success(request, f"Undone: {undone}.")
     else:
@@ -77,18 +77,15 @@ def _next(request: Request, project: Project, status: int = 200) -> HttpResponse
 
 
 def _show(request: Request, project: Project, entry: QueueEntry | None, status: int = 200) -> HttpResponse:
-    recent = Decision.objects.filter(document__project=project, reviewer=request.user).select_related(
-        "document", "label"
-    )
+    recent = services.standing_decisions(project, request.user).select_related("document", "label")
     query = request.GET.get("q", "")
     context = {
         "project": project,
         "entry": entry,
         "evidence": Evidence.of(entry.query) if entry else None,
-        "round": project.rounds.first(),
         "n_for_me": services.available(project, request.user).count(),
         "n_waiting": project.queue.count(),
-        "recent": recent.filter(withdrawn_by=None).exclude(action=Action.UNDO)[:RECENT],
+        "recent": recent[:RECENT],
         "query": query,
         "found": find_labels(project, query) if query else [],
     }

@@ -27,10 +27,10 @@ def start(request: Request, project: Project) -> HttpResponse:
 
 @project_view
 def progress(request: Request, project: Project) -> HttpResponse:
-    """How far the active round is; when it has ended, the page that asks is loaded again."""
+    """How far the active round is; when the round that a page shows has ended, the page is loaded again."""
     round_ = project.active_round
     compact = "compact" in request.GET
-    if round_ is None and not compact:
+    if not compact and (round_ is None or request.GET.get("round") != str(round_.number)):
         return HttpResponseClientRefresh()
     template = "labelling/_round_status.html" if compact else "labelling/_round_progress.html"
     context = {"project": project, "round": round_, "is_manager": project.is_managed_by(request.user)}

@@ -11,6 +11,7 @@ function line(label, key, name, axis = "y") {
     backgroundColor: colour(name),
     yAxisID: axis,
     spanGaps: true,
+    clip: false,
   };
 }
 
@@ -40,7 +41,7 @@ draw(
     line("Judge acceptance", "acceptance", "--accent"),
     line("Judge and reviewers agree", "agreement", "--warn"),
   ],
-  { y: { max: 1, ticks: { callback: share } } },
+  { y: { min: 0, max: 1, ticks: { callback: share } } },
 );
 draw(
   "amounts",

@@ -3,6 +3,18 @@ function typing(target) {
   return target.matches("input, textarea, select") && target.type !== "checkbox" && target.type !== "radio";
 }
 
+// The best match for what is typed: who types fast is ahead of the list, which is then waited for.
+function takeBest(search) {
+  const wanted = search.value;
+  const found = document.getElementById("found");
+  const take = () => {
+    const list = found.querySelector("[data-query]");
+    if (search.value === wanted && list?.dataset.query === wanted) list.querySelector("button")?.click();
+  };
+  if (found.querySelector("[data-query]")?.dataset.query === wanted) take();
+  else found.addEventListener("htmx:afterSwap", take, { once: true });
+}
+
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || event.repeat) return;
   if (event.key === "Escape" && typing(event.target)) event.target.blur();
@@ -10,7 +22,7 @@ document.addEventListener("keydown", (event) => {
     // Enter in the search takes its best match.
     if (event.key === "Enter" && event.target.id === "label-search") {
       event.preventDefault();
-      document.querySelector("#found button")?.click();
+      takeBest(event.target);
     }
     return;
   }

@@ -38,6 +38,41 @@ def test_keys_decide_nothing_while_somebody_types(expert):
     assert text_of(expert) == before
 
 
+def test_enter_takes_what_was_typed_not_what_an_earlier_word_found(expert):
+    """Whoever types fast is ahead of the list."""
+    before = text_of(expert)
+    expert.keyboard.press("/")
+    expert.keyboard.type("graffiti")
+    expect(expert.locator("#found button .name").first).to_have_text("Graffiti")
+    expert.get_by_label("Search all labels").fill("pothole")
+    expert.keyboard.press("Enter")
+    expect(expert.locator(".messages")).to_contain_text("Pothole")
+    expert.keyboard.press("Backspace")
+    expect(expert.locator("#review .text")).to_have_text(before)
+
+
+def test_a_search_leaves_the_decisions_to_be_taken(expert):
+    before = text_of(expert)
+    expert.route("**/review/labels/**", lambda route: None)  # an answer that never comes
+    expert.keyboard.press("/")
+    expert.keyboard.type("pothole")
+    expert.wait_for_timeout(300)
+    expect(expert.get_by_role("button", name="Skip")).to_be_enabled()
+    expert.keyboard.press("Escape")
+    expert.keyboard.press("s")
+    expect(expert.locator("#review .text")).not_to_have_text(before)
+    expert.keyboard.press("Backspace")
+    expect(expert.locator("#review .text")).to_have_text(before)
+
+
+def test_a_server_that_does_not_answer_is_said_until_it_answers_again(expert, console_errors):
+    expert.context.set_offline(True)
+    expect(expert.locator("#no-answer")).to_be_visible(timeout=15_000)
+    expert.context.set_offline(False)
+    expect(expert.locator("#no-answer")).to_be_hidden(timeout=15_000)
+    console_errors.clear()
+
+
 def test_a_lost_connection_is_said_and_the_choice_can_be_sent_again(expert, console_errors):
     before = text_of(expert)
     expert.context.set_offline(True)

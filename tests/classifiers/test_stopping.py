@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from classifiers.stopping import PATIENCE, stop_reason
+from classifiers.stopping import PATIENCE
+from classifiers.stopping import stop_reason as reason
+
+
+def stop_reason(uncertain: list[int], learnt: int = 20) -> str | None:
+    """The reason when each round has so many training examples more than the one before."""
+    return reason(uncertain, [learnt * n for n in range(len(uncertain))])
 
 
 def first_stop(uncertain: list[int]) -> int | None:
@@ -34,13 +40,21 @@ def test_no_uncertain_document_is_a_reason_at_once(uncertain):
 )
 def test_a_flat_number_means_nothing_more_is_gained(uncertain, settled):
     assert stop_reason(uncertain) == (
-        f"Nothing more is gained: 3 rounds settled {settled} of {uncertain[0]} uncertain documents."
+        f"Nothing more is gained: 3 rounds with 60 new training examples settled {settled} of {uncertain[0]} "
+        "uncertain documents."
     )
 
 
 def test_one_per_cent_of_the_first_round_still_counts_as_gained():
     assert stop_reason([500, 499, 497, 495]) is None
     assert stop_reason([500, 499, 497, 496]) is not None
+
+
+def test_a_small_share_of_a_large_pool_counts_as_gained_while_it_is_more_than_people_labelled():
+    falling = [40_000, 39_900, 39_780, 39_650]
+    assert stop_reason(falling, learnt=50) is None
+    assert stop_reason(falling, learnt=116) is None
+    assert stop_reason(falling, learnt=117) is not None
 
 
 def test_past_the_inflection_the_reason_names_the_drops():

@@ -80,7 +80,7 @@ def test_a_staff_manager_sees_no_row_of_another_project(client, manager, project
     client.force_login(manager)
     scoped = admin.site._registry[model]
     path = getattr(scoped, "project_path", "")
-    theirs = model.objects.filter(**{path: other}) if path else model.objects.filter(pk=other.pk)
+    theirs = model.objects.filter(**{path: other.pk}) if path else model.objects.filter(pk=other.pk)
     if not theirs.exists():
         return
     response = client.get(address(model, "changelist"))
@@ -102,6 +102,11 @@ def test_a_staff_reviewer_sees_no_labels_and_changes_none(client, project):
     assert not Label.objects.filter(name="hijacked").exists()
 
 
+def test_the_admin_says_too_that_no_worker_runs(client, superuser):
+    client.force_login(superuser)
+    assert "No worker is running." in client.get(reverse("admin:index")).content.decode()
+
+
 def test_somebody_who_is_not_staff_is_sent_to_the_login(client, project):
     client.force_login(make_user())
     assert client.get(reverse("admin:index")).status_code == 302
@@ -113,6 +118,30 @@ def test_a_manager_cannot_move_a_label_into_another_project(client, manager, pro
     client.post(address(Label, "change", label.pk), {"project": other.pk, "name": "apple", "definition": ""})
     label.refresh_from_db()
     assert label.project == project
+
+
+def test_not_even_a_superuser_moves_a_label_into_another_project(client, superuser, project, other):
+    client.force_login(superuser)
+    label = project.labels.first()
+    data = {"project": other.pk, "name": label.name, "definition": ""}
+    management = {"definitions-TOTAL_FORMS": "0", "definitions-INITIAL_FORMS": "0"}
+    assert client.post(address(Label, "change", label.pk), data | management).status_code == 302
+    label.refresh_from_db()
+    assert label.project == project
+
+
+@pytest.mark.parametrize("model", OF_PROJECTS, ids=lambda model: model.__name__)
+def test_a_staff_manager_reads_no_name_of_another_project(client, manager, project, other, model):
+    client.force_login(manager)
+    assert str(other) not in client.get(address(model, "changelist")).content.decode()
+
+
+def test_an_unused_label_can_be_deleted_with_its_definition(client, superuser, project):
+    client.force_login(superuser)
+    label = labels.create_labels(project, ["kiwi"])["kiwi"]
+    labels.define(label, "Brown.", superuser)
+    client.post(address(Label, "delete", label.pk), {"post": "yes"})
+    assert not Label.objects.filter(pk=label.pk).exists()
 
 
 def test_a_definition_changed_in_the_admin_is_a_new_version(client, manager, project):

@@ -14,7 +14,7 @@ from django.db import connection
 from labelling.jobs.lease import hold
 from labelling.models import Decision, QueueEntry, Round, TrainingExample
 from labelling.services import Refused, rounds
-from labelling.services.review import Conflict, claim_next, decide
+from labelling.services.review import Conflict, claim_next, decide, relabel, undo
 from tests.factories import fruit_project, make_user, run_round
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -101,6 +101,46 @@ def test_eight_decisions_that_each_reach_the_threshold_start_one_round(project):
     entries = [claim_next(project, user) for user in users]
     at_once(8, lambda n: decide(project, entries[n].pk, users[n], "accept"))
     assert project.rounds.count() == 2
+
+
+@pytest.mark.parametrize("n_times", range(3))
+def test_eight_decisions_that_reach_the_threshold_together_start_a_round(project, n_times):
+    project.retrain_after = 8
+    project.save()
+    users = [make_user() for _ in range(8)]
+    entries = [claim_next(project, user) for user in users]
+    at_once(8, lambda n: decide(project, entries[n].pk, users[n], "accept"))
+    assert project.rounds.count() == 2
+
+
+def test_one_person_who_clicks_eight_times_decides_once_and_gets_one_document(project):
+    user = make_user()
+    for _ in range(5):
+        entry = claim_next(project, user)
+
+        def click(number: int, entry: QueueEntry = entry) -> QueueEntry | None:
+            decide(project, entry.pk, user, "accept")
+            return claim_next(project, user)
+
+        assert None not in at_once(8, click)
+    assert Decision.objects.count() == 5
+
+
+def test_of_eight_clicks_on_undo_one_undoes(project):
+    user = make_user()
+    decisions = [decide(project, claim_next(project, user).pk, user, "accept") for _ in range(3)]
+    undone = at_once(8, lambda n: undo(project, user, decisions[2].pk))
+    assert Counter(undone) == {decisions[2]: 1, None: 7}
+    assert TrainingExample.objects.filter(source="human").count() == 2
+
+
+def test_eight_people_who_put_one_document_right_leave_one_label(project):
+    document = project.documents.pool().first()
+    users, labels = [make_user() for _ in range(8)], list(project.labels.all())
+    at_once(8, lambda n: relabel(document, users[n], labels[n % 4]))
+    last = Decision.objects.filter(document=document).first()
+    assert Decision.objects.filter(document=document).count() == 8
+    assert TrainingExample.objects.get(document=document).label == last.label
 
 
 def test_of_eight_workers_one_gets_the_job(project):

@@ -11,8 +11,17 @@ from labelling.csv_io.exporting import COLUMNS, restore
 from labelling.models import Decision, Prediction, Project, TrainingExample, Verdict
 from labelling.services import exports
 from labelling.services.exports import export_lines
-from labelling.services.review import claim_next, decide, relabel, undo
-from tests.factories import fruit_project, fruit_rows, import_bytes, import_rows, make_project, make_user, run_round
+from labelling.services.review import claim_next, decide, relabel
+from tests.factories import (
+    fruit_project,
+    fruit_rows,
+    import_bytes,
+    import_rows,
+    make_project,
+    make_user,
+    run_round,
+    undo_last,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -64,7 +73,7 @@ def reviewed(ann) -> Project:
     for action in ("accept", "override", "none", "skip", "accept"):
         entry = claim_next(project, ann)
         decide(project, entry.pk, ann, action, project.labels.exclude(pk=entry.query.label_id).first())
-    undo(project, ann)
+    undo_last(project, ann)
     return project
 
 
@@ -202,16 +211,35 @@ def test_an_export_is_imported_without_loss(reviewed):
     assert export(copy_of(copy)) == export(reviewed)
 
 
-def test_the_copy_knows_what_to_learn_from_and_what_to_measure_with(reviewed):
-    def learnt(project: Project) -> set[tuple]:
-        examples = TrainingExample.objects.filter(document__project=project)
-        return set(examples.values_list("document__text", "label__name", "source"))
+def learnt(project: Project) -> set[tuple]:
+    examples = TrainingExample.objects.filter(document__project=project)
+    return set(examples.values_list("document__text", "label__name", "source"))
 
+
+def test_the_copy_knows_what_to_learn_from_and_what_to_measure_with(reviewed):
     copy = copy_of(reviewed)
     assert learnt(copy) == learnt(reviewed)
     assert [document.text for document in copy.documents.filter(holdout=True)] == ["one more apple"]
     assert copy.documents.pool().count() == reviewed.documents.pool().count()
     assert run_round(copy).state == "done"
+
+
+@pytest.mark.parametrize("lost", ["id", "probability", "prompt_version", "decided_at"])
+def test_an_export_from_which_a_column_was_removed_is_still_one(reviewed, lost):
+    rows = list(csv.reader(export(reviewed).removeprefix("\ufeff").splitlines(keepends=True)))
+    position = rows[0].index(lost)
+    rest = [row[:position] + row[position + 1 :] for row in rows]
+    copy = make_project()
+    assert import_rows(copy, rest[1:], header=rest[0]).is_export
+    assert learnt(copy) == learnt(reviewed)
+
+
+def test_columns_that_an_export_happens_to_have_too_make_no_export():
+    project = make_project()
+    rows = [("a tweet", "x", "twitter", "no"), ("a toot", "y", "mastodon", "no")]
+    done = import_rows(project, rows, header=["text", "label", "source", "holdout"])
+    assert not done.is_export
+    assert TrainingExample.objects.count() == 2
 
 
 @pytest.mark.parametrize("column", ["text", "label", "id", "meta", "name of a column"])

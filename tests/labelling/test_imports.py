@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from django.db import transaction
@@ -12,7 +13,7 @@ from labelling import jobs
 from labelling.csv_io.formats import NotCsv
 from labelling.models import BackgroundJob, CsvImport, Document, Project, QueueEntry, TrainingExample
 from labelling.services import Refused, imports, queueing
-from labelling.services.review import relabel
+from labelling.services.review import claim_next, decide, relabel
 from tests.factories import csv_file, fruit_project, import_bytes, import_rows, make_project, make_user, run_round
 
 pytestmark = pytest.mark.django_db
@@ -141,6 +142,31 @@ def test_repeats_are_shown_as_notices_and_stop_nothing(project):
     assert done.problems == [{"line": 3, "column": "text", "reason": "The same text as line 2.", "notice": True}]
 
 
+def test_what_somebody_decides_while_a_file_is_read_holds(monkeypatch):
+    project, expert = fruit_project(batch_size=5, retrain_after=0), make_user()
+    run_round(project)
+    entry = claim_next(project, expert)
+    prepare = imports._prepare_project
+
+    def prepare_while_somebody_decides(*arguments):
+        prepare(*arguments)
+        decide(project, entry.pk, expert, "none")
+
+    monkeypatch.setattr(imports, "_prepare_project", prepare_while_somebody_decides)
+    assert import_rows(project, [(entry.document.text, "apple"), ("new", "apple")]).state == State.DONE
+    example = TrainingExample.objects.get(document=entry.document)
+    assert (example.label, example.source) == (None, "human")
+    assert project.documents.filter(text="new").exists()
+
+
+def test_files_go_with_their_project(project):
+    csv_import = import_rows(project, [("a", "x"), ("", "y")], keep_good_rows=True)
+    paths = [Path(file.path) for file in (csv_import.file, csv_import.rejected_file)]
+    assert all(path.exists() for path in paths)
+    project.delete()
+    assert not any(path.exists() for path in paths)
+
+
 def test_what_a_person_decided_counts_as_known(project):
     import_rows(project, [("a", "x"), ("b", "y")])
     relabel(project.documents.get(text="a"), make_user(), project.labels.get(name="y"))
@@ -266,6 +292,20 @@ def test_a_share_of_every_label_is_held_out_and_never_learnt(project, percent, h
     assert TrainingExample.objects.count() == 31 - sum(held_out.values())
     assert not TrainingExample.objects.filter(document__holdout=True).exists()
     assert project.documents.pool().count() == 5
+
+
+@pytest.mark.parametrize(
+    ("percent", "n"), [(1, 2), (4, 8), (5, 10), (6, 12), (15, 30), (50, 100), (90, 180), (99, 180)]
+)
+def test_few_examples_of_many_labels_come_to_the_share_as_well(project, percent, n):
+    import_rows(
+        project,
+        [(f"{label} {k}", f"label {label}") for label in range(20) for k in range(10)],
+        holdout_percent=percent,
+    )
+    held_out = labels_of(project, holdout=True)
+    assert sum(held_out.values()) == n
+    assert max(held_out.values()) - min([held_out.get(f"label {label}", 0) for label in range(20)]) <= 1
 
 
 @pytest.mark.parametrize("rows", [SEEDS[::-1], SEEDS[7:] + SEEDS[:7], SEEDS + SEEDS[:13], POOL + SEEDS])

@@ -100,16 +100,36 @@ def test_a_job_that_keeps_killing_its_worker_fails_in_the_end(round_):
         assert lease is None
     round_.refresh_from_db()
     assert round_.state == State.FAILED
-    assert "died 5 times" in round_.error
+    assert f"died {MAX_ATTEMPTS} times" in round_.error
 
 
-def test_reaching_a_new_step_forgives_earlier_deaths(round_):
+@pytest.mark.parametrize("steps", [["embed"], ["embed", "fit"]])
+def test_starting_afresh_and_dying_again_is_not_getting_further(round_, steps):
+    for _ in range(MAX_ATTEMPTS):
+        with hold(Round, round_.pk) as lease:
+            for step in steps:
+                lease.report(step)
+            expire(round_)
+            Round.objects.filter(pk=round_.pk).update(lease=uuid4())
+    with hold(Round, round_.pk) as lease:
+        assert lease is None
+
+
+def test_getting_further_forgives_earlier_deaths(round_):
     Round.objects.update(attempts=MAX_ATTEMPTS - 1)
     with hold(Round, round_.pk) as lease:
-        assert lease
-        lease.report("fit")
+        lease.got_further()
     round_.refresh_from_db()
     assert round_.attempts == 1
+
+
+def test_a_worker_that_is_stopped_in_order_counts_for_no_death(round_):
+    for _ in range(MAX_ATTEMPTS + 1):
+        with pytest.raises(SystemExit), hold(Round, round_.pk) as lease:
+            assert lease
+            raise SystemExit
+    round_.refresh_from_db()
+    assert round_.attempts == 0
 
 
 def test_reports_are_written_at_most_twice_a_second_but_always_at_the_end(round_, django_assert_num_queries):

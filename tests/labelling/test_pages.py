@@ -84,13 +84,16 @@ def test_a_running_round_shows_its_step_and_can_be_cancelled(client, project):
     Round.objects.filter(pk=round_.pk).update(
         state="running", step="fit", done=3, total=8, lease_until=timezone.now() + timedelta(minutes=1)
     )
-    assert "Training the classifiers, 3 of 8" in page(client, "round_progress", project.slug)
+    assert "Training the classifiers, 3 of 8" in page(client, "round_progress", project.slug, round="2")
     client.post(reverse("cancel_round", args=[project.slug, round_.number]))
     assert "was cancelled while training the classifiers" in page(client, "project", project.slug)
 
 
 def test_when_the_round_has_ended_the_page_is_loaded_again(client, project):
-    assert client.get(reverse("round_progress", args=[project.slug]))["HX-Refresh"] == "true"
+    address = reverse("round_progress", args=[project.slug])
+    assert client.get(address, {"round": 1})["HX-Refresh"] == "true"
+    rounds.start_round(project)
+    assert client.get(address, {"round": 1})["HX-Refresh"] == "true", "the next round is none of the first one's page"
 
 
 def test_an_interrupted_round_says_so(client, project):
@@ -98,7 +101,7 @@ def test_an_interrupted_round_says_so(client, project):
     Round.objects.filter(pk=round_.pk).update(
         state="running", step="predict", lease_until=timezone.now() - timedelta(seconds=1)
     )
-    assert "interrupted while predicting the pool" in page(client, "round_progress", project.slug)
+    assert "interrupted while predicting the pool" in page(client, "round_progress", project.slug, round="2")
 
 
 def test_a_failed_round_says_why_and_goes_on(client, project, messages):
@@ -203,10 +206,49 @@ def test_undo_brings_the_document_back(client, project, manager):
     page(client, "review", project.slug)
     entry = project.queue.get(claimed_by=manager)
     client.post(reverse("decide", args=[project.slug, entry.pk]), {"choice": "accept"})
-    response = client.post(reverse("undo", args=[project.slug]), follow=True)
+    decision = {"decision": Decision.objects.get().pk}
+    response = client.post(reverse("undo", args=[project.slug]), decision, follow=True)
     assert "Undone" in response.content.decode()
     assert project.queue.get(claimed_by=manager).document == entry.document
-    assert "nothing to undo" in client.post(reverse("undo", args=[project.slug]), follow=True).content.decode()
+    for again in (decision, {}, {"decision": "²"}):
+        response = client.post(reverse("undo", args=[project.slug]), again, follow=True)
+        assert "nothing to undo" in response.content.decode()
+
+
+def test_another_answer_from_an_old_page_is_a_conflict(client, project, manager):
+    page(client, "review", project.slug)
+    entry = project.queue.get(claimed_by=manager)
+    address = reverse("decide", args=[project.slug, entry.pk])
+    client.post(address, {"choice": "accept"})
+    again = client.post(address, {"choice": "accept"}, follow=True)
+    assert (again.status_code, Decision.objects.count()) == (200, 1)
+    other = client.post(address, {"choice": "none"}, follow=True)
+    assert other.status_code == 409
+    assert "Undo that first" in other.content.decode()
+
+
+@pytest.mark.parametrize("odd", ["²", "9" * 30, "9" * 5_000, "-1", "1.5", "x"])
+def test_odd_numbers_are_no_labels(client, project, odd):
+    page(client, "documents", project.slug, label=odd)
+    document = project.documents.first()
+    response = client.post(reverse("document", args=[project.slug, document.pk]), {"label": odd}, follow=True)
+    assert "Choose a label." in response.content.decode()
+    decide = reverse("decide", args=[project.slug, project.queue.first().pk])
+    assert client.post(decide, {"choice": f"override:{odd}"}).status_code == 400
+
+
+@pytest.mark.parametrize("name", ["documents", "labels", "search_labels"])
+def test_a_search_for_a_nul_finds_what_it_would_without(client, project, name):
+    page(client, name, project.slug, q="app\0le")
+
+
+def test_the_page_promises_a_round_only_when_one_would_start(client, manager):
+    project = fruit_project(manager=manager, batch_size=5, retrain_after=3)
+    assert "The first round is started by hand" in page(client, "project", project.slug)
+    round_ = run_round(project)
+    assert "starts by itself at 3" in page(client, "project", project.slug)
+    Round.objects.filter(pk=round_.pk).update(state="cancelled")
+    assert "has to be started by hand" in page(client, "project", project.slug)
 
 
 def test_a_missing_verdict_says_why(client, project):
@@ -349,6 +391,14 @@ def test_definitions_go_out_and_come_in_as_csv(client, project):
         (b"label\napple\n", "column"),
         (b"", "empty"),
         (b"name,definition\n,nameless\n", "no name"),
+        (b"name\napple\n", "no column definition"),
+        (b"name,definition\n", "no rows"),
+        (b"name,definition\nkiwi,a\nkiwi,b\n", "More than one row: kiwi"),
+        (b"name,definition\nkiwi\n", "Line 2, column definition: The row has 1 of 2 columns."),
+        (b'name,definition\nkiwi,"brown\nfig,x\n', "Line 2: A quotation mark is opened here"),
+        (b"name,definition\nki\0wi,x\n", "NUL"),
+        (b"name,definition\n" + 300 * b"k" + b",x\n", "300 characters"),
+        (b"name,definition\nkiwi," + 1_100_000 * b"x" + b"\n", "Line 2"),
         (b"%PDF-1.7 x", "PDF"),
     ],
 )
@@ -365,6 +415,20 @@ def test_bad_definition_files_say_what_is_wrong_and_change_nothing(client, proje
 def upload(client, project, content: bytes, name="texts.csv"):
     address = reverse("upload", args=[project.slug])
     return client.post(address, {"file": SimpleUploadedFile(name, content)}, follow=True)
+
+
+def test_definitions_that_look_like_formulas_go_out_tame_and_come_back(client, project):
+    label = project.labels.get(name="apple")
+    labels.define(label, "=1+1", None)
+    address = reverse("export_definitions", args=[project.slug])
+    exported = client.get(address).content
+    assert exported.startswith(b"\xef\xbb\xbf")
+    assert b"'=1+1" in exported
+    client.post(
+        reverse("import_definitions", args=[project.slug]), {"file": SimpleUploadedFile("labels.csv", exported)}
+    )
+    label.refresh_from_db()
+    assert (label.definition, label.definition_version) == ("=1+1", 1)
 
 
 def test_an_upload_is_previewed_with_guessed_columns(client, project):
@@ -392,6 +456,28 @@ def test_a_file_that_is_no_csv_is_turned_away_with_a_reason(client, project, con
 def test_a_file_that_is_too_large_is_turned_away(client, project, settings):
     settings.MAX_UPLOAD_MB = 0
     assert "at most" in upload(client, project, b"text\nx\n").content.decode()
+
+
+def test_another_encoding_keeps_what_was_chosen(client, project):
+    upload(client, project, b"id,ticket,message\n1,a,b\n")
+    chosen = {"encoding": "cp1252", "delimiter": ",", "has_header": "on", "text_column": "message"}
+    chosen |= {"id_column": "ticket", "holdout_percent": "33", "keep_good_rows": "on"}
+    form = client.post(CsvImport.objects.first().get_absolute_url(), chosen).context["form"]
+    kept = {name: form[name].value() for name in ("id_column", "text_column", "holdout_percent", "keep_good_rows")}
+    assert kept == {
+        "id_column": "ticket",
+        "text_column": "message",
+        "holdout_percent": "33",
+        "keep_good_rows": True,
+    }
+
+
+def test_a_mapping_started_in_another_tab_is_loaded_anew(client, project):
+    upload(client, project, b"text,label\na,b\n")
+    csv_import = CsvImport.objects.first()
+    CsvImport.objects.update(state="done", step="write")
+    response = client.post(csv_import.get_absolute_url(), {"encoding": "cp1252"}, headers={"HX-Request": "true"})
+    assert response["HX-Refresh"] == "true"
 
 
 def test_one_column_cannot_be_text_and_label(client, project):

@@ -10,7 +10,7 @@ from django.utils import timezone
 from labelling.models import Decision, Document, Label, QueueEntry, TrainingExample
 from labelling.services import Refused
 from labelling.services.review import Conflict, available, claim_next, decide, relabel, release, undo
-from tests.factories import FRUIT, fruit_project, import_rows, make_user, run_round
+from tests.factories import FRUIT, fruit_project, import_rows, make_user, run_round, undo_last
 
 pytestmark = pytest.mark.django_db
 
@@ -163,7 +163,7 @@ def test_undo_withdraws_the_example_and_gives_the_document_back(project, ann, bo
     decision = decide(project, entry.pk, ann, "accept")
     claim_next(project, ann)
 
-    assert undo(project, ann) == decision
+    assert undo_last(project, ann) == decision
     assert example_of(entry.document) is None
     assert claim_next(project, ann).document == entry.document
     assert claim_next(project, bob).document != entry.document
@@ -177,21 +177,29 @@ def test_undo_goes_back_one_decision_at_a_time(project, ann):
         documents.append(entry.document)
         decide(project, entry.pk, ann, "accept")
     for document in reversed(documents):
-        assert undo(project, ann).document == document
-    assert undo(project, ann) is None
+        assert undo_last(project, ann).document == document
+    assert undo_last(project, ann) is None
     assert TrainingExample.objects.filter(source="human").count() == 0
 
 
 def test_undo_touches_only_ones_own_decisions(project, ann, bob):
     entry = claim_next(project, ann)
-    decide(project, entry.pk, ann, "accept")
-    assert undo(project, bob) is None
+    decision = decide(project, entry.pk, ann, "accept")
+    assert undo(project, bob, decision.pk) is None
+    assert undo_last(project, bob) is None
+
+
+def test_undoing_the_same_decision_twice_undoes_it_once(project, ann):
+    decisions = [decide(project, claim_next(project, ann).pk, ann, "accept") for _ in range(2)]
+    assert undo(project, ann, decisions[1].pk) == decisions[1]
+    assert undo(project, ann, decisions[1].pk) is None
+    assert TrainingExample.objects.filter(source="human").count() == 1
 
 
 def test_undoing_a_skip_brings_the_document_back(project, ann):
     entry = claim_next(project, ann)
     decide(project, entry.pk, ann, "skip")
-    undo(project, ann)
+    undo_last(project, ann)
     assert claim_next(project, ann) == entry
 
 
@@ -199,7 +207,7 @@ def test_undo_after_the_next_round_withdraws_what_it_learnt(project, ann):
     entry = claim_next(project, ann)
     decide(project, entry.pk, ann, "accept")
     assert run_round(project).training_examples == 17
-    undo(project, ann)
+    undo_last(project, ann)
     assert run_round(project).training_examples == 16
 
 
@@ -208,7 +216,7 @@ def test_undo_leaves_a_colleagues_later_word_alone(project, ann, bob):
     decide(project, entry.pk, ann, "accept")
     other = other_label(entry)
     relabel(entry.document, bob, other)
-    undo(project, ann)
+    undo_last(project, ann)
     assert example_of(entry.document) == (other.name, "human")
     assert not QueueEntry.objects.filter(document=entry.document).exists()
 
@@ -233,7 +241,7 @@ def test_a_seed_can_be_put_right_and_undo_brings_it_back(project, ann):
     seed = project.documents.filter(given_source="seed").first()
     relabel(seed, ann, project.labels.exclude(pk=seed.given_label_id)[0])
     assert example_of(seed)[1] == "human"
-    undo(project, ann)
+    undo_last(project, ann)
     assert example_of(seed) == (seed.given_label.name, "seed")
     assert not QueueEntry.objects.filter(document=seed).exists()
 
@@ -251,7 +259,7 @@ def test_what_the_judge_got_accepted_comes_back_when_a_person_takes_back_theirs(
     label = example.label.name
     relabel(example.document, ann, None)
     assert example_of(example.document) == (None, "human")
-    undo(project, ann)
+    undo_last(project, ann)
     assert example_of(example.document) == (label, "judge")
 
 

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import pytest
 
+from classifiers.judge import JudgeUnavailable, NeighbourJudge
 from labelling import jobs
+from labelling.jobs.lease import JobFailed
+from labelling.jobs.rounds import _stop_reason, judging, learning
 from labelling.models import (
     BackgroundJob,
     Embedding,
+    JudgeFailure,
     Prediction,
     Query,
     QueueEntry,
@@ -17,7 +21,17 @@ from labelling.models import (
 )
 from labelling.services import Refused, rounds
 from labelling.services.review import claim_next, decide
-from tests.factories import FRUIT, fruit_project, fruit_rows, import_rows, make_project, make_user, queued, run_round
+from tests.factories import (
+    FRUIT,
+    fruit_project,
+    fruit_rows,
+    import_rows,
+    make_project,
+    make_user,
+    queued,
+    run_round,
+    undo_last,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -152,12 +166,13 @@ def test_examples_that_came_during_a_round_start_another_when_it_ends(messages):
     assert project.rounds.count() == 2
 
 
-def test_no_round_starts_by_itself_after_the_loop_has_ended():
+def test_no_round_starts_by_itself_after_the_loop_has_ended(django_capture_on_commit_callbacks):
     project = fruit_project(batch_size=10, retrain_after=1)
     reviewer = make_user()
     round_ = run_round(project)
     Round.objects.filter(pk=round_.pk).update(stop_reason="Nothing more is gained.")
-    decide(project, claim_next(project, reviewer).pk, reviewer, "accept")
+    with django_capture_on_commit_callbacks(execute=True):
+        decide(project, claim_next(project, reviewer).pk, reviewer, "accept")
     assert project.rounds.count() == 1
 
 
@@ -224,7 +239,142 @@ def test_an_error_is_on_the_round_in_words_and_the_round_goes_on_from_there(monk
 
 
 def test_the_loop_ends_when_nobody_can_be_asked_any_more():
-    project = make_project(batch_size=10)
+    project, expert = make_project(batch_size=10, retrain_after=0, certainty=0.999), make_user()
     import_rows(project, fruit_rows(n_pool=1))
     run_round(project)
-    assert run_round(project).stop_reason == "No document is left to ask about."
+    assert run_round(project).stop_reason == "", "what waits for review can still be asked"
+    round_ = rounds.start_round(project)
+    while entry := claim_next(project, expert):
+        decide(project, entry.pk, expert, "accept")
+    jobs.run_round(round_.pk)
+    round_.refresh_from_db()
+    assert round_.stop_reason == "No document is left to ask about."
+
+
+def test_texts_that_come_in_beside_a_round_wait_for_the_next(monkeypatch):
+    project = fruit_project(batch_size=5, retrain_after=0)
+    import_rows(project, [("a held-out apple", "apple")], holdout_percent=100)
+    fit = learning.fit
+
+    def fit_while_rows_come_in(lease):
+        import_rows(project, [("apple late seed", "apple"), ("a late text in the pool", "")])
+        import_rows(project, [("a late held-out mango", "mango")], holdout_percent=100)
+        return fit(lease)
+
+    with monkeypatch.context() as beside:
+        beside.setattr("labelling.jobs.rounds.fit", fit_while_rows_come_in)
+        round_ = run_round(project)
+    assert (round_.state, round_.training_examples, round_.pool, round_.holdout_size) == ("done", 16, 20, 1)
+    round_ = run_round(project)
+    assert (round_.training_examples, round_.pool, round_.holdout_size) == (17, 21, 2)
+
+
+@pytest.mark.parametrize("auto_accept", ["off", "valid"])
+def test_what_becomes_holdout_during_a_round_is_neither_learnt_nor_asked(auto_accept, monkeypatch):
+    project = fruit_project(batch_size=20, retrain_after=0, auto_accept=auto_accept)
+    pool = [(document.text, "apple") for document in project.documents.pool()]
+    ask_judge = judging.ask_judge
+
+    def ask_while_rows_come_in(lease):
+        ask_judge(lease)
+        import_rows(project, pool, holdout_percent=100)
+
+    monkeypatch.setattr("labelling.jobs.rounds.ask_judge", ask_while_rows_come_in)
+    run_round(project)
+    assert project.documents.filter(holdout=True).count() == 20
+    assert not TrainingExample.objects.filter(document__holdout=True).exists()
+    assert not project.queue.exists()
+
+
+def test_a_skipped_document_that_becomes_holdout_does_not_come_back():
+    project, expert = fruit_project(batch_size=5, retrain_after=0), make_user()
+    run_round(project)
+    entry = claim_next(project, expert)
+    decide(project, entry.pk, expert, "skip")
+    import_rows(project, [(entry.document.text, "apple")], holdout_percent=100)
+    assert undo_last(project, expert)
+    assert not project.queue.filter(document=entry.document).exists()
+    assert not TrainingExample.objects.filter(document=entry.document).exists()
+
+
+def test_answers_that_are_there_are_kept_when_the_judge_becomes_unavailable(monkeypatch):
+    project = fruit_project(batch_size=5, retrain_after=0)
+
+    class Failing(NeighbourJudge):
+        n = 0
+
+        def ask(self, question):
+            Failing.n += 1
+            if Failing.n == 4:
+                raise JudgeUnavailable("No credit is left.")
+            return super().ask(question)
+
+    monkeypatch.setattr("labelling.jobs.rounds.judging.make_judge", lambda *arguments: Failing())
+    with pytest.raises(JobFailed, match="No credit"):
+        run_round(project)
+    n_answers = Verdict.objects.count()
+    assert 3 <= n_answers <= 4
+    rounds.go_on(project.rounds.get())
+    jobs.run_round(project.rounds.get().pk)
+    assert Verdict.objects.count() == 5
+    assert Failing.n == 6, "no question that was answered is asked again"
+
+
+def test_a_document_that_was_decided_on_is_not_judged_any_more():
+    project, expert = fruit_project(batch_size=5, retrain_after=0), make_user()
+    round_ = run_round(project)
+    decide(project, claim_next(project, expert).pk, expert, "accept")
+    for query in round_.queries.all():
+        query.verdict.delete()
+        JudgeFailure.objects.create(query=query, reason="It was down.")
+    rounds.retry_judge(round_)
+    jobs.run_round(round_.pk)
+    assert Verdict.objects.count() == 4
+
+
+def test_going_on_asks_the_judge_that_is_chosen_by_then():
+    project = fruit_project(batch_size=5, retrain_after=0, judge="anthropic")
+    with pytest.raises(JobFailed, match="ANTHROPIC_API_KEY"):
+        run_round(project)
+    project.judge = "neighbours"
+    project.save()
+    rounds.go_on(project.rounds.get())
+    jobs.run_round(project.rounds.get().pk)
+    assert project.rounds.get().state == "done"
+    assert set(Verdict.objects.values_list("judge", flat=True)) == {"neighbours"}
+
+
+def test_the_last_examples_are_learnt_when_there_is_a_holdout_to_measure_with():
+    project, expert = make_project(batch_size=10, retrain_after=0), make_user()
+    import_rows(project, fruit_rows(n_pool=1))
+    import_rows(project, [("a held-out apple", "apple")], holdout_percent=100)
+    run_round(project)
+    while entry := claim_next(project, expert):
+        decide(project, entry.pk, expert, "accept")
+    assert run_round(project).training_examples == 20
+    with pytest.raises(Refused, match="every document has its label"):
+        rounds.start_round(project)
+
+
+def test_labelled_texts_that_come_in_start_a_round():
+    project = fruit_project(batch_size=5, retrain_after=2)
+    run_round(project)
+    import_rows(project, [("apple more", "apple")])
+    assert project.rounds.count() == 1
+    import_rows(project, [("mango more", "mango")])
+    assert project.rounds.count() == 2
+
+
+def test_rounds_that_count_the_uncertain_differently_are_not_compared():
+    project = fruit_project(batch_size=5)
+    run_round(project)
+    for number in range(2, 6):
+        fields = {"uncertain": 500, "training_examples": 20 * number, "unlabelled_at_import": 20}
+        round_ = Round.objects.create(
+            project=project, number=number, state="done", settings={"certainty": 0.9}, **fields
+        )
+        Query.objects.filter(round__project=project).update(round=round_)
+    assert "Nothing more is gained" in _stop_reason(round_)
+    round_.settings = {"certainty": 0.8}
+    round_.save()
+    assert _stop_reason(round_) == ""

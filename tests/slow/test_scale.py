@@ -8,7 +8,7 @@ import pytest
 from django.core.files import File
 
 from labelling import jobs
-from labelling.models import Document, Prediction, Project, Round
+from labelling.models import Decision, Document, Prediction, Project, Query, Round, Verdict
 from labelling.services import imports
 from labelling.services.exports import export_lines
 from tests import real_data
@@ -35,15 +35,36 @@ def import_file(project: Project, path, **options) -> float:
 
 
 def predict_everything(project: Project) -> None:
-    """Give each document a prediction, as a round would."""
+    """Give each document a prediction, as a round would, and each tenth a verdict and a decision."""
     labels = list(project.labels.values_list("pk", flat=True))
     candidates = [[pk, 0.5] for pk in labels[:10]]
-    round_ = Round.objects.create(project=project, number=1, state="done")
+    round_ = Round.objects.create(project=project, number=1, state="done", subsets=[labels])
     Prediction.objects.bulk_create(
         Prediction(
             document_id=pk, round=round_, label_id=labels[0], probability=0.5, entropy=1.0, candidates=candidates
         )
         for pk in project.documents.values_list("pk", flat=True)
+    )
+    evidence = [[pk, label, 0.5] for pk, label in enumerate(labels[:10], start=1)]
+    queries = Query.objects.bulk_create(
+        Query(
+            round=round_,
+            document_id=pk,
+            label_id=labels[0],
+            rank=rank,
+            probability=0.5,
+            entropy=1.0,
+            candidates=candidates,
+            examples=evidence,
+            neighbours=evidence,
+        )
+        for rank, pk in enumerate(project.documents.values_list("pk", flat=True)[::10])
+    )
+    Verdict.objects.bulk_create(
+        Verdict(query=query, verdict="invalid", reason="It says so.", judge="neighbours") for query in queries
+    )
+    Decision.objects.bulk_create(
+        Decision(document_id=query.document_id, query=query, action="accept", label_id=labels[0]) for query in queries
     )
 
 

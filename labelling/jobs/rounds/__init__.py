@@ -6,6 +6,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from django.db import transaction
+
 from classifiers.stopping import stop_reason
 from labelling.jobs.lease import Lease
 from labelling.jobs.rounds.judging import ask_judge
@@ -24,8 +26,8 @@ def run(lease: Lease[Round]) -> None:
     seconds = dict(round_.seconds)
 
     @contextmanager
-    def timed(step: str) -> Iterator[None]:
-        lease.report(step)
+    def timed(step: str, begins_with: str = "") -> Iterator[None]:
+        lease.report(begins_with or step)
         started = time.monotonic()
         yield
         seconds[step] = round(seconds.get(step, 0) + time.monotonic() - started, 2)
@@ -34,7 +36,7 @@ def run(lease: Lease[Round]) -> None:
     if round_.queried_at is None:
         with timed(Step.EMBED):
             embed_texts(lease)
-        with timed(Step.FIT):
+        with timed(Step.FIT, begins_with=Step.PARTITION):
             learnt = fit(lease)
         with timed(Step.PREDICT):
             predicted = predict(lease, learnt)
@@ -44,22 +46,26 @@ def run(lease: Lease[Round]) -> None:
         ask_judge(lease)
     with timed(Step.SETTLE):
         settle(lease)
-    lease.finish(BackgroundJob.State.DONE, stop_reason=_stop_reason(round_))
-    start_if_due(round_.project)
+    with transaction.atomic():
+        # Both or neither: a worker killed in between would leave the next round to nobody.
+        lease.finish(BackgroundJob.State.DONE, stop_reason=_stop_reason(round_))
+        start_if_due(round_.project)
 
 
 def _stop_reason(round_: Round) -> str:
     """Why the project's loop is at its end, or nothing."""
-    if not round_.queries.exists():
+    if not round_.queries.exists() and not round_.project.queue.exists():
         return "No document is left to ask about."
     comparable = round_.project.rounds.filter(
-        number__lte=round_.number, unlabelled_at_import=round_.unlabelled_at_import
+        number__lte=round_.number,
+        unlabelled_at_import=round_.unlabelled_at_import,
+        settings__certainty=round_.settings["certainty"],
     ).order_by("number")
-    history: list[int] = []
-    examples = -1
-    for uncertain, training_examples in comparable.values_list("uncertain", "training_examples"):
+    uncertain: list[int] = []
+    examples: list[int] = []
+    for n_uncertain, n_examples in comparable.values_list("uncertain", "training_examples"):
         # A round that learnt nothing new says nothing about what is left to gain.
-        if uncertain is not None and training_examples is not None and training_examples > examples:
-            history.append(uncertain)
-            examples = training_examples
-    return stop_reason(history) or ""
+        if n_uncertain is not None and n_examples is not None and n_examples > max(examples, default=-1):
+            uncertain.append(n_uncertain)
+            examples.append(n_examples)
+    return stop_reason(uncertain, examples) or ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 
 from django.conf import settings
@@ -29,7 +29,9 @@ def ask_judge(lease: Lease[Round]) -> None:
         round_.settings["judge"], round_.settings["judge_model"] or settings.JUDGE_MODEL, settings.JUDGE_BASE_URL
     )
     labels = {label.pk: label for label in round_.project.labels.all()}
-    queries = list(round_.queries.filter(verdict=None, judge_failure=None).select_related("document").order_by("rank"))
+    unanswered = round_.queries.filter(verdict=None, judge_failure=None)
+    # What has its label meanwhile needs no verdict, and one that comes after the decision would prove nothing.
+    queries = list(unanswered.filter(document__example=None).select_related("document").order_by("rank"))
     total = round_.queries.count()
     done = total - len(queries)
     lease.report(Step.JUDGE, done, total)
@@ -39,6 +41,7 @@ def ask_judge(lease: Lease[Round]) -> None:
             with lease.transaction():
                 _record(query, outcome, judge, labels)
             done += 1
+            lease.got_further()
             lease.report(Step.JUDGE, done, total)
 
 
@@ -46,11 +49,26 @@ def _outcomes(judge: Judge, questions: list[tuple[Query, Question]]) -> Iterator
     """Ask side by side and yield in the order of the answers."""
     with ThreadPoolExecutor(settings.JUDGE_CONCURRENCY, thread_name_prefix="judge") as pool:
         asked = {pool.submit(judge.ask, question): query for query, question in questions}
+        unavailable: BaseException | None = None
         try:
             for future in as_completed(asked):
-                yield asked[future], _outcome(future)
+                if future.cancelled():
+                    continue
+                if isinstance(future.exception(), JudgeUnavailable):
+                    # Ask nothing more, but keep the answers that are there or on their way: they were paid for.
+                    unavailable = future.exception()
+                    _cancel(asked)
+                else:
+                    yield asked[future], _outcome(future)
         finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+            _cancel(asked)
+    if unavailable:
+        raise JobFailed(str(unavailable)) from unavailable
+
+
+def _cancel(asked: Iterable[Future[Answer]]) -> None:
+    for future in asked:
+        future.cancel()
 
 
 def _outcome(future: Future[Answer]) -> Answer | JudgeError:
@@ -58,8 +76,6 @@ def _outcome(future: Future[Answer]) -> Answer | JudgeError:
         return future.result()
     except JudgeError as error:
         return error
-    except JudgeUnavailable as error:
-        raise JobFailed(str(error)) from error
 
 
 def _record(query: Query, outcome: Answer | JudgeError, judge: Judge, labels: dict[int, Label]) -> None:

@@ -18,8 +18,6 @@ Step = Round.Step
 
 N_CANDIDATES = 10
 CHUNK_PREDICTIONS = 2_000
-# A code that no label has: what the classifiers have never seen can't be right.
-UNKNOWN = -2
 
 
 @dataclass(frozen=True)
@@ -60,6 +58,7 @@ def embed_texts(lease: Lease[Round]) -> None:
     lease.report(Step.EMBED, done, len(missing))
     for n in vectors.embed(missing, encoder):
         done += n
+        lease.got_further()
         lease.report(Step.EMBED, done, len(missing))
 
 
@@ -67,7 +66,8 @@ def fit(lease: Lease[Round]) -> Learnt:
     """Train the subset classifiers on all training examples."""
     round_ = lease.job
     rows = list(
-        TrainingExample.objects.filter(document__project=round_.project)
+        TrainingExample.objects.filter(document__project=round_.project, document__holdout=False)
+        .filter(vectors.has_vector(settings.ENCODER, "document__text_hash"))
         .order_by("document_id")
         .values_list("pk", "document_id", "label_id", "document__text_hash")
     )
@@ -83,7 +83,6 @@ def fit(lease: Lease[Round]) -> Learnt:
         noise_ratio=round_.settings["noise_ratio"],
         random_state=round_.settings["random_seed"],
     )
-    lease.report(Step.PARTITION)
     subsets = _known_subsets(round_, codes)
     model.fit(X, y, subsets, on_subset=lambda done, total: lease.report(Step.FIT, done, total))
     lease.update(
@@ -110,7 +109,7 @@ def _known_subsets(round_: Round, codes: dict[int, int]) -> list[np.ndarray] | N
 def predict(lease: Lease[Round], learnt: Learnt) -> Predicted:
     """Predict pool and holdout, replace their predictions, and score the holdout."""
     round_ = lease.job
-    documents = round_.project.documents
+    documents = round_.project.documents.filter(vectors.has_vector(settings.ENCODER))
     pool = list(documents.pool().values_list("pk", "text_hash"))
     holdout = list(documents.filter(holdout=True).values_list("pk", "text_hash", "given_label_id"))
     total = len(pool) + len(holdout)
@@ -170,7 +169,8 @@ def listed(labels: list[int], probabilities: list[float]) -> list[list[float]]:
 
 def _holdout_score(learnt: Learnt, measured: Predicted, given_label_ids: list[int | None]) -> dict[str, float | None]:
     codes: dict[int | None, int] = {label_id: code for code, label_id in enumerate(learnt.label_ids)}
-    known = np.array([codes.get(label_id, UNKNOWN) for label_id in given_label_ids], dtype=int)
+    # What the classifiers have never seen can't be right: each such label has a code of its own below zero.
+    known = np.array([codes.setdefault(label_id, -2 - len(codes)) for label_id in given_label_ids], dtype=int)
     result = score(known, measured.candidates.labels[:, 0]) if len(known) else None
     return {
         "holdout_size": result.n if result else 0,

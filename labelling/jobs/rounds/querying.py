@@ -39,7 +39,7 @@ def record_queries(lease: Lease[Round], learnt: Learnt, queries: list[Query]) ->
         for start in range(0, len(learnt.example_ids), CHUNK_ROWS):
             chunk = learnt.example_ids[start : start + CHUNK_ROWS]
             TrainingExample.objects.filter(pk__in=chunk, learned_in=None).update(learned_in=lease.job)
-        lease.update(queried_at=timezone.now())
+        lease.update(queried_at=timezone.now(), attempts=1)
 
 
 def _free_positions(round_: Round, predicted: Predicted) -> np.ndarray:

@@ -46,7 +46,9 @@ def _dismiss(round_: Round) -> int:
 
 
 def _lay_out(round_: Round) -> None:
-    waiting = round_.queries.filter(document__example=None, document__queue_entry=None).select_related("round")
+    waiting = round_.queries.filter(
+        document__example=None, document__holdout=False, document__queue_entry=None
+    ).select_related("round")
     QueueEntry.objects.bulk_create(
         QueueEntry(project=round_.project, document_id=query.document_id, query=query, priority=priority(query))
         for query in waiting

@@ -11,7 +11,9 @@ from pathlib import Path
 
 from django.contrib.auth.models import User
 from django.core.files import File
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandParser
+from django.db import transaction
+from django.utils.text import slugify
 
 from labelling import jobs
 from labelling.models import Membership, Project
@@ -28,14 +30,24 @@ TASK = (
 class Command(BaseCommand):
     help = "Creates the demo project with two accounts, unless it exists already."
 
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--once", action="store_true", help="do nothing where there are users already")
+
     def handle(self, *args, **options) -> None:
-        if Project.objects.filter(name=NAME).exists():
+        demo = Project.objects.filter(slug=slugify(NAME)).first()
+        if demo and not demo.rounds.exists():
+            demo.delete()  # an earlier start was interrupted while it loaded the project
+        elif options["once"] and not demo and User.objects.exists():
+            self.stdout.write("This installation is in use: the demo project is not loaded again.")
+            return
+        elif demo:
             self.stdout.write("The demo project is there already.")
             self.stdout.write(f"A new password: {sys.executable} manage.py changepassword admin")
             return
-        admin, expert = self._account("admin", is_staff=True, is_superuser=True), self._account("expert")
-        project = projects.create_project(NAME, admin, task=TASK, batch_size=30, retrain_after=25)
-        projects.set_member(project, expert, Membership.Role.REVIEWER)
+        with transaction.atomic():
+            admin, expert = self._account("admin", is_staff=True, is_superuser=True), self._account("expert")
+            project = projects.create_project(NAME, admin, task=TASK, batch_size=30, retrain_after=25)
+            projects.set_member(project, expert, Membership.Role.REVIEWER)
         self._load(project, admin)
         rounds.start_round(project, admin)
 
