@@ -43,8 +43,10 @@ class ProjectScoped(admin.ModelAdmin):
     project_path = "project"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet:
-        managed = {f"{self.project_path}__in": Project.objects.managed_by(request.user)}
-        return super().get_queryset(request).filter(**({} if request.user.is_superuser else managed))
+        rows = super().get_queryset(request)
+        if request.user.is_superuser:
+            return rows
+        return rows.filter(**{f"{self.project_path}__in": Project.objects.managed_by(request.user)})
 
     def formfield_for_foreignkey(self, db_field: ForeignKey, request: HttpRequest, **kwargs: Any) -> Any:
         if db_field.related_model is Project:

@@ -245,12 +245,14 @@ def _write(csv_import: CsvImport, check: _Check, progress: Progress) -> None:
 
 def _write_chunk(csv_import: CsvImport, rows: list[Row], labels: dict[str, Label], holdout: set[str]) -> None:
     documents = Document.objects.filter(project=csv_import.project, text_hash__in=[row.text_hash for row in rows])
+    # Looked up once: the rows of a first import are all new, and Django asks nothing about no keys.
+    known = Document.objects.filter(pk__in=list(documents.values_list("pk", flat=True)))
     # The queue first, then the documents: whoever reviews locks them in this order too.
     labelled = [row.text_hash for row in rows if row.source]
-    QueueEntry.objects.filter(document__in=documents.filter(text_hash__in=labelled)).delete()
-    known_by_hash = {document.text_hash: document for document in documents.select_for_update()}
+    QueueEntry.objects.filter(document__in=known.filter(text_hash__in=labelled)).delete()
+    known_by_hash = {document.text_hash: document for document in known.select_for_update()}
     # Somebody decided on these since the file was checked: their word holds.
-    decided = set(documents.filter(example__isnull=False).values_list("text_hash", flat=True))
+    decided = set(known.filter(example__isnull=False).values_list("text_hash", flat=True))
     rows = [row for row in rows if row.text_hash not in decided]
     new: dict[str, Document] = {}
     for row in rows:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Concatenate, ParamSpec
 
+from django.contrib import messages
 from django.contrib.auth.middleware import LoginRequiredMiddleware
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
@@ -16,6 +17,7 @@ from django_htmx.http import HttpResponseClientRefresh
 from django_htmx.middleware import HtmxDetails
 
 from labelling.models import Project
+from labelling.services import Refused
 
 P = ParamSpec("P")
 
@@ -58,6 +60,14 @@ def manager_view(view: ProjectView[P]) -> Callable[..., HttpResponseBase]:
         return view(request, project, *args, **kwargs)
 
     return project_view(only_managers)
+
+
+def attempt(request: Request, service: Callable[..., object], *arguments: object) -> None:
+    """Call a service; when it refuses, show its reason on the next page."""
+    try:
+        service(*arguments)
+    except Refused as refusal:
+        messages.error(request, str(refusal))
 
 
 def searched(request: HttpRequest) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import BinaryIO, cast
 
-from django.contrib import messages
 from django.http import FileResponse, Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_POST
@@ -14,8 +13,8 @@ from labelling.csv_io.formats import DELIMITERS, Format, NotCsv
 from labelling.csv_io.rows import guess_columns, preview, read_header
 from labelling.forms import MappingForm, UploadForm
 from labelling.models import CsvImport, Project
-from labelling.services import Refused, imports, queueing
-from labelling.views.access import Request, manager_view
+from labelling.services import imports, queueing
+from labelling.views.access import Request, attempt, manager_view
 
 State = CsvImport.State
 
@@ -55,7 +54,7 @@ def progress(request: Request, project: Project, pk: int) -> HttpResponse:
 @manager_view
 def keep_good_rows(request: Request, project: Project, pk: int) -> HttpResponse:
     csv_import = get_object_or_404(project.imports, pk=pk)
-    _try(request, imports.keep_good_rows, csv_import)
+    attempt(request, imports.keep_good_rows, csv_import)
     return redirect(csv_import)
 
 
@@ -63,7 +62,7 @@ def keep_good_rows(request: Request, project: Project, pk: int) -> HttpResponse:
 @manager_view
 def cancel(request: Request, project: Project, pk: int) -> HttpResponse:
     csv_import = get_object_or_404(project.imports, pk=pk)
-    _try(request, queueing.cancel, csv_import)
+    attempt(request, queueing.cancel, csv_import)
     return redirect(csv_import)
 
 
@@ -71,7 +70,7 @@ def cancel(request: Request, project: Project, pk: int) -> HttpResponse:
 @manager_view
 def retry(request: Request, project: Project, pk: int) -> HttpResponse:
     csv_import = get_object_or_404(project.imports, pk=pk)
-    _try(request, imports.retry, csv_import)
+    attempt(request, imports.retry, csv_import)
     return redirect(csv_import)
 
 
@@ -98,7 +97,7 @@ def _mapping(request: Request, project: Project, csv_import: CsvImport) -> HttpR
     form = MappingForm(request.POST if started else None, instance=csv_import, header=header)
     if started and not error and form.is_valid():
         csv_import = form.save()
-        _try(request, imports.start, csv_import)
+        attempt(request, imports.start, csv_import)
         return redirect(csv_import)
     if request.POST and not started and not error:
         form.initial.update(_fresh_guess(fmt, header, rows) | _typed(request, header))
@@ -137,10 +136,3 @@ def _typed(request: Request, header: list[str]) -> dict[str, object]:
         "holdout_percent": request.POST.get("holdout_percent", ""),
         "keep_good_rows": "keep_good_rows" in request.POST,
     }
-
-
-def _try(request: Request, service, csv_import: CsvImport) -> None:
-    try:
-        service(csv_import)
-    except Refused as refusal:
-        messages.error(request, str(refusal))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from django.contrib import messages
 from django.core.paginator import Paginator
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
@@ -10,10 +9,10 @@ from django.views.decorators.http import require_POST
 from django_htmx.http import HttpResponseClientRefresh
 
 from labelling.models import Project, Round, Verdict
-from labelling.services import Refused, queueing
+from labelling.services import queueing
 from labelling.services import rounds as services
 from labelling.services.progress import round_scores
-from labelling.views.access import Request, manager_view, project_view
+from labelling.views.access import Request, attempt, manager_view, project_view
 
 PER_PAGE = 50
 
@@ -21,7 +20,7 @@ PER_PAGE = 50
 @require_POST
 @manager_view
 def start(request: Request, project: Project) -> HttpResponse:
-    _try(request, services.start_round, project, request.user)
+    attempt(request, services.start_round, project, request.user)
     return redirect(project)
 
 
@@ -62,26 +61,19 @@ def detail(request: Request, project: Project, number: int) -> HttpResponse:
 @require_POST
 @manager_view
 def cancel(request: Request, project: Project, number: int) -> HttpResponse:
-    _try(request, queueing.cancel, get_object_or_404(project.rounds, number=number))
+    attempt(request, queueing.cancel, get_object_or_404(project.rounds, number=number))
     return redirect(project)
 
 
 @require_POST
 @manager_view
 def go_on(request: Request, project: Project, number: int) -> HttpResponse:
-    _try(request, services.go_on, get_object_or_404(project.rounds, number=number))
+    attempt(request, services.go_on, get_object_or_404(project.rounds, number=number))
     return redirect(project)
 
 
 @require_POST
 @manager_view
 def retry_judge(request: Request, project: Project, number: int) -> HttpResponse:
-    _try(request, services.retry_judge, get_object_or_404(project.rounds, number=number))
+    attempt(request, services.retry_judge, get_object_or_404(project.rounds, number=number))
     return redirect(project)
-
-
-def _try(request: Request, service, *args) -> None:
-    try:
-        service(*args)
-    except Refused as refusal:
-        messages.error(request, str(refusal))
