@@ -32,3 +32,50 @@ def score(y_true: np.ndarray, y_predicted: np.ndarray) -> Score | None:
         accuracy=float(accuracy_score(y_true, y_predicted)),
         macro_f1=float(f1_score(y_true, y_predicted, average="macro", zero_division=0)),
     )
+
+
+def calibration_error(probability: np.ndarray, right: np.ndarray, n_bins: int = 15) -> float:
+    """Return the expected calibration error: how far probabilities are from the share that is right.
+
+    Documents are put into bins of equal width; the error is the mean distance between a bin's
+    mean probability and its share of right predictions, weighted by its documents. Sources:
+    Naeini et al., Obtaining well calibrated probabilities using Bayesian binning (2015); Guo et
+    al., On calibration of modern neural networks (2017), whose bins (a, b] these are.
+
+    Args:
+        probability: of the prediction, in [0, 1], shape (n_documents,).
+        right: whether the prediction is right, boolean, shape (n_documents,).
+        n_bins: at least 1.
+
+    Returns:
+        The error in [0, 1]; nan without documents: no error would be a claim.
+    """
+    if len(probability) == 0:
+        return float("nan")
+    sure = np.asarray(probability, dtype=float)
+    bins = np.clip(np.ceil(sure * n_bins).astype(int) - 1, 0, n_bins - 1)
+    # A bin's documents cancel out: n_b / n * |mean probability - share right| = |sum of differences| / n.
+    differences = np.bincount(bins, weights=sure - np.asarray(right, dtype=float))
+    return float(np.abs(differences).sum() / len(sure))
+
+
+def coverage_at_precision(probability: np.ndarray, right: np.ndarray, precision: float = 0.95) -> float:
+    """Return the largest share of documents, the surest first, that is right often enough.
+
+    Args:
+        probability: of the prediction, shape (n_documents,). Documents with the same probability
+            are taken together: no threshold could part them.
+        right: whether the prediction is right, boolean, shape (n_documents,).
+        precision: the share of those taken that must be right, in [0, 1].
+
+    Returns:
+        The share in [0, 1]; 0 when no threshold reaches the precision, or without documents.
+    """
+    if len(probability) == 0:
+        return 0.0
+    order = np.argsort(-np.asarray(probability, dtype=float), kind="stable")
+    ranked = np.asarray(probability, dtype=float)[order]
+    taken = np.arange(1, len(ranked) + 1)
+    reached = np.cumsum(np.asarray(right, dtype=bool)[order]) / taken >= precision
+    last_of_its_value = np.append(ranked[1:] != ranked[:-1], True)
+    return float(taken[reached & last_of_its_value].max(initial=0) / len(ranked))

@@ -5,52 +5,176 @@ To add one, write a function of the same shape and name it in STRATEGIES.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from classifiers.red_classifier import Candidates
+from classifiers.posterior import expected_information_gain
 
-Strategy = Callable[[Candidates, np.random.Generator], np.ndarray]
+# Cosine from which two texts count as the same question: the answer to one teaches the other.
+NEAR_DUPLICATE = 0.98
+# A batch is spread over this many times its size, the head of the ranking: further down the
+# documents aren't worth asking, and a large pool costs no more than a small one.
+HEAD = 10
 
 
-def entropy(candidates: Candidates, rng: np.random.Generator) -> np.ndarray:
+@dataclass(frozen=True)
+class Asked:
+    """What is known about the documents that may be asked about.
+
+    Attributes:
+        belief: probability of each of k >= 1 candidates and, last, of "none of these"; rows sum
+            to 1. Shape (n_documents, k + 1).
+        entropy: uncertainty of the classifier that proposed the best candidate, in nats, >= 0.
+            Shape (n_documents,).
+        sensitivity: P(``valid`` | the label is right) of the judge, in [0, 1].
+        specificity: P(``invalid`` | the label is wrong), likewise.
+        threshold: probability from which a label counts as settled, in [0, 1].
+    """
+
+    belief: np.ndarray
+    entropy: np.ndarray
+    sensitivity: float
+    specificity: float
+    threshold: float = 0.85
+
+    def __len__(self) -> int:
+        return len(self.belief)
+
+
+Strategy = Callable[[Asked, np.random.Generator], np.ndarray]
+
+
+def entropy(asked: Asked, rng: np.random.Generator) -> np.ndarray:
     """Ask where the proposing classifier spreads its probability widest (the article's choice)."""
-    return candidates.entropy
+    return asked.entropy
 
 
-def margin(candidates: Candidates, rng: np.random.Generator) -> np.ndarray:
-    """Ask where the best two labels are closest; scores lie in [-1, 0]."""
-    best = candidates.probabilities[:, 0]
-    second = candidates.probabilities[:, 1] if candidates.probabilities.shape[1] > 1 else 0.0
-    return second - best
+def margin(asked: Asked, rng: np.random.Generator) -> np.ndarray:
+    """Ask where the best two, "none of these" among them, are closest; scores lie in [-1, 0]."""
+    ranked = np.sort(asked.belief, axis=1)
+    return ranked[:, -2] - ranked[:, -1]
 
 
-def random(candidates: Candidates, rng: np.random.Generator) -> np.ndarray:
+def gain(asked: Asked, rng: np.random.Generator) -> np.ndarray:
+    """Ask where a verdict on the best candidate is expected to teach most; nats, >= 0."""
+    best = asked.belief[:, :-1].max(axis=1)
+    return expected_information_gain(best, asked.sensitivity, asked.specificity)
+
+
+def settling(asked: Asked, rng: np.random.Generator) -> np.ndarray:
+    """Ask first where one valid verdict settles the label, the most probable ones before the others.
+
+    A question that is likely to be the last one about its document saves a second; what is left over is easier
+    after the next fit, and what no single verdict settles follows by its expected information gain, what is settled
+    already comes last. Measured on
+    banking77, the same budget settles more documents than by gain alone, and fewer of them wrongly.
+    """
+    best = asked.belief[:, :-1].max(axis=1)
+    odds_against = (1 - best) * (1 - asked.specificity)
+    if_valid = best * asked.sensitivity / np.maximum(best * asked.sensitivity + odds_against, np.finfo(float).tiny)
+    wanted = np.where(if_valid >= asked.threshold, best, gain(asked, rng) - 1)
+    return np.where(best >= asked.threshold, gain(asked, rng) - 2, wanted)
+
+
+def random(asked: Asked, rng: np.random.Generator) -> np.ndarray:
     """Ask anywhere, with equal chance: the control that every strategy must beat."""
-    return rng.random(len(candidates))
+    return rng.random(len(asked))
 
 
-STRATEGIES: dict[str, Strategy] = {"entropy": entropy, "margin": margin, "random": random}
+STRATEGIES: dict[str, Strategy] = {
+    "entropy": entropy,
+    "margin": margin,
+    "gain": gain,
+    "settling": settling,
+    "random": random,
+}
 
 
-def choose(candidates: Candidates, strategy: str, batch_size: int, random_state: int = 0) -> np.ndarray:
+def choose(
+    asked: Asked,
+    strategy: str,
+    batch_size: int,
+    random_state: int = 0,
+    X: np.ndarray | None = None,
+    labels: np.ndarray | None = None,
+    label_cap: int | None = None,
+) -> np.ndarray:
     """Return the positions of the documents to ask about, highest score first.
 
+    The batch is spread: a document is passed over when it is nearly the same as one that is
+    chosen already, or when its label has its share. What room is left then goes to the best of
+    those passed over: a question is better asked twice than not at all.
+
     Args:
-        candidates: of the documents that may be asked about.
+        asked: the documents that may be asked about.
         strategy: a name in STRATEGIES.
         batch_size: how many documents to choose at most.
         random_state: seed, for strategies that draw.
+        X: unit vectors, shape (n_documents, n_dims); None: near-duplicates stay.
+        labels: code of each document's best candidate, shape (n_documents,).
+        label_cap: the most documents of one label, at least 1; without ``labels`` it has no effect.
 
     Returns:
-        Positions in ``candidates``, shape (min(batch_size, n_documents),). Equal scores keep
+        Positions in ``asked``, shape (min(batch_size, n_documents),). Equal scores keep
         the documents' order.
 
     Raises:
-        ValueError: for an unknown strategy.
+        ValueError: for an unknown strategy or a label_cap below 1.
     """
     if strategy not in STRATEGIES:
         raise ValueError(f"Unknown query strategy {strategy!r}; choose from {', '.join(STRATEGIES)}.")
-    scores = STRATEGIES[strategy](candidates, np.random.default_rng(random_state))
-    return np.argsort(-scores, kind="stable")[:batch_size]
+    if label_cap is not None and label_cap < 1:
+        raise ValueError("At least one document of each label must be allowed.")
+    scores = STRATEGIES[strategy](asked, np.random.default_rng(random_state))
+    head = np.argsort(-scores, kind="stable")[: HEAD * batch_size]
+    spread = _spread(
+        batch_size,
+        np.ones(len(head), dtype=bool),
+        X=None if X is None else X[head],
+        labels=None if labels is None else labels[head],
+        label_cap=label_cap,
+    )
+    passed_over = np.flatnonzero(~spread)[: batch_size - spread.sum()]
+    spread[passed_over] = True
+    return head[spread]
+
+
+def audit_slice(n_documents: int, size: int, random_state: int, taken: Sequence[int] | np.ndarray = ()) -> np.ndarray:
+    """Draw documents for the audit, each with equal chance.
+
+    Draw the slice before the batch: a slice of what the batch left says nothing about the
+    documents that the batch took.
+
+    Args:
+        n_documents: how many there are.
+        size: how many to draw at most.
+        random_state: seed.
+        taken: positions that can't be drawn.
+
+    Returns:
+        Positions in random order, each once, shape (min(size, documents not taken),).
+    """
+    free = np.setdiff1d(np.arange(n_documents), np.asarray(taken, dtype=int))
+    return np.random.default_rng(random_state).choice(free, min(size, len(free)), replace=False)
+
+
+def _spread(
+    batch_size: int, free: np.ndarray, X: np.ndarray | None, labels: np.ndarray | None, label_cap: int | None
+) -> np.ndarray:
+    """Mark up to batch_size rows, best first, none near another and no label above its cap."""
+    chosen = np.zeros(len(free), dtype=bool)
+    for row in range(len(free)):
+        if chosen.sum() >= batch_size:
+            break
+        if not free[row]:
+            continue
+        chosen[row] = True
+        if X is not None:
+            free &= X @ X[row] < NEAR_DUPLICATE
+        if labels is not None and label_cap is not None:
+            same_label = labels == labels[row]
+            if (chosen & same_label).sum() >= label_cap:
+                free &= ~same_label
+    return chosen

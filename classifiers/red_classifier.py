@@ -1,141 +1,233 @@
-"""The whole ensemble as one estimator: subsets of unlike labels, one small classifier for each."""
+"""R.E.D. as one scikit-learn estimator."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import json
+from collections.abc import Callable, Mapping, Sequence
 from typing import Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
-from threadpoolctl import threadpool_limits
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted, validate_data
 
-from classifiers.subset_classifier import NOISE, SubsetClassifier
-from classifiers.subsets import label_centroids, partition, reduce_centroids
+from classifiers.article import ArticleEnsemble
+from classifiers.candidates import Candidates
+from classifiers.ensemble import Choices, Ensemble, Split
+from classifiers.subset_classifier import NOISE
+from classifiers.subsets import unit_rows
 
-# Rows predicted at a time: bounds memory to a few MB a thousand labels, whatever the pool's size.
-CHUNK_ROWS = 4096
+COMBINATIONS = ("arbiter", "highest")
+EXPERTS = ("diverse", "rival")
 
-
-@dataclass(frozen=True)
-class Candidates:
-    """The best labels of each document, best first.
-
-    Attributes:
-        labels: label codes, shape (n_documents, k).
-        probabilities: each candidate's probability in its own subset's classifier, in [0, 1],
-            falling along the row; rows don't sum to 1. Shape (n_documents, k).
-        entropy: uncertainty of the classifier that proposed the best label, over its labels
-            and noise, in nats, >= 0. Shape (n_documents,).
-    """
-
-    labels: np.ndarray
-    probabilities: np.ndarray
-    entropy: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.labels)
+# Self-training takes labels that the model gives itself from this probability on, at most so many a label, and
+# only where this share of the unlabelled texts has one: below it the model is too unsure of itself to be taught by.
+SELF_CERTAIN = 0.8
+SELF_EXAMPLES = 100
+SELF_SHARE = 0.5
 
 
 class RedClassifier(ClassifierMixin, BaseEstimator):
-    """R.E.D. as the article writes it: the subset classifier with the highest probability wins.
+    """Classification with many labels and few examples of each, on text embeddings.
 
     Args:
-        subset_size: the most labels one subset classifier knows, at least 2.
+        subset_size: the most labels one subset holds, at least 2.
         noise_ratio: noise rows for each row of a subset's average label.
-        C: inverse strength of the L2 penalty of each subset classifier.
-        random_state: seed of UMAP and of the noise samples.
+        combination: "arbiter" weighs what every view says of a candidate; "highest" is the article's: one split
+            into diverse subsets, and the highest probability wins.
+        experts: which subsets have experts, of "diverse" and "rival"; the arbiter works without any, too.
+        n_deals: how often the labels are dealt into diverse subsets.
+        self_training: with fewer examples a label than this on average, and texts without label at hand, the model
+            is fitted once more on its own most certain labels. 0: never.
+        random_state: seed of UMAP, the deals and the noise samples.
 
     Attributes:
-        classes_: the label codes 0 .. n_labels - 1.
-        subsets_: the label codes of each subset.
-        classifiers_: the SubsetClassifier of each subset, in the same order.
+        classes_: the labels, sorted; a label's position here is its *code*.
+        ensemble_: what was learnt.
+        n_fitted_: how many experts the last fit or refit fitted, ``n_experts_`` of how many.
     """
 
-    def __init__(self, subset_size: int = 10, noise_ratio: float = 2.0, C: float = 10.0, random_state: int = 0):
+    def __init__(
+        self,
+        subset_size: int = 10,
+        noise_ratio: float = 10.0,
+        combination: str = "arbiter",
+        experts: Sequence[str] = ("diverse", "rival"),
+        n_deals: int = 6,
+        self_training: int = 20,
+        random_state: int = 0,
+    ):
         self.subset_size = subset_size
         self.noise_ratio = noise_ratio
-        self.C = C
+        self.combination = combination
+        self.experts = experts
+        self.n_deals = n_deals
+        self.self_training = self_training
         self.random_state = random_state
 
     def fit(
         self,
         X: np.ndarray,
-        y: Sequence[int] | np.ndarray,
-        subsets: Sequence[np.ndarray] | None = None,
-        on_subset: Callable[[int, int], None] | None = None,
+        y: Sequence | np.ndarray,
+        elsewhere: np.ndarray | None = None,
+        pool: np.ndarray | None = None,
+        names: np.ndarray | None = None,
+        progress: Callable[[int, int], None] | None = None,
     ) -> Self:
-        """Split the labels and fit one classifier for each subset.
+        """Split the labels, fit the experts and what combines them.
 
         Args:
-            X: unit vectors of the training examples, shape (n_examples, n_dims).
-            y: label codes 0 .. n_labels - 1, each with an example, or NOISE for texts that
-                belong to no label; those are noise to every subset.
-            subsets: the split of an earlier fit with the same labels; None: split anew.
-            on_subset: called with (subsets fitted, subsets in all) after each.
+            X: vectors of the training examples, shape (n_examples, n_dims); their lengths don't count.
+            y: their labels, at least two different ones.
+            elsewhere: vectors of texts known to belong to no label, shape (n_elsewhere, n_dims).
+            pool: vectors of texts without label, for self-training, shape (n_pool, n_dims).
+            names: vectors of the labels' names in the order of classes_, shape (n_classes, n_dims): how near a text
+                lies to the name is one more view of the label.
+            progress: called with (experts fitted, experts in all) after each.
 
         Raises:
-            ValueError: with fewer than two labels, or a label without an example.
+            ValueError: with fewer than two labels, or unknown arguments.
         """
-        codes = np.asarray(y)
-        self.classes_ = np.arange(codes.max(initial=NOISE) + 1)
-        if len(self.classes_) < 2:
-            raise ValueError("At least two labels need training examples.")
-        with threadpool_limits(limits=1):
-            self.subsets_ = list(subsets) if subsets is not None else self._partition(X, codes)
-            self.classifiers_ = []
-            for index, subset in enumerate(self.subsets_):
-                self.classifiers_.append(self._fit_subset(X, codes, subset))
-                if on_subset:
-                    on_subset(index + 1, len(self.subsets_))
+        X, codes = self._examples(X, y, elsewhere)
+        names = self._names(names)
+        self.ensemble_ = self._fit(X, codes, names=names, progress=progress)
+        self.self_trained_ = False
+        n_examples = int((codes != NOISE).sum())
+        if pool is not None and len(pool) and n_examples < self.self_training * len(self.classes_):
+            self._train_itself(X, codes, self._vectors(pool), names, progress)
+        self._count()
+        return self
+
+    def refit(
+        self,
+        X: np.ndarray,
+        y: Sequence | np.ndarray,
+        elsewhere: np.ndarray | None = None,
+        names: np.ndarray | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Self:
+        """Learn other examples, labels that are new among them: only what they touch is fitted anew.
+
+        ``n_fitted_`` says how many experts that were. The arbiter stays. Everything is fitted where that can't be
+        done: a label is gone or stands before a known one, the article's combination, or a self-trained model.
+        """
+        check_is_fitted(self, "ensemble_")
+        known = self.classes_
+        X, codes = self._examples(X, y, elsewhere)
+        grown = len(self.classes_) >= len(known) and np.array_equal(self.classes_[: len(known)], known)
+        if not grown or self.self_trained_ or not isinstance(self.ensemble_, Ensemble):
+            self.ensemble_ = self._fit(X, codes, names=self._names(names), progress=progress)
+            self.self_trained_ = False
+        elif (names is None) != (self.ensemble_.names is None):
+            raise ValueError("Give the labels' names to every fit and refit, or to none.")
+        else:
+            self.ensemble_.refit(X, codes, self._names(names), progress)
+        self._count()
         return self
 
     def candidates(self, X: np.ndarray, k: int = 10) -> Candidates:
-        """Return the k labels with the highest probability for each row of X, at most all labels."""
-        k = min(k, len(self.classes_))
-        chunks = [self._candidates(X[start : start + CHUNK_ROWS], k) for start in range(0, len(X), CHUNK_ROWS)]
-        if not chunks:
-            return Candidates(np.empty((0, k), dtype=int), np.empty((0, k)), np.empty(0))
-        return Candidates(
-            labels=np.concatenate([chunk.labels for chunk in chunks]),
-            probabilities=np.concatenate([chunk.probabilities for chunk in chunks]),
-            entropy=np.concatenate([chunk.entropy for chunk in chunks]),
-        )
+        """Return the k most probable labels (their codes) of each row of X; the arbiter weighs 10 at most."""
+        check_is_fitted(self, "ensemble_")
+        return self.ensemble_.candidates(self._vectors(X), k)
 
     def predict(self, X: np.ndarray) -> np.ndarray:
-        """Return the label code with the highest probability for each row, shape (n_rows,)."""
-        return self.candidates(X, k=1).labels[:, 0]
+        """Return the most probable label of each row, shape (n_rows,)."""
+        check_is_fitted(self, "ensemble_")
+        return self.classes_[self.candidates(X, k=1).labels[:, 0]]
 
-    def _partition(self, X: np.ndarray, y: np.ndarray) -> list[np.ndarray]:
-        centroids = label_centroids(X, y, len(self.classes_))
-        return partition(reduce_centroids(centroids, self.random_state), self.subset_size)
+    def predict_proba(self, X: np.ndarray) -> np.ndarray:
+        """Return the probability of each of ``classes_``, given that one of the candidates is right.
 
-    def _fit_subset(self, X: np.ndarray, y: np.ndarray, subset: np.ndarray) -> SubsetClassifier:
-        inside = np.isin(y, subset)
-        classifier = SubsetClassifier(noise_ratio=self.noise_ratio, C=self.C, random_state=self.random_state)
-        return classifier.fit(X[inside], y[inside], elsewhere=X[~inside])
+        Shape (n_rows, n_classes); rows sum to 1, labels that are no candidate have 0.
+        """
+        check_is_fitted(self, "ensemble_")
+        found = self.candidates(X, k=len(self.classes_))
+        probabilities = np.zeros((len(found), len(self.classes_)))
+        np.put_along_axis(probabilities, found.labels, found.probabilities, axis=1)
+        return probabilities / np.maximum(probabilities.sum(axis=1, keepdims=True), np.finfo(float).tiny)
 
-    def _candidates(self, X: np.ndarray, k: int) -> Candidates:
-        probabilities = np.zeros((len(X), len(self.classes_)))
-        entropies = np.empty((len(X), len(self.subsets_)))
-        subset_of = np.empty(len(self.classes_), dtype=int)
-        with threadpool_limits(limits=1):
-            for index, (subset, classifier) in enumerate(zip(self.subsets_, self.classifiers_, strict=True)):
-                local = classifier.predict_proba(X)
-                probabilities[:, subset] = local[:, classifier.classes_ != NOISE]
-                entropies[:, index] = row_entropy(local)
-                subset_of[subset] = index
-        # A stable sort of the negated values: equal probabilities rank by label code.
-        labels = np.argsort(-probabilities, axis=1, kind="stable")[:, :k]
-        rows = np.arange(len(X))
-        return Candidates(
-            labels=labels,
-            probabilities=np.take_along_axis(probabilities, labels, axis=1),
-            entropy=entropies[rows, subset_of[labels[:, 0]]],
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        """Return everything that was learnt as plain arrays, fit for numpy.savez: no pickle.
+
+        Raises:
+            NotImplementedError: for the article's combination, which is a baseline.
+        """
+        check_is_fitted(self, "ensemble_")
+        if not isinstance(self.ensemble_, Ensemble):
+            raise NotImplementedError("Only the arbiter's combination can be stored.")
+        parameters = self.get_params() | {"experts": list(self.experts)}
+        return self.ensemble_.to_arrays() | {
+            "parameters": np.array(json.dumps(parameters)),
+            # Through a list: an array of objects, which str labels may come as, could only be pickled.
+            "classes": np.array(self.classes_.tolist()),
+            "self_trained": np.array(self.self_trained_),
+        }
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> Self:
+        """Return the estimator that ``to_arrays`` described; its predictions are the same to the last bit."""
+        model = cls(**json.loads(str(arrays["parameters"])))
+        model.classes_ = arrays["classes"]
+        model.self_trained_ = bool(arrays["self_trained"])
+        model.ensemble_ = Ensemble.from_arrays(model._choices(), arrays)
+        model.n_features_in_ = model.ensemble_.bank.shape[1]
+        model._count()
+        return model
+
+    def _examples(self, X, y, elsewhere: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+        """Unit vectors and codes of the examples, texts that belong nowhere last."""
+        if self.combination not in COMBINATIONS:
+            raise ValueError(f"Unknown combination {self.combination!r}; choose from {', '.join(COMBINATIONS)}.")
+        if unknown := set(self.experts) - set(EXPERTS):
+            raise ValueError(f"Unknown experts {sorted(unknown)}; choose from {', '.join(EXPERTS)}.")
+        X, y = validate_data(self, X, y, dtype=np.float32)
+        check_classification_targets(y)
+        self.classes_, codes = np.unique(y, return_inverse=True)
+        if len(self.classes_) < 2:
+            raise ValueError(f"At least two labels need training examples, not one class: {self.classes_}.")
+        X = unit_rows(X)
+        if elsewhere is None or not len(elsewhere):
+            return X, codes
+        return np.concatenate([X, self._vectors(elsewhere)]), np.append(codes, np.full(len(elsewhere), NOISE))
+
+    def _vectors(self, X: np.ndarray) -> np.ndarray:
+        return unit_rows(validate_data(self, X, dtype=np.float32, reset=False, ensure_min_samples=0))
+
+    def _names(self, names: np.ndarray | None) -> np.ndarray | None:
+        if names is not None and len(names) != len(self.classes_):
+            raise ValueError(f"There are {len(self.classes_)} classes but {len(names)} names.")
+        return None if names is None else self._vectors(names)
+
+    def _fit(self, X, codes, splits: Sequence[Split] = (), n_own: int | None = None, names=None, progress=None):
+        if self.combination == "highest":
+            return ArticleEnsemble.fit(
+                X, codes, self.subset_size, self.noise_ratio, self.random_state, progress=progress
+            )
+        return Ensemble.fit(self._choices(), X, codes, splits, n_own, names, progress)
+
+    def _train_itself(self, X: np.ndarray, codes: np.ndarray, pool: np.ndarray, names, progress) -> None:
+        """Fit once more on the model's own most certain labels of texts without one, if it is certain of enough."""
+        found = self.ensemble_.candidates(pool, 1)
+        certain = np.flatnonzero(found.probabilities[:, 0] >= SELF_CERTAIN)
+        if len(certain) < SELF_SHARE * len(pool) or not isinstance(self.ensemble_, Ensemble):
+            return
+        rng = np.random.default_rng(self.random_state)
+        given = found.labels[:, 0]
+        taken = np.concatenate(
+            [rng.permutation(certain[given[certain] == code])[:SELF_EXAMPLES] for code in np.unique(codes)]
         )
+        self.ensemble_ = self._fit(
+            np.concatenate([X, pool[taken]]),
+            np.append(codes, given[taken]),
+            self.ensemble_.splits,
+            len(X),
+            names,
+            progress,
+        )
+        self.self_trained_ = True
 
+    def _choices(self) -> Choices:
+        return Choices(self.subset_size, self.noise_ratio, tuple(self.experts), self.n_deals, self.random_state)
 
-def row_entropy(probabilities: np.ndarray) -> np.ndarray:
-    """Return the Shannon entropy of each row in nats, shape (n_rows,); 0 log 0 counts as 0."""
-    safe = np.where(probabilities > 0, probabilities, 1.0)
-    return -(probabilities * np.log(safe)).sum(axis=1)
+    def _count(self) -> None:
+        self.n_fitted_, self.n_experts_ = self.ensemble_.n_fitted, self.ensemble_.n_experts

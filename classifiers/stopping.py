@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -13,10 +14,23 @@ SLOW = 0.5
 # Rounds that settle less than this share of the first round's uncertain documents, and no more than
 # people labelled in them, gain nothing. The share alone would stop every loop on a large pool.
 FLOOR = 0.01
+# Nats that the judge's next answers must gain on average. A judge that is right nine times in ten
+# gains 0.37 on an even question, 0.08 where the best candidate is 95 % sure, 0.02 at 99 %.
+GAIN_FLOOR = 0.02
 
 
-def stop_reason(uncertain: Sequence[int], examples: Sequence[int]) -> str | None:
+def stop_reason(
+    uncertain: Sequence[int],
+    examples: Sequence[int],
+    *,
+    gains: Sequence[float] | None = None,
+    gain_floor: float = GAIN_FLOOR,
+    budget_left: int | None = None,
+) -> str | None:
     """Say why the loop should stop, or None while another round is worth it.
+
+    It stops when no document is uncertain, when the budget is spent, when the best next questions
+    would teach too little, and when the number of uncertain documents says so.
 
     The R.E.D. article stops at the inflection of the number of uncertain documents: it falls
     ever faster while the classifiers learn, then ever more slowly. The steepest drop marks the
@@ -27,14 +41,29 @@ def stop_reason(uncertain: Sequence[int], examples: Sequence[int]) -> str | None
             the same documents. Leave out rounds that learnt nothing because a judge was down
             or nobody reviewed: an outage is no convergence.
         examples: number of training examples of each of these rounds.
+        gains: expected information gain of the best next batch after each of these rounds, in
+            nats a question, oldest first; None or empty: not known.
+        gain_floor: the gain below which another round isn't worth it.
+        budget_left: judge calls that may still be made; None: without limit.
 
     Returns:
         A sentence for people, or None.
     """
-    if len(uncertain) == 0:
-        return None
-    if uncertain[-1] == 0:
+    if len(uncertain) and uncertain[-1] == 0:
         return "No uncertain document is left."
+    if budget_left is not None and budget_left <= 0:
+        return "The budget of judge calls is spent."
+    if gains is not None and len(gains) and gains[-1] < gain_floor:
+        # Rounded down: it must read as below the floor.
+        gain = math.floor(round(1000 * gains[-1], 6)) / 1000
+        return (
+            "Another round would teach little: the judge's next answers are expected to gain "
+            f"{gain:g} nats each, below {gain_floor:g}."
+        )
+    return _flat_or_past_inflection(uncertain, examples)
+
+
+def _flat_or_past_inflection(uncertain: Sequence[int], examples: Sequence[int]) -> str | None:
     drops = -np.diff(np.asarray(uncertain))
     if len(drops) < PATIENCE:
         return None

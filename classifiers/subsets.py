@@ -36,8 +36,13 @@ def label_centroids(X: np.ndarray, y: np.ndarray, n_labels: int) -> np.ndarray:
     if (empty := np.flatnonzero(counts == 0)).size:
         raise ValueError(f"Labels without an example: {empty.tolist()}.")
     centroids = np.stack([X[y == code].mean(axis=0, dtype=np.float64) for code in range(n_labels)])
-    lengths = np.linalg.norm(centroids, axis=1, keepdims=True)
-    return centroids / np.maximum(lengths, np.finfo(np.float64).tiny)
+    return unit_rows(centroids)
+
+
+def unit_rows(X: np.ndarray) -> np.ndarray:
+    """Return the rows of X scaled to unit length, shape (n_rows, n_dims); rows of zeros stay."""
+    lengths = np.linalg.norm(X, axis=1, keepdims=True)
+    return X / np.maximum(lengths, np.finfo(np.float32).tiny)
 
 
 def reduce_centroids(centroids: np.ndarray, random_state: int = 0) -> np.ndarray:
@@ -101,3 +106,74 @@ def partition(points: np.ndarray, subset_size: int = 10) -> list[np.ndarray]:
             waiting = np.delete(waiting, farthest)
         subsets.append(np.sort(np.array(members)))
     return subsets
+
+
+def deals(points: np.ndarray, subset_size: int, n_deals: int, random_state: int = 0) -> list[list[np.ndarray]]:
+    """Split the labels several times, so that each label meets other companions in each deal.
+
+    The first deal is ``partition``; the others are random, which with hundreds of labels also puts unlike ones
+    together. Averaged over deals, an expert's score depends less on whom the label happened to share its subset
+    with: measured, one more random deal teaches more than one more greedy deal.
+
+    Args:
+        points: one row a label, shape (n_labels, n_dims).
+        subset_size: the most labels a subset holds, at least 2.
+        n_deals: how many splits.
+        random_state: seed of the orders.
+    """
+    rng = np.random.default_rng(random_state)
+    greedy = partition(points, subset_size)
+    orders = [rng.permutation(len(points)) for _ in range(n_deals - 1)]
+    return [greedy, *([np.sort(part) for part in np.array_split(order, len(greedy))] for order in orders)]
+
+
+def rival_subsets(centroids: np.ndarray, subset_size: int = 10) -> list[np.ndarray]:
+    """Split the labels into subsets of the *most similar* ones: here the near-twins get compared.
+
+    Each subset starts with the first label not yet placed; then the label with the highest mean cosine to the
+    members is added until the subset is full.
+
+    Args:
+        centroids: unit vectors, shape (n_labels, n_dims).
+        subset_size: the most labels a subset holds.
+
+    Returns:
+        Sorted label codes of each subset; together every code exactly once.
+    """
+    waiting = np.arange(len(centroids))
+    subsets = []
+    while waiting.size:
+        members, waiting = [waiting[0]], waiting[1:]
+        while len(members) < subset_size and waiting.size:
+            alike = int((centroids[waiting] @ centroids[members].sum(axis=0)).argmax())
+            members.append(waiting[alike])
+            waiting = np.delete(waiting, alike)
+        subsets.append(np.sort(np.array(members)))
+    return subsets
+
+
+def closest_rivals(centroids: np.ndarray, subset: np.ndarray, n_rivals: int) -> np.ndarray:
+    """Return the labels outside a subset that are most similar to any of its members, the most similar first.
+
+    Args:
+        centroids: unit vectors, shape (n_labels, n_dims).
+        subset: label codes.
+        n_rivals: how many are wanted; fewer when there are fewer.
+    """
+    similarity = (centroids @ centroids[subset].T).max(axis=1)
+    similarity[subset] = -np.inf
+    return np.argsort(-similarity, kind="stable")[: min(n_rivals, len(centroids) - len(subset))]
+
+
+def place(centroids: np.ndarray, subsets: list[np.ndarray], label: int, subset_size: int, alike: bool) -> int:
+    """Return which subset a new label joins: the one it is least like, or most like when ``alike``.
+
+    Subsets that hold subset_size labels are passed over while there is another; a subset may grow by a fifth
+    beyond that before a new one is started, whose number is len(subsets) then.
+    """
+    likeness = np.array([centroids[label] @ centroids[subset].mean(axis=0) for subset in subsets])
+    sizes = np.array([len(subset) for subset in subsets])
+    for room in (subset_size, max(subset_size + 1, round(1.2 * subset_size))):
+        if (open_ := np.flatnonzero(sizes < room)).size:
+            return int(open_[(likeness[open_] if alike else -likeness[open_]).argmax()])
+    return len(subsets)

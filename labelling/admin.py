@@ -11,6 +11,7 @@ from django.http import HttpRequest
 from import_export.admin import ImportExportModelAdmin
 
 from labelling.models import (
+    Audit,
     CsvImport,
     Decision,
     Definition,
@@ -233,8 +234,8 @@ class TrainingExampleAdmin(OfDocument):
 
 @admin.register(Prediction)
 class PredictionAdmin(OfDocument):
-    list_display = ["document", "label", "probability", "entropy", "round"]
-    list_select_related = ("document", "label", "round__project")
+    list_display = ["document", "label", "probability", "posterior_label", "posterior", "round"]
+    list_select_related = ("document", "label", "posterior_label", "round__project")
 
 
 @admin.register(QueueEntry)
@@ -266,6 +267,11 @@ class OfQuery(ReadOnly):
 @admin.register(Verdict)
 class VerdictAdmin(OfQuery):
     list_display = ["query", "verdict", "reason", "judge", "model", "created_at"]
+
+
+@admin.register(Audit)
+class AuditAdmin(OfQuery):
+    list_display = ["query", "label", "posterior", "created_at"]
 
 
 @admin.register(JudgeFailure)

@@ -7,9 +7,15 @@ class LabellingConfig(AppConfig):
 
     def ready(self) -> None:
         post_delete.connect(_delete_files, sender="labelling.CsvImport")
+        post_delete.connect(_delete_model, sender="labelling.Project")
 
 
 def _delete_files(instance, **kwargs) -> None:
     """Uploads go with their import, and with its project."""
     for file in (instance.file, instance.rejected_file):
         file.delete(save=False)
+
+
+def _delete_model(instance, **kwargs) -> None:
+    """So does what its classifiers have learnt."""
+    instance.model_file.unlink(missing_ok=True)

@@ -46,7 +46,9 @@ class ProjectSettingsForm(forms.ModelForm):
             "retrain_after",
             "strategy",
             "certainty",
+            "audit_share",
             "claim_minutes",
+            "combination",
             "subset_size",
             "noise_ratio",
             "random_seed",
@@ -56,9 +58,9 @@ class ProjectSettingsForm(forms.ModelForm):
     SECTIONS = {
         "Project": ["name", "task"],
         "Judge": ["judge", "judge_model", "auto_accept"],
-        "Rounds": ["batch_size", "retrain_after", "strategy", "certainty"],
+        "Rounds": ["batch_size", "retrain_after", "strategy", "certainty", "audit_share"],
         "Review": ["claim_minutes"],
-        "Classifiers": ["subset_size", "noise_ratio", "random_seed"],
+        "Classifiers": ["combination", "subset_size", "noise_ratio", "random_seed"],
     }
 
     def sections(self) -> list[tuple[str, list[forms.BoundField]]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Sequence
-from itertools import count
+from itertools import combinations, count
 
 from django.contrib.auth.models import User
 from django.core.files.base import ContentFile
@@ -61,6 +61,12 @@ def fruit_rows(n_seeds: int = 4, n_pool: int = 5) -> list[tuple[str, str]]:
         rows += [(f"{fruit} {fruit} seed number {n}", fruit) for n in range(n_seeds)]
         rows += [(f"{fruit} {fruit} in the pool, item {n}", "") for n in range(n_pool)]
     return rows
+
+
+def import_doubtful(project: Project) -> None:
+    """24 texts about two fruits each: no classifier is sure of them, so that another round has something to gain."""
+    pairs = combinations(FRUIT, 2)
+    import_rows(project, [(f"{one} {other} mixed, item {n}", "") for one, other in pairs for n in range(4)])
 
 
 def fruit_project(**settings) -> Project:

@@ -11,6 +11,7 @@ from django.db.models import Exists, OuterRef, QuerySet
 from django.db.models.functions import Length
 
 from classifiers.embeddings import Encoder, SentenceEncoder
+from labelling.csv_io.rows import text_hash
 from labelling.models import Document, Embedding, Project
 
 # Texts encoded and stored at a time: a second or so of work that an interruption loses.
@@ -25,12 +26,12 @@ def load_encoder(name: str) -> Encoder:
     return SentenceEncoder(name)
 
 
-def has_vector(encoder_name: str, text_hash: str = "text_hash") -> Exists:
+def has_vector(encoder_name: str, hash_field: str = "text_hash") -> Exists:
     """Whether a row's text, named by the path to its hash, has its vector.
 
     A text that is imported while a round runs has none: the round passes it over.
     """
-    return Exists(Embedding.objects.filter(encoder=encoder_name, text_hash=OuterRef(text_hash)))
+    return Exists(Embedding.objects.filter(encoder=encoder_name, text_hash=OuterRef(hash_field)))
 
 
 def missing(project: Project, encoder_name: str) -> QuerySet[Document]:
@@ -44,11 +45,29 @@ def embed(documents: Iterable[tuple[str, str]], encoder: Encoder) -> Iterator[in
     while chunk := list(islice(pairs, CHUNK_TEXTS)):
         vectors = encoder.encode([text for _, text in chunk])
         rows = [
-            Embedding(text_hash=text_hash, encoder=encoder.name, vector=vector.tobytes())
-            for (text_hash, _), vector in zip(chunk, vectors, strict=True)
+            Embedding(text_hash=key, encoder=encoder.name, vector=vector.tobytes())
+            for (key, _), vector in zip(chunk, vectors, strict=True)
         ]
         Embedding.objects.bulk_create(rows, ignore_conflicts=True)
         yield len(chunk)
+
+
+def of_names(names: list[str], encoder: Encoder) -> np.ndarray:
+    """Return the vectors of label names, float32 (n_names, n_dims); kept beside those of documents."""
+    by_hash = {text_hash(name): name for name in map(_in_words, names)}
+    known: set[str] = set()
+    for start in range(0, len(by_hash), CHUNK_HASHES):
+        chunk = list(by_hash)[start : start + CHUNK_HASHES]
+        rows = Embedding.objects.filter(encoder=encoder.name, text_hash__in=chunk)
+        known.update(rows.values_list("text_hash", flat=True))
+    for _ in embed(((key, name) for key, name in by_hash.items() if key not in known), encoder):
+        pass
+    return load([text_hash(_in_words(name)) for name in names], encoder.name)
+
+
+def _in_words(name: str) -> str:
+    """A label's name as an encoder reads it best: lost_card is two words."""
+    return name.replace("_", " ")
 
 
 def load(text_hashes: list[str], encoder_name: str) -> np.ndarray:
@@ -64,4 +83,4 @@ def load(text_hashes: list[str], encoder_name: str) -> np.ndarray:
         found.update(rows.values_list("text_hash", "vector"))
     if not text_hashes:
         return np.empty((0, 0), dtype=np.float32)
-    return np.stack([np.frombuffer(found[text_hash], dtype=np.float32) for text_hash in text_hashes])
+    return np.stack([np.frombuffer(found[key], dtype=np.float32) for key in text_hashes])

@@ -5,9 +5,10 @@ from labelling.models.imports import CsvImport
 from labelling.models.jobs import BackgroundJob, Worker
 from labelling.models.projects import Definition, Label, Membership, Project
 from labelling.models.review import Decision, QueueEntry
-from labelling.models.rounds import JudgeFailure, Prediction, Query, Round, Verdict
+from labelling.models.rounds import Audit, JudgeFailure, Prediction, Query, Round, Verdict
 
 __all__ = [
+    "Audit",
     "BackgroundJob",
     "CsvImport",
     "Decision",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 from django.db import models
 
@@ -15,6 +15,13 @@ class Source(models.TextChoices):
     SEED = "seed", "Seed"
     JUDGE = "judge", "Judge"
     HUMAN = "human", "Human"
+
+
+class Belief(NamedTuple):
+    """A label, None for none of these, and how probable it is, in [0, 1]."""
+
+    label: Label | None
+    probability: float
 
 
 class DocumentQuerySet(models.QuerySet["Document"]):
@@ -57,6 +64,15 @@ class Document(models.Model):
 
     def __str__(self) -> str:
         return self.text[:80]
+
+    @property
+    def belief(self) -> Belief | None:
+        """The label that is most probable by all there is; a person's word is certain. None: nothing is predicted."""
+        example = getattr(self, "example", None)
+        prediction = getattr(self, "prediction", None)
+        if example and example.source == Source.HUMAN:
+            return Belief(example.label, 1.0)
+        return Belief(prediction.posterior_label, prediction.posterior) if prediction else None
 
 
 class Embedding(models.Model):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from django.conf import settings
@@ -31,6 +32,8 @@ class Project(models.Model):
     """One labelling job: its labels, documents, people and rounds."""
 
     class Strategy(models.TextChoices):
+        SETTLING = "settling", "Settling: where one valid verdict settles the label, the most probable first"
+        GAIN = "gain", "Expected information gain: where one answer of the judge would tell most"
         ENTROPY = "entropy", "Entropy: where the classifier spreads its probability widest"
         MARGIN = "margin", "Margin: where the best two labels are closest"
         RANDOM = "random", "Random: anywhere"
@@ -39,9 +42,14 @@ class Project(models.Model):
         NEIGHBOURS = "neighbours", "Neighbours (offline: compares with the nearest examples)"
         ANTHROPIC = "anthropic", "Anthropic (a language model; needs a key in the environment)"
 
+    class Combination(models.TextChoices):
+        ARBITER = "arbiter", "Arbiter: weighs what all classifiers say of a label"
+        HIGHEST = "highest", "The article's: the highest probability wins"
+
     class AutoAccept(models.TextChoices):
         OFF = "off", "Off: a person decides on every document"
-        VALID = "valid", "Accept what the judge calls valid (not checked by people)"
+        CERTIFIED = "certified", "Certified: accept what is certain, only while the certificate holds"
+        THRESHOLD = "threshold", "Threshold: accept what is certain, uncertified (not checked by people)"
 
     name = models.CharField(max_length=100)
     slug = models.SlugField(max_length=110, unique=True)
@@ -55,11 +63,19 @@ class Project(models.Model):
         default=200,
         validators=[MinValueValidator(1), MaxValueValidator(10_000)],
     )
-    strategy = models.CharField("query strategy", max_length=20, choices=Strategy, default=Strategy.ENTROPY)
+    strategy = models.CharField("query strategy", max_length=20, choices=Strategy, default=Strategy.SETTLING)
     certainty = models.FloatField(
-        default=0.8,
+        default=0.85,
         validators=[MinValueValidator(0.01), MaxValueValidator(0.999)],
-        help_text="A document counts as uncertain while its best label's probability is below this.",
+        help_text="A label counts as settled from this probability on, after the judge's evidence; below it the "
+        "document is uncertain.",
+    )
+    audit_share = models.FloatField(
+        "share of audits",
+        default=0.1,
+        validators=[MinValueValidator(0), MaxValueValidator(1)],
+        help_text="This share of what is asked, 0 to 1, is drawn at random and reviewed without seeing the verdict. "
+        "Audits tell how often the judge is right, and whether what is accepted from it is.",
     )
     retrain_after = models.PositiveIntegerField(
         "retrain after",
@@ -71,12 +87,15 @@ class Project(models.Model):
     judge_model = models.CharField(
         max_length=100, blank=True, help_text="Model name for the anthropic judge; empty for the site's default."
     )
-    auto_accept = models.CharField(max_length=20, choices=AutoAccept, default=AutoAccept.OFF)
+    auto_accept = models.CharField(max_length=20, choices=AutoAccept, default=AutoAccept.CERTIFIED)
+    combination = models.CharField(
+        "how the classifiers are combined", max_length=20, choices=Combination, default=Combination.ARBITER
+    )
     subset_size = models.PositiveIntegerField(
         "labels in a subset", default=10, validators=[MinValueValidator(2), MaxValueValidator(100)]
     )
     noise_ratio = models.FloatField(
-        default=2.0,
+        default=10.0,
         validators=[MinValueValidator(0), MaxValueValidator(100)],
         help_text="Noise examples of a subset's classifier for each example of its average label.",
     )
@@ -100,6 +119,11 @@ class Project(models.Model):
 
     def get_absolute_url(self) -> str:
         return reverse("project", args=[self.slug])
+
+    @property
+    def model_file(self) -> Path:
+        """Where the worker keeps what this project's classifiers have learnt."""
+        return Path(settings.MEDIA_ROOT) / "models" / f"{self.pk}.npz"
 
     def is_managed_by(self, user) -> bool:
         """Whether the user may change labels, data, settings and rounds."""

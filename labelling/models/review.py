@@ -25,7 +25,7 @@ class QueueEntry(models.Model):
 
     class Meta:
         verbose_name_plural = "queue entries"
-        ordering = ["priority"]
+        ordering = ["priority", "pk"]
         indexes = [models.Index(fields=["project", "priority"], name="next_in_queue")]
 
     def __str__(self) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from django.conf import settings
 from django.db import models
 
@@ -29,13 +31,23 @@ class Round(BackgroundJob):
     seconds = models.JSONField(default=dict, help_text="Time spent in each step.")
 
     training_examples = models.PositiveIntegerField(null=True)
-    subsets = models.JSONField(default=list, help_text="Label ids that share a classifier; kept while labels stay.")
     labels_learned = models.PositiveIntegerField(null=True)
+    experts = models.PositiveIntegerField("classifiers", null=True)
+    experts_fitted = models.PositiveIntegerField(
+        "classifiers fitted anew",
+        null=True,
+        help_text="The others are the last round's: their examples are the same.",
+    )
     pool = models.PositiveIntegerField("documents in the pool", null=True)
     unlabelled_at_import = models.PositiveIntegerField(
         null=True, help_text="The fixed set on which uncertain documents are counted from round to round."
     )
     uncertain = models.PositiveIntegerField("uncertain documents", null=True)
+    expected_gain = models.FloatField(
+        "expected gain", null=True, help_text="Nats an answer, on average over the best questions that are left."
+    )
+    reliability = models.JSONField(default=dict, help_text="How often the judge is right, from audits.")
+    certificate = models.JSONField(default=dict, help_text="What audits say of the labels accepted from the judge.")
     holdout_size = models.PositiveIntegerField(null=True)
     holdout_accuracy = models.FloatField(null=True)
     holdout_macro_f1 = models.FloatField(null=True)
@@ -67,7 +79,10 @@ class Round(BackgroundJob):
 class Prediction(models.Model):
     """What the classifiers say of a document now; replaced by each round.
 
-    ``candidates`` lists [label id, probability] of the best labels, best first.
+    ``candidates`` lists [label id, probability] of the best labels, best first. ``belief`` is the
+    probability of each of them after the judge's verdicts and, last, of none of these; it changes
+    with every verdict. ``posterior`` is the highest of them, ``posterior_label`` its label, None
+    for none of these. A person's decision stands above all this: ask ``Document.belief``.
     """
 
     document = models.OneToOneField(Document, models.CASCADE, related_name="prediction")
@@ -76,24 +91,50 @@ class Prediction(models.Model):
     probability = models.FloatField()
     entropy = models.FloatField()
     candidates = models.JSONField()
+    belief = models.JSONField(default=list)
+    posterior = models.FloatField()
+    posterior_label = models.ForeignKey(Label, models.CASCADE, null=True, related_name="+")
+    gain = models.FloatField(
+        "expected gain", null=True, help_text="Nats that one more verdict is expected to tell about this document."
+    )
 
     def __str__(self) -> str:
         return f"{self.label} {self.probability:.2f}"
 
+    @property
+    def beliefs(self) -> dict[int | None, float]:
+        """Label id to probability after the evidence; the key None stands for none of these."""
+        labels = [label_id for label_id, _ in self.candidates]
+        return dict(zip([*labels, None], self.belief, strict=True)) if self.belief else dict(self.candidates)
+
+    @property
+    def doubt(self) -> float:
+        """Entropy of the belief, in nats: how much is open after the judge's verdicts."""
+        return -sum(p * math.log(p) for p in self.beliefs.values() if p > 0)
+
 
 class Query(models.Model):
-    """A document a round asked about, with the evidence as it was.
+    """One question of a round: is this the label of this document? With the evidence as it was.
 
     ``candidates``: [label id, probability], best first. ``examples``: [document id, label id or
-    None, similarity] of the nearest training examples of the candidate and its strongest rival;
-    ``neighbours``: the same for the nearest of all.
+    None, similarity] of the nearest training examples of the best candidates that the judge had
+    not been asked about; ``neighbours``: the same for the nearest of all. ``probability`` is what
+    the classifiers give the label, ``posterior`` the same after all earlier verdicts.
     """
+
+    class Reason(models.TextChoices):
+        UNCERTAIN = "uncertain", "An answer tells much"
+        AUDIT = "audit", "Audit"
+        DELEGATED = "delegated", "Next label after a refusal"
 
     round = models.ForeignKey(Round, models.CASCADE, related_name="queries")
     document = models.ForeignKey(Document, models.CASCADE, related_name="queries")
     label = models.ForeignKey(Label, models.RESTRICT, related_name="+")
-    rank = models.PositiveIntegerField(help_text="0 is asked first.")
+    rank = models.PositiveIntegerField(help_text="0 is asked first; a document's further questions share its place.")
+    reason = models.CharField(max_length=10, choices=Reason, default=Reason.UNCERTAIN)
     probability = models.FloatField()
+    posterior = models.FloatField()
+    gain = models.FloatField("expected gain", null=True, help_text="Nats that the answer was expected to tell.")
     entropy = models.FloatField()
     candidates = models.JSONField()
     examples = models.JSONField()
@@ -101,10 +142,22 @@ class Query(models.Model):
 
     class Meta:
         verbose_name_plural = "queries"
-        constraints = [models.UniqueConstraint(fields=["round", "document"], name="asked_once_a_round")]
+        constraints = [models.UniqueConstraint(fields=["round", "document", "label"], name="label_asked_once_a_round")]
 
     def __str__(self) -> str:
         return f"{self.label}? {self.document}"
+
+    @property
+    def is_audit(self) -> bool:
+        return self.reason == self.Reason.AUDIT
+
+    @property
+    def compared_examples(self) -> list[list]:
+        """The nearest examples of the label asked about and of its strongest rival that is still open."""
+        labels = list(dict.fromkeys(label_id for _, label_id, _ in self.examples))
+        after = labels.index(self.label_id) + 1 if self.label_id in labels else 0
+        shown = {self.label_id, *labels[after : after + 1]}
+        return [row for row in self.examples if row[1] in shown]
 
 
 class Verdict(models.Model):
@@ -130,6 +183,27 @@ class Verdict(models.Model):
 
     def __str__(self) -> str:
         return f"{self.verdict}: {self.query}"
+
+    @property
+    def in_words(self) -> str:
+        """The verdict with the label it is about."""
+        words = {self.Name.VALID: "valid", self.Name.INVALID: "not", self.Name.UNSURE: "unsure about"}
+        return f"{words[self.Name(self.verdict)]} {self.query.label}"
+
+
+class Audit(models.Model):
+    """What the loop made of an audited document before a person saw it: written once, when the round settles.
+
+    ``label`` is the most probable one after the judge's verdicts, None for none of these.
+    """
+
+    query = models.OneToOneField(Query, models.CASCADE, related_name="audit")
+    label = models.ForeignKey(Label, models.RESTRICT, null=True, blank=True, related_name="+")
+    posterior = models.FloatField()
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return f"{self.label or 'none of these'} {self.posterior:.2f}"
 
 
 class JudgeFailure(models.Model):

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from django.db import transaction
+from django.db.models import QuerySet
 
-from labelling.models import Decision, Document, Label, Round, TrainingExample, Verdict
+from labelling.models import Decision, Document, Label, Prediction, TrainingExample
 from labelling.models.documents import Source
 
 
 @transaction.atomic
 def settle(document: Document) -> TrainingExample | None:
-    """Make a document's training example agree with the evidence: human over judge over given label.
+    """Make a document's training example agree with what people say of it, or else with the label it came with.
 
-    An example whose label or source changes is a new one, which no round has learnt from yet.
+    What was accepted from the judge goes when a person decides; when they take that back, the document is in the pool
+    again, and a later round may accept it anew. An example whose label or source changes is a new one, which no round
+    has learnt from yet.
     """
     # Two people who decide on one document take turns.
     document = Document.objects.select_for_update().get(pk=document.pk)
@@ -28,11 +31,15 @@ def settle(document: Document) -> TrainingExample | None:
     return TrainingExample.objects.create(document=document, label=label, source=source)
 
 
-def accept_verdicts(round_: Round) -> int:
-    """Turn a round's valid verdicts into training examples, people's labels kept; return how many."""
-    valid = round_.queries.filter(verdict__verdict=Verdict.Name.VALID, document__example=None, document__holdout=False)
+def accept_from_judge(settled: QuerySet[Prediction]) -> int:
+    """Turn beliefs that the judge's verdicts made certain into training examples; return how many.
+
+    ``settled`` are documents of the pool: a label that is there is never replaced.
+    """
+    rows = settled.order_by("document").values_list("document", "posterior_label")
     examples = [
-        TrainingExample(document_id=query.document_id, label_id=query.label_id, source=Source.JUDGE) for query in valid
+        TrainingExample(document_id=document_id, label_id=label_id, source=Source.JUDGE)
+        for document_id, label_id in rows
     ]
     return len(TrainingExample.objects.bulk_create(examples))
 
@@ -43,14 +50,6 @@ def _label_and_source(document: Document) -> tuple[Label | None, str] | None:
     decision = document.decisions.filter(action__in=Decision.LABELLING, withdrawn_by=None).first()
     if decision:
         return decision.label, Source.HUMAN
-    verdict = (
-        Verdict.objects.filter(query__document=document, verdict=Verdict.Name.VALID)
-        .filter(query__round__settled_at__isnull=False, query__round__settings__auto_accept="valid")
-        .order_by("-pk")
-        .first()
-    )
-    if verdict:
-        return verdict.query.label, Source.JUDGE
     if document.given_source:
         return document.given_label, document.given_source
     return None

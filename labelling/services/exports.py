@@ -25,7 +25,8 @@ FIELDS = (
     "example__label",
     "example__source",
     "prediction__label",
-    "prediction__probability",
+    "prediction__posterior_label",
+    "prediction__posterior",
     "prediction__round__number",
 )
 
@@ -46,14 +47,14 @@ def _rows(project: Project, extra: list[str]) -> Iterator[list[str]]:
     last_pk = 0
     while pks := list(project.documents.filter(pk__gt=last_pk).order_by("pk").values_list("pk", flat=True)[:CHUNK]):
         verdicts, decisions = _latest_verdicts(pks), _latest_decisions(pks)
-        candidates = _candidates(pks)
+        beliefs = _beliefs(pks)
         for row in _documents(pks):
             cells = {
                 **row["provenance"],
                 "id": row["external_id"],
                 "text": row["text"],
                 "holdout": "yes" if row["holdout"] else "",
-                **_label(row, names, candidates),
+                **_label(row, names, beliefs),
                 **verdicts.get(row["pk"], {}),
                 **decisions.get(row["pk"], {}),
             }
@@ -70,11 +71,11 @@ def _documents(pks: list[int]) -> QuerySet[Document, dict[str, Any]]:
     return Document.objects.filter(pk__in=pks).order_by("pk").values(*FIELDS)
 
 
-def _candidates(document_ids: list[int]) -> dict[int, dict[int, float]]:
-    """By document that has a label: what the classifiers give each of their candidates."""
+def _beliefs(document_ids: list[int]) -> dict[int, dict[int | None, float]]:
+    """By document that has a label: the belief in each of its candidates, after the judge's verdicts."""
     labelled = Q(document__example__isnull=False) | ~Q(document__given_source="")
-    found = Prediction.objects.filter(labelled, document__in=document_ids)
-    return {document_id: dict(pairs) for document_id, pairs in found.values_list("document_id", "candidates")}
+    found = Prediction.objects.filter(labelled, document__in=document_ids).only("document_id", "candidates", "belief")
+    return {prediction.document_id: prediction.beliefs for prediction in found}
 
 
 def _latest_verdicts(document_ids: list[int]) -> dict[int, dict[str, str]]:
@@ -105,18 +106,18 @@ def _latest_decisions(document_ids: list[int]) -> dict[int, dict[str, str]]:
     return decisions
 
 
-def _label(row: dict[str, Any], names: dict[int, str], candidates: dict[int, dict[int, float]]) -> dict[str, str]:
-    """The label that holds: the training example's, or the one it came with, or else the model's."""
-    predicted = row["prediction__label"]
-    probabilities = candidates.get(row["pk"], {})
+def _label(row: dict[str, Any], names: dict[int, str], beliefs: dict[int, dict[int | None, float]]) -> dict[str, str]:
+    """The label that holds: the training example's, or the one it came with, or else the most probable."""
+    predicted = row["prediction__label"] is not None
+    probabilities = beliefs.get(row["pk"], {})
     given = (row["given_label"], row["given_source"])
     if row["example__source"]:
         label, source = row["example__label"], row["example__source"]
     elif row["given_source"]:
         label, source = given
     elif predicted:
-        label, source = predicted, "model"
-        probabilities = {predicted: row["prediction__probability"]}
+        label, source = row["prediction__posterior_label"], "model"
+        probabilities = {label: row["prediction__posterior"]}
     else:
         return {}
     cells = {"label": names.get(label, ""), "source": source}

@@ -6,12 +6,14 @@ from dataclasses import dataclass
 
 from django.db.models import Case, Count, F, Q, Value, When
 
-from labelling.models import Decision, Project, Round, Verdict
+from labelling.models import Decision, Prediction, Project, Round, Verdict
 
 
 @dataclass(frozen=True)
 class RoundScore:
-    """One round's figures; shares are in [0, 1], None where there is nothing to count.
+    """One round's figures, of its questions and of the documents they were about.
+
+    Shares are in [0, 1], None where there is nothing to count.
 
     Attributes:
         acceptance: share of the judge's verdicts that are "valid".
@@ -22,6 +24,7 @@ class RoundScore:
 
     round: Round
     n_queries: int
+    n_documents: int
     n_verdicts: int
     n_failures: int
     n_decisions: int
@@ -38,6 +41,7 @@ class RoundScore:
             "training_examples": self.round.training_examples,
             "acceptance": self.acceptance,
             "agreement": self.agreement,
+            "expected_gain": self.round.expected_gain,
         }
 
 
@@ -47,13 +51,22 @@ def round_scores(project: Project) -> list[RoundScore]:
     verdicts = _by_round(
         rounds.annotate(
             n_queries=Count("queries"),
+            n_documents=Count("queries__document", distinct=True),
             n_verdicts=Count("queries__verdict"),
             n_valid=Count("queries__verdict", filter=Q(queries__verdict__verdict=Verdict.Name.VALID)),
             n_failures=Count("queries__judge_failure"),
-        ).values("number", "n_queries", "n_verdicts", "n_valid", "n_failures")
+        ).values("number", "n_queries", "n_documents", "n_verdicts", "n_valid", "n_failures")
     )
     agreement = _by_round(_agreement(project))
     return [_score(round_, verdicts[round_.number], agreement.get(round_.number, {})) for round_ in rounds]
+
+
+def settled_counts(project: Project) -> dict[str, int]:
+    """Documents of the pool that are certain by now, and those that are not: after the last verdict."""
+    certain = Q(posterior__gte=project.certainty)
+    return Prediction.objects.filter(document__in=project.documents.pool()).aggregate(
+        certain=Count("pk", filter=certain), uncertain=Count("pk", filter=~certain)
+    )
 
 
 def _agreement(project: Project):
@@ -79,6 +92,7 @@ def _score(round_: Round, verdicts: dict, decisions: dict) -> RoundScore:
     return RoundScore(
         round=round_,
         n_queries=verdicts["n_queries"],
+        n_documents=verdicts["n_documents"],
         n_verdicts=verdicts["n_verdicts"],
         n_failures=verdicts["n_failures"],
         n_decisions=decisions.get("n_decisions", 0),

@@ -15,8 +15,10 @@ from labelling.services import Refused, examples, rounds
 
 Action = Decision.Action
 
-# The newest round's questions come first, its own ranking within.
-PRIORITIES_A_ROUND = 1_000_000
+# Audits come first, then the newest round's questions, those with the most open first.
+BEFORE_ALL = 10**15
+PRIORITIES_A_ROUND = 10_000_000
+STEPS_A_NAT = 1_000_000
 
 
 class Conflict(Refused):
@@ -25,7 +27,11 @@ class Conflict(Refused):
 
 def priority(query: Query) -> int:
     """Place of a query in the review queue; lower is sooner."""
-    return query.rank - query.round.number * PRIORITIES_A_ROUND
+    if query.is_audit:
+        return query.rank - query.round.number * PRIORITIES_A_ROUND - BEFORE_ALL
+    prediction = getattr(query.document, "prediction", None)
+    doubt = prediction.doubt if prediction else query.entropy
+    return -round(doubt * STEPS_A_NAT) - query.round.number * PRIORITIES_A_ROUND
 
 
 @transaction.atomic
@@ -125,8 +131,9 @@ def undo(project: Project, user: User, decision_id: int) -> Decision | None:
         document=document, query=decision.query, reviewer=user, action=Action.UNDO, withdraws=decision
     )
     example = examples.settle(document)
-    if decision.query and not document.holdout and not (example and example.source == Source.HUMAN):
-        _requeue(decision.query, user)
+    query = decision.query or (None if example else _last_question(document))
+    if query and not document.holdout and not (example and example.source == Source.HUMAN):
+        _requeue(query, user)
     return decision
 
 
@@ -181,6 +188,11 @@ def _claim(entry: QueueEntry, user: User) -> None:
 def _release(entry: QueueEntry) -> None:
     entry.claimed_by = entry.claimed_until = None
     entry.save(update_fields=["claimed_by", "claimed_until"])
+
+
+def _last_question(document: Document) -> Query | None:
+    """The last question about a document that was decided on outside the queue: the evidence to review it with."""
+    return document.queries.order_by("-pk").first()
 
 
 def _requeue(query: Query, user: User) -> None:

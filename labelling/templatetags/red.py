@@ -1,5 +1,9 @@
 """How figures are written."""
 
+from __future__ import annotations
+
+from typing import Any
+
 from django import template
 
 register = template.Library()
@@ -17,3 +21,17 @@ def probability(value: float | None) -> str:
     if value is None:
         return "–"
     return f"{min(value, 0.99) if value < 1 else value:.2f}"
+
+
+@register.filter
+def nats(gain: float | None) -> str:
+    """An information gain as "0.12 nats"; a dash for None."""
+    return "–" if gain is None else f"{gain:.2f} nats"
+
+
+@register.filter
+def rate(measured: dict[str, Any]) -> str:
+    """How often the judge is right, with the interval: "92 % (84 to 97 %)", and whether that is measured at all."""
+    low, high = (f"{100 * measured[bound]:.0f}" for bound in ("low", "high"))
+    share = f"{100 * measured['mean']:.0f} % ({low} to {high} %)"
+    return f"{share}, a prior, not yet measured" if measured["is_prior"] else share

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from django.contrib import messages
 from django.core.paginator import Paginator
-from django.db.models import QuerySet
+from django.db.models import Exists, OuterRef, QuerySet
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 
-from labelling.models import Decision, Document, Project
-from labelling.services import Refused
+from labelling.models import Decision, Document, Label, Prediction, Project
+from labelling.services import Refused, audits
 from labelling.services.review import relabel
 from labelling.views.access import Request, number, project_view, searched
 
@@ -32,6 +32,9 @@ def document_list(request: Request, project: Project) -> HttpResponse:
     chosen, query = request.GET.get("show", ""), searched(request)
     label = project.labels.filter(pk=number(request.GET.get("label", ""))).first()
     documents = _filtered(project, chosen).select_related("example__label", "given_label", "prediction__label")
+    documents = documents.select_related("prediction__posterior_label").annotate(
+        is_blind=Exists(audits.waiting(project).filter(document=OuterRef("pk")))
+    )
     if query:
         documents = documents.filter(text__icontains=query)
     if label:
@@ -54,7 +57,11 @@ def detail(request: Request, project: Project, pk: int) -> HttpResponse:
     if request.method == "POST":
         return _relabel(request, project, document)
     queries = document.queries.select_related("round", "label", "verdict__better_label").order_by("-pk")
+    prediction = Prediction.objects.filter(document=document).select_related("round").first()
     context = {
+        "is_blind": audits.waits(document.pk),
+        "candidates": _candidates(prediction),
+        "prediction": prediction,
         "project": project,
         "document": document,
         "labels": project.labels.all(),
@@ -62,6 +69,19 @@ def detail(request: Request, project: Project, pk: int) -> HttpResponse:
         "decisions": document.decisions.select_related("reviewer", "label", "withdraws"),
     }
     return render(request, "labelling/document.html", context)
+
+
+def _candidates(prediction: Prediction | None) -> list[tuple[Label | None, float | None, float]]:
+    """The labels proposed (None for none of these), what the classifiers give them, and the belief in them."""
+    if prediction is None:
+        return []
+    labels = Label.objects.in_bulk([label_id for label_id, _ in prediction.candidates])
+    given = dict(prediction.candidates)
+    found = [
+        (labels.get(label_id) if label_id else None, given.get(label_id), belief)
+        for label_id, belief in prediction.beliefs.items()
+    ]
+    return sorted(found, key=lambda row: -row[2])
 
 
 def _relabel(request: Request, project: Project, document: Document) -> HttpResponse:

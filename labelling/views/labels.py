@@ -29,6 +29,7 @@ def label_list(request: Request, project: Project) -> HttpResponse:
     labels = project.labels.annotate(
         n_examples=Count("examples"),
         n_human=Count("examples", filter=Q(examples__source="human")),
+        n_learnt=Count("examples__learned_in"),
     ).order_by("name")
     if query:
         labels = labels.filter(Q(name__icontains=query) | Q(definition__icontains=query))
@@ -110,6 +111,7 @@ def detail(request: Request, project: Project, pk: int) -> HttpResponse:
         "form": form,
         "definitions": label.definitions.select_related("author"),
         "n_examples": label.examples.count(),
+        "is_learnt": label.examples.exclude(learned_in=None).exists(),
         "examples": label.examples.select_related("document").order_by("-pk")[:SHOWN_EXAMPLES],
     }
     return render(request, "labelling/label.html", context)

@@ -10,7 +10,7 @@ from django.views.decorators.http import require_POST
 from labelling.models import Decision, Project, QueueEntry
 from labelling.services import Refused
 from labelling.services import review as services
-from labelling.services.evidence import Evidence, find_labels
+from labelling.services.evidence import Evidence, find_labels, what_the_judge_said
 from labelling.views.access import Request, number, project_view
 
 Action = Decision.Action
@@ -40,8 +40,7 @@ def decide(request: Request, project: Project, entry_id: int) -> HttpResponse:
     status = 200
     try:
         decision = services.decide(project, entry_id, request.user, action, label)
-        said = f"{DONE[Action(decision.action)]} {decision.label or ''}".strip()
-        messages.success(request, f"{said}.")
+        messages.success(request, _said(decision))
     except services.Conflict as conflict:
         messages.warning(request, f"Not saved. {conflict}")
         status = 409
@@ -68,6 +67,12 @@ def search_labels(request: Request, project: Project) -> HttpResponse:
     """Labels that match a few words, best first."""
     found = find_labels(project, request.GET.get("q", ""))
     return render(request, "labelling/_label_results.html", {"project": project, "found": found})
+
+
+def _said(decision: Decision) -> str:
+    said = f"{DONE[Action(decision.action)]} {decision.label or ''}".strip() + "."
+    audited = decision.query and decision.query.is_audit and decision.action in Decision.LABELLING
+    return f"{said} That was an audit. {what_the_judge_said(decision.document_id)}" if audited else said
 
 
 def _next(request: Request, project: Project, status: int = 200) -> HttpResponse:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from django.core.paginator import Paginator
+from django.db.models import Exists, OuterRef, QuerySet
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_POST
 from django_htmx.http import HttpResponseClientRefresh
 
-from labelling.models import Project, Round, Verdict
-from labelling.services import queueing
+from labelling.models import Project, Query, Round, Verdict
+from labelling.services import audits, queueing
 from labelling.services import rounds as services
 from labelling.services.progress import round_scores
 from labelling.views.access import Request, attempt, manager_view, project_view
@@ -39,23 +40,36 @@ def progress(request: Request, project: Project) -> HttpResponse:
 @project_view
 def detail(request: Request, project: Project, number: int) -> HttpResponse:
     round_ = get_object_or_404(project.rounds, number=number)
-    queries = round_.queries.select_related("document", "label", "verdict", "judge_failure").order_by("rank")
-    verdict = request.GET.get("verdict", "")
-    if verdict == "failed":
-        queries = queries.exclude(judge_failure=None)
-    elif verdict:
-        queries = queries.filter(verdict__verdict=verdict)
+    verdict, reason = request.GET.get("verdict", ""), request.GET.get("reason", "")
     context = {
         "project": project,
         "is_manager": project.is_managed_by(request.user),
         "round": round_,
         "score": next((score for score in round_scores(project) if score.round == round_), None),
         "steps": [(label, round_.seconds[step]) for step, label in Round.Step.choices if step in round_.seconds],
-        "page": Paginator(queries, PER_PAGE).get_page(request.GET.get("page")),
+        "page": Paginator(_queries(round_, verdict, reason), PER_PAGE).get_page(request.GET.get("page")),
         "verdict": verdict,
+        "reason": reason,
+        "reasons": Query.Reason.choices,
         "verdicts": [*Verdict.Name.choices, ("failed", "No answer")],
     }
     return render(request, "labelling/round.html", context)
+
+
+def _queries(round_: Round, verdict: str, reason: str) -> QuerySet[Query]:
+    """What a round asked; verdicts on audits that wait for their person are not told, nor looked for."""
+    audits_waiting = audits.waiting(round_.project).filter(document=OuterRef("document"))
+    queries = round_.queries.annotate(is_blind=Exists(audits_waiting)).select_related(
+        "document", "label", "verdict", "judge_failure"
+    )
+    if reason:
+        queries = queries.filter(reason=reason)
+    if verdict == "failed":
+        queries = queries.exclude(judge_failure=None)
+    elif verdict:
+        queries = queries.filter(verdict__verdict=verdict, is_blind=False)
+    # That the judge was asked about a further label tells that it refused the one before.
+    return queries.exclude(is_blind=True, reason=Query.Reason.DELEGATED).order_by("rank", "pk")
 
 
 @require_POST

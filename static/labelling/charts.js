@@ -40,8 +40,12 @@ draw(
     line("Holdout accuracy", "holdout_accuracy", "--good"),
     line("Judge acceptance", "acceptance", "--accent"),
     line("Judge and reviewers agree", "agreement", "--warn"),
+    line("Expected gain", "expected_gain", "--muted", "right"),
   ],
-  { y: { min: 0, max: 1, ticks: { callback: share } } },
+  {
+    y: { min: 0, max: 1, ticks: { callback: share } },
+    right: { beginAtZero: true, position: "right", grid: { drawOnChartArea: false }, title: { display: true, text: "Nats an answer", color: colour("--muted") } },
+  },
 );
 draw(
   "amounts",

@@ -1,193 +1,340 @@
-"""The ensemble: who knows what, candidates and uncertainty against a calculation by hand, determinism."""
+"""The estimator: scikit-learn's own checks, labels of any kind, arguments, refitting, self-training, storing."""
 
 from __future__ import annotations
-
-import math
 
 import numpy as np
 import pytest
 from sklearn.base import clone
-from threadpoolctl import threadpool_info
+from sklearn.exceptions import NotFittedError
+from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from classifiers import red_classifier
-from classifiers.red_classifier import RedClassifier, row_entropy
+from classifiers.ensemble import Ensemble
+from classifiers.red_classifier import RedClassifier
 from classifiers.subset_classifier import NOISE
+from tests.classifiers.clusters import N_DIMS, clusters, some_units, units
 
-N_LABELS, N_EACH = 12, 6
-
-
-def clusters(
-    n_labels: int = N_LABELS, n_each: int = N_EACH, random_state: int = 0, n_dims: int = 40
-) -> tuple[np.ndarray, np.ndarray]:
-    """Unit vectors around one direction a label, and their codes."""
-    rng = np.random.default_rng(random_state)
-    rows = np.eye(n_dims)[:n_labels].repeat(n_each, axis=0) + rng.normal(scale=0.15, size=(n_labels * n_each, n_dims))
-    X = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
-    return X, np.arange(n_labels).repeat(n_each)
+N_LABELS, N_EACH = 8, 6
+N_EXPERTS = 2 * 3
+SMALL = {"subset_size": 4, "n_deals": 2, "noise_ratio": 2.0, "self_training": 0}
 
 
-def fitted(**params) -> RedClassifier:
-    return RedClassifier(**{"subset_size": 5} | params).fit(*clusters())
+def small(**params) -> RedClassifier:
+    return RedClassifier(**SMALL | params)
 
 
-def test_it_learns_labels_that_lie_apart():
-    X, y = clusters(random_state=1)
-    assert np.array_equal(fitted().predict(X), y)
+def task(random_state: int = 0, scale: float = 0.15) -> tuple[np.ndarray, np.ndarray]:
+    return clusters(N_LABELS, N_EACH, random_state, scale)
 
 
-def test_each_label_is_known_to_one_classifier_and_the_others_are_its_noise():
-    model = fitted()
-    assert sorted(np.concatenate(model.subsets_)) == model.classes_.tolist() == list(range(N_LABELS))
-    for subset, classifier in zip(model.subsets_, model.classifiers_, strict=True):
-        assert classifier.classes_.tolist() == [NOISE, *subset]
-        assert classifier.n_noise_ == 2 * N_EACH
+def none_of_these(model: RedClassifier, X: np.ndarray) -> np.ndarray:
+    return 1 - model.candidates(X, 10).probabilities.sum(axis=1)
 
 
-def test_settings_reach_every_subset():
-    model = fitted(noise_ratio=3.0, C=2.5, random_state=8)
-    for classifier in model.classifiers_:
-        assert classifier.get_params() == {"noise_ratio": 3.0, "C": 2.5, "random_state": 8}
-        assert classifier.n_noise_ == 3 * N_EACH
+# What scikit-learn expects.
+
+LEFT_OUT = {
+    "check_methods_subset_invariance": "asks for 1e-7; vectors are float32, and a product rounds with the batch's size"
+}
 
 
-def test_texts_that_belong_nowhere_are_noise_to_every_subset(monkeypatch):
-    X, y = clusters()
-    nowhere = np.full((3, X.shape[1]), 0.5, dtype=np.float32)
-    given = []
-
-    class Watched(red_classifier.SubsetClassifier):
-        def fit(self, X, y, elsewhere):
-            given.append((y, elsewhere))
-            return super().fit(X, y, elsewhere)
-
-    monkeypatch.setattr(red_classifier, "SubsetClassifier", Watched)
-    model = RedClassifier(subset_size=5).fit(np.concatenate([X, nowhere]), [*y, NOISE, NOISE, NOISE])
-    assert model.classes_.tolist() == list(range(N_LABELS))
-    assert len(given) == len(model.subsets_) == 3
-    for codes, elsewhere in given:
-        assert NOISE not in codes
-        assert len(elsewhere) == len(X) + 3 - len(codes)
-        assert (elsewhere == 0.5).all(axis=1).sum() == 3
+@parametrize_with_checks(
+    [small(subset_size=2, noise_ratio=1.0), small(subset_size=2, combination="highest")],
+    expected_failed_checks=lambda model: LEFT_OUT if model.combination == "arbiter" else {},
+)
+@pytest.mark.filterwarnings("ignore")
+def test_it_is_an_estimator_as_scikit_learn_has_them(estimator, check):
+    check(estimator)
 
 
-def test_one_subset_of_all_labels_still_learns_what_belongs_nowhere():
-    X, y = clusters(n_labels=4)
-    nowhere = np.eye(40, dtype=np.float32)[30:38]
-    model = RedClassifier().fit(np.concatenate([X, nowhere]), [*y, *[NOISE] * 8])
-    (classifier,) = model.classifiers_
-    assert classifier.n_noise_ == 8
-    assert classifier.predict(nowhere).tolist() == [NOISE] * 8
-
-
-def test_candidates_are_the_subsets_own_probabilities_best_first():
-    model = fitted()
-    X = clusters(random_state=1)[0]
-    best = model.candidates(X, k=4)
-    assert len(best) == len(X)
-    assert best.labels.shape == best.probabilities.shape == (len(X), 4)
-    for row, x in enumerate(X):
-        known: dict[int, tuple[float, float]] = {}
-        for classifier in model.classifiers_:
-            of_class = dict(zip(classifier.classes_.tolist(), classifier.predict_proba([x])[0], strict=True))
-            entropy = -sum(p * math.log(p) for p in of_class.values())
-            known |= {code: (p, entropy) for code, p in of_class.items() if code != NOISE}
-        ranking = sorted(known, key=lambda code: -known[code][0])
-        assert best.labels[row].tolist() == ranking[:4]
-        assert best.probabilities[row] == pytest.approx([known[code][0] for code in ranking[:4]])
-        assert best.entropy[row] == pytest.approx(known[ranking[0]][1])
-
-
-def test_equal_probabilities_rank_by_code():
-    model = RedClassifier().fit(*clusters(n_labels=4))
-    regression = model.classifiers_[0].regression_
-    regression.coef_[:] = regression.intercept_[:] = 0
-    best = model.candidates(np.ones((1, 40)), k=4)
-    assert best.labels.tolist() == [[0, 1, 2, 3]]
-    assert best.probabilities.tolist() == [[0.25] * 4]
-
-
-@pytest.mark.parametrize("chunk_rows", [1, 7, N_LABELS * N_EACH, 1000])
-def test_chunks_change_nothing(monkeypatch, chunk_rows):
-    model, X = fitted(), clusters(random_state=1)[0]
-    whole = model.candidates(X, k=3)
-    monkeypatch.setattr(red_classifier, "CHUNK_ROWS", chunk_rows)
-    chunked = model.candidates(X, k=3)
-    assert np.array_equal(chunked.labels, whole.labels)
-    assert chunked.probabilities == pytest.approx(whole.probabilities)
-    assert chunked.entropy == pytest.approx(whole.entropy)
-
-
-@pytest.mark.parametrize(("k", "width"), [(1, 1), (3, 3), (4, 4), (10, 4)])
-@pytest.mark.parametrize("n_rows", [0, 1, 5])
-def test_there_are_never_more_candidates_than_labels(k, width, n_rows):
-    X, y = clusters(n_labels=4)
-    best = RedClassifier().fit(X, y).candidates(X[:n_rows], k=k)
-    assert best.labels.shape == best.probabilities.shape == (n_rows, width)
-    assert best.entropy.shape == (n_rows,)
-
-
-def test_no_rows_are_no_predictions():
-    assert fitted().predict(np.empty((0, 40))).tolist() == []
-
-
-@pytest.mark.parametrize("y", [[], [NOISE, NOISE], [0, 0], [0, NOISE]])
-def test_fewer_than_two_labels_are_refused(y):
-    with pytest.raises(ValueError, match="At least two labels"):
-        RedClassifier().fit(np.ones((len(y), 3)), y)
-
-
-def test_a_label_without_an_example_is_refused():
-    with pytest.raises(ValueError, match=r"without an example: \[1\]"):
-        RedClassifier().fit(np.eye(3), [0, 2, 2])
-
-
-def test_labels_in_pairs_without_noise_leave_no_classifier_with_a_single_label():
-    X, y = clusters(n_labels=5)
-    model = RedClassifier(subset_size=2, noise_ratio=0.0).fit(X, y)
-    assert np.array_equal(model.predict(X), y)
-
-
-def test_progress_is_reported_after_each_subset():
-    seen = []
-    RedClassifier(subset_size=5).fit(*clusters(), on_subset=lambda done, total: seen.append((done, total)))
-    assert seen == [(1, 3), (2, 3), (3, 3)]
-
-
-def test_fits_run_on_one_thread_and_leave_the_others_to_whoever_comes_after():
-    def threads():
-        return [pool["num_threads"] for pool in threadpool_info()]
-
-    before, during = threads(), []
-    RedClassifier().fit(*clusters(), on_subset=lambda done, total: during.extend(threads()))
-    assert set(during) == {1}
-    assert threads() == before
-
-
-@pytest.mark.parametrize("n_labels", [N_LABELS, pytest.param(24, id="with UMAP")])
-def test_the_same_seed_gives_the_same_model_to_the_last_bit(n_labels):
-    X, y = clusters(n_labels)
-    first, again = (RedClassifier(subset_size=5, random_state=1).fit(X, y).candidates(X, k=4) for _ in range(2))
-    assert first.labels.tobytes() == again.labels.tobytes()
-    assert first.probabilities.tobytes() == again.probabilities.tobytes()
-    assert first.entropy.tobytes() == again.entropy.tobytes()
-
-
-def test_another_seed_draws_other_noise():
-    X = clusters(random_state=1)[0]
-    first, other = (fitted(random_state=seed).candidates(X) for seed in (0, 1))
-    assert not np.array_equal(first.probabilities, other.probabilities)
+def test_the_check_that_is_left_out_fails_by_rounding_alone():
+    X, y = task()
+    model = small().fit(X, y)
+    one_by_one = np.concatenate([model.predict_proba(row[None]) for row in X])
+    assert model.predict_proba(X) == pytest.approx(one_by_one, abs=1e-5)
 
 
 def test_it_clones_like_any_estimator():
-    params = {"subset_size": 7, "noise_ratio": 1.0, "C": 3.0, "random_state": 4}
+    params = {
+        "subset_size": 7,
+        "noise_ratio": 1.0,
+        "combination": "highest",
+        "experts": ["rival"],
+        "n_deals": 2,
+        "self_training": 5,
+        "random_state": 4,
+    }
     copy = clone(RedClassifier(**params))
     assert copy.get_params() == params
     assert not hasattr(copy, "classes_")
 
 
+# Labels and probabilities.
+
+
 @pytest.mark.parametrize(
-    ("row", "entropy"),
-    [([1, 0, 0], 0), ([0.5, 0.5, 0], math.log(2)), ([1 / 3] * 3, math.log(3)), ([0.9, 0.1, 0], 0.325083)],
+    ("names", "dtype"),
+    [
+        pytest.param([f"label {code}" for code in range(N_LABELS)], None, id="strings"),
+        pytest.param([f"label {7 - code}" for code in range(N_LABELS)], None, id="strings in another order"),
+        pytest.param([f"label {code}" for code in range(N_LABELS)], object, id="strings as objects"),
+        pytest.param(list(range(100, 100 - N_LABELS, -1)), None, id="falling numbers"),
+    ],
 )
-def test_entropy_in_nats(row, entropy):
-    assert row_entropy(np.array([row, row], dtype=float)) == pytest.approx([entropy, entropy], abs=1e-6)
+def test_labels_of_any_kind_come_back_as_they_were(tmp_path, names, dtype):
+    X, y = task()
+    labels = np.array(names, dtype=dtype)[y]
+    model = small().fit(X, labels)
+    assert model.classes_.tolist() == sorted(names)
+    assert model.predict(X).tolist() == labels.tolist()
+    assert model.classes_[model.candidates(X, 1).labels[:, 0]].tolist() == labels.tolist()
+    np.savez(tmp_path / "model.npz", **model.to_arrays())
+    with np.load(tmp_path / "model.npz", allow_pickle=False) as arrays:
+        assert RedClassifier.from_arrays(arrays).predict(X).tolist() == labels.tolist()
+
+
+@pytest.mark.parametrize("n_labels", [2, 8, 15])
+@pytest.mark.parametrize("combination", ["arbiter", "highest"])
+def test_probabilities_of_all_classes_sum_to_one(n_labels, combination):
+    model = small(combination=combination).fit(*clusters(n_labels, 4))
+    new = some_units(30, N_DIMS)
+    probabilities = model.predict_proba(new)
+    assert probabilities.shape == (30, n_labels)
+    assert probabilities.sum(axis=1) == pytest.approx(np.ones(30))
+    assert ((probabilities > 0).sum(axis=1) <= 10).all() or combination == "highest"
+    assert np.array_equal(probabilities.argmax(axis=1), model.predict(new))
+
+
+def test_no_rows_are_no_predictions():
+    model = small().fit(*task())
+    assert model.predict(np.empty((0, N_DIMS))).tolist() == []
+    assert model.predict_proba(np.empty((0, N_DIMS))).shape == (0, N_LABELS)
+
+
+def test_the_length_of_vectors_does_not_count():
+    X, y = task()
+    lengths = np.random.default_rng(0).uniform(0.1, 10, (len(X), 1))
+    plain, stretched = small().fit(X, y).predict_proba(X), small().fit(X * lengths, y).predict_proba(X * 3)
+    assert stretched == pytest.approx(plain, abs=1e-3)
+
+
+def test_the_defaults_learn_two_labels_of_two_examples():
+    X, y = clusters(2, 2)
+    new, truth = clusters(2, 20, random_state=1)
+    assert RedClassifier().fit(X, y).predict(new).tolist() == truth.tolist()
+
+
+# Arguments.
+
+
+@pytest.mark.parametrize(
+    ("params", "said"),
+    [
+        ({"combination": "loudest"}, "Unknown combination 'loudest'; choose from arbiter, highest"),
+        ({"experts": ("rival", "uncanny")}, r"Unknown experts \['uncanny'\]; choose from diverse, rival"),
+        ({"subset_size": 1}, "subset_size must be at least 2, not 1"),
+    ],
+)
+def test_arguments_that_mean_nothing_are_refused(params, said):
+    with pytest.raises(ValueError, match=said):
+        small(**params).fit(*task())
+
+
+@pytest.mark.parametrize("combination", ["arbiter", "highest"])
+def test_one_label_is_refused(combination):
+    with pytest.raises(ValueError, match="At least two labels"):
+        small(combination=combination).fit(np.eye(3), [4, 4, 4])
+
+
+def test_names_are_one_for_each_label():
+    X, y = task()
+    with pytest.raises(ValueError, match="8 classes but 7 names"):
+        small().fit(X, y, names=some_units(7, N_DIMS))
+
+
+def test_names_given_once_are_given_always():
+    X, y = task()
+    names = some_units(N_LABELS, N_DIMS)
+    for first, then in ((names, None), (None, names)):
+        with pytest.raises(ValueError, match="every fit and refit, or to none"):
+            small().fit(X, y, names=first).refit(X[1:], y[1:], names=then)
+
+
+def test_names_tell_labels_apart_whose_examples_do_not():
+    """Each label's only examples lie anywhere; its texts lie about its name."""
+    names, y = np.eye(N_LABELS, N_DIMS, dtype=np.float32), np.arange(N_LABELS).repeat(5)
+    rng = np.random.default_rng(0)
+    X = units(names[y] + rng.normal(scale=0.45, size=(len(y), N_DIMS)))
+    truth = np.arange(N_LABELS).repeat(40)
+    new = units(names[truth] + rng.normal(scale=0.45, size=(len(truth), N_DIMS)))
+    plain, named = small().fit(X, y), small().fit(X, y, names=names)
+    right = [(model.predict(new) == truth).mean() for model in (plain, named)]
+    assert right[1] > right[0] + 0.05
+
+
+@pytest.mark.parametrize("params", [{"n_deals": 4}, {"experts": ("rival",)}, {"experts": ()}, {"subset_size": 8}])
+def test_settings_decide_how_many_experts_there_are(params):
+    model = small(**params).fit(*task())
+    expected = {"n_deals": 5 * 2, "experts": 2 * len(params.get("experts", ())), "subset_size": 3}[next(iter(params))]
+    assert model.n_experts_ == model.n_fitted_ == expected
+
+
+# Texts that belong nowhere.
+
+
+def test_texts_like_those_said_to_belong_nowhere_become_more_likely_none_of_these():
+    X, y = task()
+    rng = np.random.default_rng(0)
+    nowhere = units(np.eye(N_DIMS)[20] + np.eye(N_DIMS)[0] + rng.normal(scale=0.1, size=(30, N_DIMS)))
+    plain, told = small().fit(X, y), small().fit(X, y, elsewhere=nowhere[:20])
+    assert told.classes_.tolist() == list(range(N_LABELS))
+    assert (none_of_these(told, nowhere[20:]) > none_of_these(plain, nowhere[20:])).all()
+    assert none_of_these(told, nowhere[20:]).mean() > 0.5 > none_of_these(told, task(1)[0]).mean()
+
+
+@pytest.mark.parametrize("elsewhere", [None, np.empty((0, N_DIMS), dtype=np.float32)])
+def test_nothing_elsewhere_is_nothing(elsewhere):
+    X, y = task()
+    assert NOISE not in small().fit(X, y, elsewhere=elsewhere).ensemble_.codes
+
+
+# Other examples.
+
+
+def test_a_new_label_is_learnt_and_no_other_is_touched():
+    X, y = clusters(N_LABELS + 1, N_EACH)
+    known = y < N_LABELS
+    model = small().fit(X[known], y[known])
+    arbiter = model.ensemble_.arbiter
+    model.refit(X, y)
+    assert (model.n_fitted_, model.n_experts_) == (3, N_EXPERTS)
+    assert model.ensemble_.arbiter is arbiter
+    new, truth = clusters(N_LABELS + 1, N_EACH, random_state=1)
+    assert (model.predict(new) == truth).mean() > 0.97
+
+
+def test_the_same_examples_fit_nothing():
+    X, y = task()
+    names, elsewhere = some_units(N_LABELS, N_DIMS), some_units(3, N_DIMS, 1)
+    model = small().fit(X, y, elsewhere=elsewhere, names=names)
+    before = model.predict_proba(X)
+    assert model.refit(X, y, elsewhere=elsewhere, names=names).n_fitted_ == 0
+    assert np.array_equal(model.predict_proba(X), before)
+
+
+def test_a_changed_label_is_fitted_alone():
+    X, y = task()
+    assert small().fit(X, y).refit(X[1:], y[1:]).n_fitted_ == 3
+
+
+@pytest.mark.parametrize("gone", [0, 3, N_LABELS - 1])
+def test_without_one_of_its_labels_everything_is_fitted(gone):
+    X, y = task()
+    model = small().fit(X, y).refit(X[y != gone], y[y != gone])
+    assert gone not in model.classes_
+    assert model.n_fitted_ == model.n_experts_
+    assert np.array_equal(model.predict(X[y != gone]), y[y != gone])
+
+
+def test_a_new_label_before_a_known_one_makes_everything_be_fitted():
+    X, y = task()
+    model = small().fit(X[y > 0], y[y > 0]).refit(X, y)
+    assert model.n_fitted_ == model.n_experts_
+    assert np.array_equal(model.predict(X), y)
+
+
+def test_before_the_first_fit_there_is_nothing_to_refit():
+    with pytest.raises(NotFittedError):
+        small().refit(*task())
+
+
+# Self-training.
+
+
+@pytest.mark.parametrize(
+    ("self_training", "scale", "trains"),
+    [
+        pytest.param(N_EACH + 1, 0.1, True, id="few examples and a sure model"),
+        pytest.param(N_EACH, 0.1, False, id="enough examples"),
+        pytest.param(0, 0.1, False, id="never"),
+        pytest.param(N_EACH + 1, 5.0, False, id="an unsure model"),
+    ],
+)
+def test_it_teaches_itself_only_where_examples_are_few_and_it_is_sure(self_training, scale, trains):
+    pool = clusters(N_LABELS, 10, random_state=1, scale=scale)[0]
+    model = small(self_training=self_training).fit(*task(), pool=pool)
+    assert model.self_trained_ is trains
+    assert (len(model.ensemble_.bank) > N_LABELS * N_EACH) is trains
+
+
+def test_texts_that_belong_nowhere_are_no_examples_of_a_label():
+    pool = clusters(N_LABELS, 10, random_state=1, scale=0.1)[0]
+    elsewhere = np.eye(N_DIMS, dtype=np.float32)[20:30]
+    assert small(self_training=N_EACH + 1).fit(*task(), elsewhere=elsewhere, pool=pool).self_trained_ is True
+
+
+@pytest.mark.parametrize("pool", [None, np.empty((0, N_DIMS), dtype=np.float32)])
+def test_without_other_texts_there_is_nothing_to_teach_itself_with(pool):
+    assert small(self_training=100).fit(*task(), pool=pool).self_trained_ is False
+
+
+def test_what_it_teaches_itself_are_its_own_certain_labels_at_most_so_many_of_each(monkeypatch):
+    monkeypatch.setattr("classifiers.red_classifier.SELF_EXAMPLES", 4)
+    X, y = task()
+    pool, truth = clusters(N_LABELS, 10, random_state=1, scale=0.1)
+    model = small(self_training=10).fit(X, y, pool=pool)
+    taught = model.ensemble_.codes[len(X) :]
+    assert (np.bincount(taught) == 4).all()
+    places = (model.ensemble_.bank[len(X) :] @ pool.T).argmax(axis=1)
+    assert len(set(places.tolist())) == len(taught)
+    assert np.array_equal(truth[places], taught)
+    assert np.array_equal(model.predict(pool), truth)
+
+
+def test_the_article_never_teaches_itself():
+    model = small(combination="highest", self_training=100).fit(*task(), pool=task(1)[0])
+    assert model.self_trained_ is False
+
+
+def test_a_self_trained_model_is_fitted_whole_again():
+    X, y = task()
+    model = small(self_training=10).fit(X, y, pool=clusters(N_LABELS, 10, 1, 0.1)[0])
+    assert model.self_trained_ is True
+    model.refit(X[1:], y[1:])
+    assert model.n_fitted_ == model.n_experts_
+    assert model.self_trained_ is False
+    assert len(model.ensemble_.bank) == len(X) - 1
+
+
+# Same again, and stored.
+
+
+def test_the_same_seed_gives_the_same_model_to_the_last_bit():
+    X, y = task(scale=0.3)
+    fits = [
+        small(self_training=10, random_state=3).fit(X, y, elsewhere=some_units(5, N_DIMS), pool=task(1)[0])
+        for _ in range(2)
+    ]
+    first, again = (model.candidates(some_units(50, N_DIMS, 2), 10) for model in fits)
+    assert first.labels.tobytes() == again.labels.tobytes()
+    assert first.probabilities.tobytes() == again.probabilities.tobytes()
+    assert first.entropy.tobytes() == again.entropy.tobytes()
+
+
+@pytest.mark.parametrize("trained", [False, True])
+def test_a_stored_model_is_the_same_model(tmp_path, trained):
+    X, y = task()
+    names = some_units(N_LABELS, N_DIMS)
+    model = small(self_training=10 * trained, experts=["rival"], random_state=5)
+    model.fit(X, y, elsewhere=some_units(3, N_DIMS, 1), pool=clusters(N_LABELS, 10, 1, 0.1)[0], names=names)
+    np.savez_compressed(tmp_path / "model.npz", **model.to_arrays())
+    with np.load(tmp_path / "model.npz", allow_pickle=False) as arrays:
+        again = RedClassifier.from_arrays(arrays)
+    assert isinstance(again.ensemble_, Ensemble)
+    assert again.get_params() == model.get_params()
+    assert again.self_trained_ is model.self_trained_ is trained
+    assert (again.n_features_in_, again.n_experts_) == (N_DIMS, 2)
+    new = some_units(40, N_DIMS, 2)
+    assert again.predict_proba(new).tobytes() == model.predict_proba(new).tobytes()
+    assert again.candidates(new).entropy.tobytes() == model.candidates(new).entropy.tobytes()
+    assert again.refit(X[1:], y[1:], names=names).n_fitted_ == model.refit(X[1:], y[1:], names=names).n_fitted_
+    assert again.predict_proba(new).tobytes() == model.predict_proba(new).tobytes()

@@ -1,10 +1,11 @@
-"""When the loop stops: inflection, nothing gained, nothing left, and not one round too early."""
+"""When the loop stops: inflection, nothing gained, nothing left or to spend, and not one round too early."""
 
 from __future__ import annotations
 
 import pytest
 
-from classifiers.stopping import PATIENCE
+from classifiers.posterior import expected_information_gain
+from classifiers.stopping import GAIN_FLOOR, PATIENCE
 from classifiers.stopping import stop_reason as reason
 
 
@@ -95,3 +96,59 @@ def test_a_bump_upwards_is_a_slow_round_and_no_end_by_itself():
 
 def test_of_two_equally_steep_drops_the_first_is_the_inflection():
     assert first_stop([1000, 700, 400, 350, 300, 270]) == 6
+
+
+# Gain and budget.
+
+
+def little(gain: str, floor: str = "0.02") -> str:
+    return (
+        "Another round would teach little: the judge's next answers are expected to gain "
+        f"{gain} nats each, below {floor}."
+    )
+
+
+@pytest.mark.parametrize(
+    ("gain", "words"),
+    [(0.01, "0.01"), (0.0, "0"), (0.0129, "0.012"), (0.019, "0.019"), (0.01999, "0.019"), (1e-7, "0")],
+)
+def test_a_small_gain_is_a_reason_that_reads_as_below_the_floor(gain, words):
+    assert reason([500, 400], [0, 20], gains=[0.3, gain]) == little(words)
+
+
+@pytest.mark.parametrize("gains", [None, [], [GAIN_FLOOR], [0.3], [0.001, 0.3], [0.0, 0.0, 0.021]])
+def test_an_unknown_or_larger_gain_at_the_end_is_none(gains):
+    assert reason([500, 400], [0, 20], gains=gains) is None
+
+
+def test_another_floor():
+    assert reason([500], [0], gains=[0.3], gain_floor=0.35) == little("0.3", "0.35")
+    assert reason([500], [0], gains=[0.001], gain_floor=0.0) is None
+
+
+def test_the_floor_lies_where_a_good_judge_has_almost_certain_candidates_left():
+    assert expected_information_gain(0.99, 0.9, 0.9) < GAIN_FLOOR < expected_information_gain(0.98, 0.9, 0.9)
+
+
+@pytest.mark.parametrize("uncertain", [[], [500], [500, 400, 300]])
+@pytest.mark.parametrize("budget_left", [0, -3])
+def test_a_spent_budget_is_a_reason_at_once(uncertain, budget_left):
+    assert reason(uncertain, [0] * len(uncertain), budget_left=budget_left) == "The budget of judge calls is spent."
+
+
+@pytest.mark.parametrize("budget_left", [None, 1, 10_000])
+def test_while_calls_are_left_the_budget_is_no_reason(budget_left):
+    assert reason([500, 400], [0, 20], budget_left=budget_left) is None
+
+
+def test_the_reason_that_leaves_least_to_do_comes_first():
+    assert reason([500, 0], [0, 20], gains=[0.0], budget_left=0) == "No uncertain document is left."
+    assert reason([500, 400], [0, 20], gains=[0.0], budget_left=0) == "The budget of judge calls is spent."
+    assert reason([500] * 4, [0, 20, 40, 60], gains=[0.0]) == little("0")
+
+
+@pytest.mark.parametrize("uncertain", [[500] * 4, [1000, 900, 500, 450, 420, 400]])
+def test_gain_and_budget_to_spare_leave_the_other_rules_as_they_are(uncertain):
+    examples = [20 * n for n in range(len(uncertain))]
+    assert reason(uncertain, examples) is not None
+    assert reason(uncertain, examples, gains=[0.3], budget_left=100) == reason(uncertain, examples)

@@ -15,7 +15,7 @@ from labelling.jobs.lease import hold
 from labelling.models import Decision, QueueEntry, Round, TrainingExample
 from labelling.services import Refused, rounds
 from labelling.services.review import Conflict, claim_next, decide, relabel, undo
-from tests.factories import fruit_project, make_user, run_round
+from tests.factories import fruit_project, import_doubtful, make_user, run_round
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -40,6 +40,7 @@ def at_once(n: int, action: Callable[[int], T]) -> list[T]:
 @pytest.fixture
 def project():
     project = fruit_project(batch_size=20, retrain_after=0)
+    import_doubtful(project)
     run_round(project)
     return project
 

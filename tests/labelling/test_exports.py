@@ -64,7 +64,7 @@ def ann() -> User:
 @pytest.fixture
 def reviewed(ann) -> Project:
     """A project after two rounds, with a label from everybody and an answer of each kind."""
-    project = fruit_project(batch_size=4, auto_accept="valid", retrain_after=0)
+    project = fruit_project(batch_size=4, auto_accept="threshold", retrain_after=0)
     import_rows(project, [("one more apple", "apple")], holdout_percent=100)
     run_round(project)
     project.auto_accept, project.batch_size = "off", 8
@@ -115,7 +115,7 @@ def test_a_predicted_label_comes_with_its_probability():
         "text": prediction.document.text,
         "label": prediction.label.name,
         "source": "model",
-        "probability": f"{prediction.probability:.4f}",
+        "probability": f"{prediction.posterior:.4f}",
         "round": "1",
     }
 
@@ -167,7 +167,7 @@ def test_a_label_outside_the_models_best_has_no_probability(ann):
     project = fruit_project(batch_size=1)
     run_round(project)
     prediction = Prediction.objects.select_related("document").first()
-    prediction.candidates = prediction.candidates[:1]
+    prediction.candidates, prediction.belief = prediction.candidates[:1], []
     prediction.save()
     relabel(prediction.document, ann, project.labels.exclude(pk=prediction.label_id).first())
     assert "probability" not in row_of(project, prediction.document.text)

@@ -16,14 +16,17 @@ from django.utils import timezone
 from labelling import jobs
 from labelling.jobs.lease import Lease
 from labelling.jobs.worker import requeue_lost_jobs
-from labelling.models import CsvImport, Prediction, Project, Query, Round, TrainingExample, Verdict
+from labelling.models import Audit, CsvImport, Prediction, Project, Query, Round, TrainingExample, Verdict
 from labelling.services import imports, rounds
 from labelling.services.exports import export_lines
-from tests.factories import csv_file, fruit_project, fruit_rows, make_project
+from tests.factories import csv_file, fruit_project, fruit_rows, import_doubtful, make_project
+from tests.fakes import KnowingJudge
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 N_CHUNKS = 4
+# Of a small round: predictions, holdout, batch, a verdict for each of the questions, and the end.
+N_WRITES = 11
 
 
 def die() -> None:
@@ -115,9 +118,16 @@ def picture(project: Project) -> dict[str, object]:
     round_ = project.rounds.get()
     return {
         "round": (round_.state, round_.training_examples, round_.pool, round_.uncertain, round_.accepted),
-        "queries": list(Query.objects.order_by("rank").values_list("document__text", "label__name", "rank")),
-        "verdicts": sorted(Verdict.objects.values_list("query__document__text", "verdict", "reason")),
-        "predictions": sorted(Prediction.objects.values_list("document__text", "label__name", "probability")),
+        "queries": list(
+            Query.objects.order_by("rank", "reason", "label__name").values_list(
+                "document__text", "label__name", "rank", "reason", "posterior", "gain"
+            )
+        ),
+        "verdicts": sorted(Verdict.objects.values_list("query__document__text", "query__label__name", "verdict")),
+        "predictions": sorted(
+            Prediction.objects.values_list("document__text", "label__name", "probability", "posterior", "gain")
+        ),
+        "audits": sorted(Audit.objects.values_list("query__document__text", "posterior")),
         "examples": sorted(TrainingExample.objects.values_list("document__text", "label__name", "source")),
         "learnt": TrainingExample.objects.filter(learned_in=round_).count(),
         "queue": list(project.queue.values_list("document__text", flat=True)),
@@ -126,24 +136,32 @@ def picture(project: Project) -> dict[str, object]:
 
 MOMENTS = {
     **{f"at {step}": kill_when_reporting(step) for step in Round.Step.values},
-    **{f"in write {n}": kill_in_transaction(n) for n in range(1, 9)},
-    **{f"after write {n}": kill_after_transaction(n) for n in range(1, 9)},
+    **{f"in write {n}": kill_in_transaction(n) for n in range(1, N_WRITES)},
+    **{f"after write {n}": kill_after_transaction(n) for n in range(1, N_WRITES)},
 }
 
 
+@pytest.fixture(autouse=True)
+def _judge_that_refuses(monkeypatch):
+    """So that questions are asked which only a refusal leads to."""
+    monkeypatch.setattr("labelling.jobs.rounds.auditing.make_judge", lambda *arguments: KnowingJudge())
+
+
 @pytest.fixture
-def untouched_picture(monkeypatch):
+def untouched_picture():
     """The same round without a kill."""
     project = small_round()
     jobs.run_round(project.rounds.get().pk)
     expected = picture(project)
+    assert Query.objects.filter(reason="delegated").count() >= 2, "else this proves little"
     project.documents.all().delete()
     project.delete()
     return expected
 
 
 def small_round() -> Project:
-    project = fruit_project(batch_size=5, auto_accept="valid", retrain_after=0)
+    project = fruit_project(batch_size=5, auto_accept="threshold", retrain_after=0, audit_share=0.2)
+    import_doubtful(project)
     rounds.start_round(project)
     return project
 

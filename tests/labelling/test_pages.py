@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from labelling.models import CsvImport, Decision, JudgeFailure, Label, Project, Round, Worker
 from labelling.services import labels, review, rounds
-from tests.factories import fruit_project, import_rows, make_project, make_user, run_round
+from tests.factories import fruit_project, import_doubtful, import_rows, make_project, make_user, run_round
 
 pytestmark = pytest.mark.django_db
 
@@ -121,7 +121,7 @@ def test_the_reason_to_stop_is_shown(client, project):
 
 
 def test_unchecked_acceptance_is_said_in_red(client, project):
-    Project.objects.update(auto_accept="valid")
+    Project.objects.update(auto_accept="threshold")
     assert "without a person looking at it" in page(client, "project", project.slug)
 
 
@@ -244,6 +244,7 @@ def test_a_search_for_a_nul_finds_what_it_would_without(client, project, name):
 
 def test_the_page_promises_a_round_only_when_one_would_start(client, manager):
     project = fruit_project(manager=manager, batch_size=5, retrain_after=3)
+    import_doubtful(project)
     assert "The first round is started by hand" in page(client, "project", project.slug)
     round_ = run_round(project)
     assert "starts by itself at 3" in page(client, "project", project.slug)

@@ -252,14 +252,20 @@ def test_a_held_out_document_keeps_its_label(project, ann):
         relabel(project.documents.get(holdout=True), ann, None)
 
 
-def test_what_the_judge_got_accepted_comes_back_when_a_person_takes_back_theirs(ann):
-    project = fruit_project(batch_size=20, auto_accept="valid", retrain_after=0)
+def test_what_the_judge_got_accepted_comes_back_some_rounds_after_a_person_takes_back_theirs(ann):
+    project = fruit_project(batch_size=20, auto_accept="threshold", retrain_after=0)
     run_round(project)
     example = TrainingExample.objects.filter(source="judge").select_related("document").first()
     label = example.label.name
     relabel(example.document, ann, None)
     assert example_of(example.document) == (None, "human")
     undo_last(project, ann)
+    assert example_of(example.document) is None
+    assert claim_next(project, ann).document == example.document
+    run_round(project)
+    assert example_of(example.document) is None, "it is in somebody's hands"
+    release(project, ann)
+    run_round(project)
     assert example_of(example.document) == (label, "judge")
 
 

@@ -25,6 +25,7 @@ from tests.factories import (
     FRUIT,
     fruit_project,
     fruit_rows,
+    import_doubtful,
     import_rows,
     make_project,
     make_user,
@@ -62,9 +63,9 @@ def test_the_evidence_names_nearest_examples_of_the_label_and_its_rival():
     project = fruit_project(batch_size=1)
     run_round(project)
     query = Query.objects.get()
-    labels = [label_id for _, label_id, _ in query.examples]
-    best, rival = [label_id for label_id, _ in query.candidates[:2]]
-    assert labels == [best] * 4 + [rival] * 4
+    labels = [label_id for label_id, _ in query.candidates]
+    assert [label_id for _, label_id, _ in query.examples] == [label for label in labels for _ in range(4)]
+    assert [label_id for _, label_id, _ in query.compared_examples] == [labels[0]] * 4 + [labels[1]] * 4
     similarities = [similarity for _, _, similarity in query.neighbours]
     assert similarities == sorted(similarities, reverse=True)
 
@@ -72,23 +73,9 @@ def test_the_evidence_names_nearest_examples_of_the_label_and_its_rival():
 def test_texts_are_embedded_once(encoder):
     project = fruit_project()
     run_round(project)
-    assert encoder.n_encoded == Embedding.objects.count() == 36
+    assert encoder.n_encoded == Embedding.objects.count() == 36 + len(FRUIT)
     run_round(project)
-    assert encoder.n_encoded == 36
-
-
-def test_the_labels_are_split_anew_only_when_they_or_the_settings_change():
-    project = fruit_project(subset_size=2, retrain_after=0)
-    first = run_round(project)
-    names = dict(project.labels.values_list("pk", "name"))
-    assert sorted(names[pk] for subset in first.subsets for pk in subset) == sorted(FRUIT)
-    Round.objects.filter(pk=first.pk).update(subsets=[sorted(names)[:3], sorted(names)[3:]])
-    assert run_round(project).subsets == [sorted(names)[:3], sorted(names)[3:]]
-    project.subset_size = 3
-    project.save()
-    assert sorted(map(len, run_round(project).subsets)) == [2, 2]
-    import_rows(project, [("kiwi kiwi", "kiwi")])
-    assert len([pk for subset in run_round(project).subsets for pk in subset]) == 5
+    assert encoder.n_encoded == 36 + len(FRUIT)
 
 
 def test_the_next_round_asks_about_others_and_learns_from_decisions():
@@ -131,13 +118,17 @@ def test_a_claimed_document_stays_in_the_queue_though_the_model_became_sure():
     assert QueueEntry.objects.filter(pk=held.pk).exists()
 
 
-def test_valid_verdicts_are_accepted_only_when_the_project_says_so():
-    project = fruit_project(batch_size=20, auto_accept="valid", retrain_after=0)
+def test_what_is_certain_is_accepted_without_a_certificate_only_when_the_project_says_so():
+    project = fruit_project(batch_size=20, auto_accept="threshold", retrain_after=0, audit_share=0)
+    import_doubtful(project)
+    project.batch_size = 44
+    project.save()
     round_ = run_round(project)
-    valid = Verdict.objects.filter(verdict="valid").count()
-    assert round_.accepted == valid > 0
-    assert TrainingExample.objects.filter(source="judge").count() == valid
-    assert project.queue.count() == 20 - valid
+    certain = Prediction.objects.filter(posterior__gte=0.95)
+    assert Verdict.objects.filter(verdict="valid").count() == certain.count() == round_.accepted == 20
+    accepted = TrainingExample.objects.filter(source="judge").values_list("document", "label")
+    assert sorted(accepted) == sorted(certain.values_list("document", "posterior_label"))
+    assert project.queue.count() == 44 - 20
 
 
 def test_nothing_is_accepted_from_the_judge_by_default():
@@ -147,6 +138,7 @@ def test_nothing_is_accepted_from_the_judge_by_default():
 
 def test_enough_new_examples_start_the_next_round(django_capture_on_commit_callbacks, messages):
     project = fruit_project(batch_size=10, retrain_after=3)
+    import_doubtful(project)
     reviewer = make_user()
     run_round(project)
     messages.clear()
@@ -161,7 +153,8 @@ def test_enough_new_examples_start_the_next_round(django_capture_on_commit_callb
 
 
 def test_examples_that_came_during_a_round_start_another_when_it_ends(messages):
-    project = fruit_project(batch_size=10, auto_accept="valid", retrain_after=1)
+    project = fruit_project(batch_size=10, auto_accept="threshold", retrain_after=1, strategy="random")
+    import_doubtful(project)
     run_round(project)
     assert project.rounds.count() == 2
 
@@ -235,7 +228,7 @@ def test_an_error_is_on_the_round_in_words_and_the_round_goes_on_from_there(monk
     jobs.run_round(round_.pk)
     round_.refresh_from_db()
     assert (round_.state, round_.error) == ("done", "")
-    assert encoder.n_encoded == 36
+    assert encoder.n_encoded == 36 + len(FRUIT)
 
 
 def test_the_loop_ends_when_nobody_can_be_asked_any_more():
@@ -269,7 +262,7 @@ def test_texts_that_come_in_beside_a_round_wait_for_the_next(monkeypatch):
     assert (round_.training_examples, round_.pool, round_.holdout_size) == (17, 21, 2)
 
 
-@pytest.mark.parametrize("auto_accept", ["off", "valid"])
+@pytest.mark.parametrize("auto_accept", ["off", "threshold"])
 def test_what_becomes_holdout_during_a_round_is_neither_learnt_nor_asked(auto_accept, monkeypatch):
     project = fruit_project(batch_size=20, retrain_after=0, auto_accept=auto_accept)
     pool = [(document.text, "apple") for document in project.documents.pool()]
@@ -309,7 +302,7 @@ def test_answers_that_are_there_are_kept_when_the_judge_becomes_unavailable(monk
                 raise JudgeUnavailable("No credit is left.")
             return super().ask(question)
 
-    monkeypatch.setattr("labelling.jobs.rounds.judging.make_judge", lambda *arguments: Failing())
+    monkeypatch.setattr("labelling.jobs.rounds.auditing.make_judge", lambda *arguments: Failing())
     with pytest.raises(JobFailed, match="No credit"):
         run_round(project)
     n_answers = Verdict.objects.count()
@@ -358,6 +351,7 @@ def test_the_last_examples_are_learnt_when_there_is_a_holdout_to_measure_with():
 
 def test_labelled_texts_that_come_in_start_a_round():
     project = fruit_project(batch_size=5, retrain_after=2)
+    import_doubtful(project)
     run_round(project)
     import_rows(project, [("apple more", "apple")])
     assert project.rounds.count() == 1

@@ -38,10 +38,19 @@ def predict_everything(project: Project) -> None:
     """Give each document a prediction, as a round would, and each tenth a verdict and a decision."""
     labels = list(project.labels.values_list("pk", flat=True))
     candidates = [[pk, 0.5] for pk in labels[:10]]
-    round_ = Round.objects.create(project=project, number=1, state="done", subsets=[labels])
+    round_ = Round.objects.create(project=project, number=1, state="done")
     Prediction.objects.bulk_create(
         Prediction(
-            document_id=pk, round=round_, label_id=labels[0], probability=0.5, entropy=1.0, candidates=candidates
+            document_id=pk,
+            round=round_,
+            label_id=labels[0],
+            probability=0.5,
+            entropy=1.0,
+            candidates=candidates,
+            belief=[0.5] + 10 * [0.05],
+            posterior=0.5,
+            posterior_label_id=labels[0],
+            gain=0.3,
         )
         for pk in project.documents.values_list("pk", flat=True)
     )
@@ -53,6 +62,7 @@ def predict_everything(project: Project) -> None:
             label_id=labels[0],
             rank=rank,
             probability=0.5,
+            posterior=0.5,
             entropy=1.0,
             candidates=candidates,
             examples=evidence,

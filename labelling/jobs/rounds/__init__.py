@@ -12,6 +12,7 @@ from classifiers.stopping import stop_reason
 from labelling.jobs.lease import Lease
 from labelling.jobs.rounds.judging import ask_judge
 from labelling.jobs.rounds.learning import embed_texts, fit, predict
+from labelling.jobs.rounds.memory import remember
 from labelling.jobs.rounds.querying import choose_queries, record_queries
 from labelling.jobs.rounds.settling import settle
 from labelling.models import BackgroundJob, Round
@@ -42,6 +43,8 @@ def run(lease: Lease[Round]) -> None:
             predicted = predict(lease, learnt)
         with timed(Step.QUERY):
             record_queries(lease, learnt, choose_queries(round_, learnt, predicted))
+        # Not before the batch is fixed: until then a round that starts afresh must find what the last one left.
+        remember(round_.project, learnt.memory)
     with timed(Step.JUDGE):
         ask_judge(lease)
     with timed(Step.SETTLE):
@@ -56,6 +59,8 @@ def _stop_reason(round_: Round) -> str:
     """Why the project's loop is at its end, or nothing."""
     if not round_.queries.exists() and not round_.project.queue.exists():
         return "No document is left to ask about."
+    if _was_down(round_):
+        return ""
     comparable = round_.project.rounds.filter(
         number__lte=round_.number,
         unlabelled_at_import=round_.unlabelled_at_import,
@@ -68,4 +73,13 @@ def _stop_reason(round_: Round) -> str:
         if n_uncertain is not None and n_examples is not None and n_examples > max(examples, default=-1):
             uncertain.append(n_uncertain)
             examples.append(n_examples)
-    return stop_reason(uncertain, examples) or ""
+    gains = None if round_.expected_gain is None else [round_.expected_gain]
+    return stop_reason(uncertain, examples, gains=gains) or ""
+
+
+def _was_down(round_: Round) -> bool:
+    """Whether the judge failed on every question: an outage is no convergence."""
+    return (
+        round_.queries.filter(judge_failure__isnull=False).exists()
+        and not round_.queries.filter(verdict__isnull=False).exists()
+    )

@@ -7,13 +7,20 @@ from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 
 from django.conf import settings
 
-from classifiers.judge import Answer, Example, Judge, JudgeError, JudgeUnavailable, Question, Rival, make_judge
+from classifiers.judge import Answer, Example, Judge, JudgeError, JudgeUnavailable, Question, Rival
+from classifiers.reliability import Reliability
 from labelling.jobs.lease import JobFailed, Lease
+from labelling.jobs.rounds.auditing import ASSUMED, all_rates, judge_of
+from labelling.jobs.rounds.believing import Further, believe_verdict
 from labelling.models import Document, JudgeFailure, Label, Query, Round, Verdict
+from labelling.services.audits import JudgeId
 
 Step = Round.Step
 
 N_RIVALS = 4
+# A refused label leads to the next while its verdict is expected to tell so many nats, at most so many in a row.
+DELEGATION_FLOOR = 0.05
+MAX_IN_A_ROW = 3
 # Queries whose questions are put together at a time: their examples' texts are held in memory.
 CHUNK_QUERIES = 200
 
@@ -21,28 +28,34 @@ CHUNK_QUERIES = 200
 def ask_judge(lease: Lease[Round]) -> None:
     """Get a verdict, or the reason why there is none, for each query that has neither.
 
+    A label that the judge refuses leads to the next question about the same document.
+
     Raises:
         JobFailed: when the judge can't answer anything until somebody acts.
     """
     round_ = lease.job
-    judge = make_judge(
-        round_.settings["judge"], round_.settings["judge_model"] or settings.JUDGE_MODEL, settings.JUDGE_BASE_URL
-    )
+    judge = judge_of(round_)
     labels = {label.pk: label for label in round_.project.labels.all()}
-    unanswered = round_.queries.filter(verdict=None, judge_failure=None)
-    # What has its label meanwhile needs no verdict, and one that comes after the decision would prove nothing.
-    queries = list(unanswered.filter(document__example=None).select_related("document").order_by("rank"))
-    total = round_.queries.count()
-    done = total - len(queries)
-    lease.report(Step.JUDGE, done, total)
-    for start in range(0, len(queries), CHUNK_QUERIES):
-        questions = _questions(round_, queries[start : start + CHUNK_QUERIES], labels)
-        for query, outcome in _outcomes(judge, questions):
-            with lease.transaction():
-                _record(query, outcome, judge, labels)
-            done += 1
-            lease.got_further()
-            lease.report(Step.JUDGE, done, total)
+    rates = all_rates(round_)
+    while queries := _unanswered(round_):
+        done = round_.queries.count() - len(queries)
+        for start in range(0, len(queries), CHUNK_QUERIES):
+            questions = _questions(round_, queries[start : start + CHUNK_QUERIES], labels)
+            for query, outcome in _outcomes(judge, questions):
+                with lease.transaction():
+                    _record(query, outcome, judge, labels, rates)
+                done += 1
+                lease.got_further()
+                lease.report(Step.JUDGE, done, round_.queries.count())
+
+
+def _unanswered(round_: Round) -> list[Query]:
+    """Queries to ask, best first.
+
+    What has its label meanwhile needs no verdict, and one that comes after the decision would prove nothing.
+    """
+    unanswered = round_.queries.filter(verdict=None, judge_failure=None, document__example=None)
+    return list(unanswered.select_related("document").order_by("rank", "pk"))
 
 
 def _outcomes(judge: Judge, questions: list[tuple[Query, Question]]) -> Iterator[tuple[Query, Answer | JudgeError]]:
@@ -78,12 +91,19 @@ def _outcome(future: Future[Answer]) -> Answer | JudgeError:
         return error
 
 
-def _record(query: Query, outcome: Answer | JudgeError, judge: Judge, labels: dict[int, Label]) -> None:
+def _record(
+    query: Query,
+    outcome: Answer | JudgeError,
+    judge: Judge,
+    labels: dict[int, Label],
+    rates: dict[JudgeId, Reliability],
+) -> None:
+    """Keep the verdict, what it makes of the belief in the document's labels, and the next question: all or nothing."""
     if isinstance(outcome, JudgeError):
         JudgeFailure.objects.create(query=query, reason=str(outcome))
         return
     by_name = {label.name: label for label in labels.values()}
-    Verdict.objects.create(
+    verdict = Verdict.objects.create(
         query=query,
         verdict=outcome.verdict,
         reason=outcome.reason,
@@ -95,6 +115,31 @@ def _record(query: Query, outcome: Answer | JudgeError, judge: Judge, labels: di
         request_id=outcome.request_id,
         input_tokens=outcome.input_tokens,
         output_tokens=outcome.output_tokens,
+    )
+    who = JudgeId(verdict.judge, verdict.model, verdict.prompt_version)
+    further = believe_verdict(verdict, rates.get(who, ASSUMED))
+    if further and verdict.verdict == Verdict.Name.INVALID and further.gain >= DELEGATION_FLOOR:
+        _delegate(query, further)
+
+
+def _delegate(query: Query, further: Further) -> None:
+    """Ask about the next label at once, at most so often in a row."""
+    in_a_row = Query.objects.filter(round=query.round_id, document=query.document_id)
+    if in_a_row.count() >= MAX_IN_A_ROW:
+        return
+    Query.objects.create(
+        round_id=query.round_id,
+        document_id=query.document_id,
+        label_id=further.label_id,
+        rank=query.rank,
+        reason=Query.Reason.DELEGATED,
+        probability=dict(query.candidates)[further.label_id],
+        posterior=further.posterior,
+        gain=further.gain,
+        entropy=query.entropy,
+        candidates=query.candidates,
+        examples=query.examples,
+        neighbours=query.neighbours,
     )
 
 
@@ -117,13 +162,14 @@ def _questions(round_: Round, queries: list[Query], labels: dict[int, Label]) ->
                 label=labels[query.label_id].name,
                 definition=labels[query.label_id].definition,
                 task=round_.project.task,
-                rivals=[
-                    Rival(labels[label_id].name, labels[label_id].definition)
-                    for label_id, _ in query.candidates[1 : 1 + N_RIVALS]
-                ],
-                examples=examples(query.examples),
+                rivals=[Rival(labels[label_id].name, labels[label_id].definition) for label_id in _rivals(query)],
+                examples=examples(query.compared_examples),
                 neighbours=examples(query.neighbours),
             ),
         )
         for query in queries
     ]
+
+
+def _rivals(query: Query) -> list[int]:
+    return [label_id for label_id, _ in query.candidates if label_id != query.label_id][:N_RIVALS]

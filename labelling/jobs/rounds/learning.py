@@ -7,17 +7,23 @@ from dataclasses import dataclass
 import numpy as np
 from django.conf import settings
 
+from classifiers.candidates import Candidates
 from classifiers.evaluation import score
-from classifiers.red_classifier import Candidates, RedClassifier
+from classifiers.red_classifier import RedClassifier
 from classifiers.subset_classifier import NOISE
 from labelling.jobs import vectors
 from labelling.jobs.lease import JobFailed, Lease
+from labelling.jobs.rounds.auditing import measure_judge
+from labelling.jobs.rounds.believing import Believed, as_fields, believe
+from labelling.jobs.rounds.memory import Memory, recall
 from labelling.models import Prediction, Round, TrainingExample
 
 Step = Round.Step
 
 N_CANDIDATES = 10
 CHUNK_PREDICTIONS = 2_000
+# So many times the examples of the last full fit, and the labels are split and all classifiers fitted anew.
+FULL_FIT_GROWTH = 1.25
 
 
 @dataclass(frozen=True)
@@ -25,29 +31,41 @@ class Learnt:
     """The fitted classifiers and what they learnt from.
 
     Attributes:
-        model: the fitted ensemble; its label code k stands for ``label_ids[k]``.
-        label_ids: the labels that have examples.
+        memory: the fitted model and which label each of its codes stands for.
         example_ids: the TrainingExample rows, in the order of X.
         document_ids: their documents.
         X: their vectors, shape (n_examples, n_dims).
         y: their label codes, NOISE for none of the labels, shape (n_examples,).
     """
 
-    model: RedClassifier
-    label_ids: list[int]
+    memory: Memory
     example_ids: list[int]
     document_ids: list[int]
     X: np.ndarray
     y: np.ndarray
 
+    @property
+    def label_ids(self) -> list[int]:
+        return self.memory.label_ids
+
 
 @dataclass(frozen=True)
 class Predicted:
-    """The pool as the classifiers see it: documents, their vectors (n_pool, n_dims), their candidates."""
+    """Documents as the classifiers see them, and what the judge's verdicts make of it.
+
+    Attributes:
+        document_ids: n documents.
+        X: their vectors, shape (n, n_dims).
+        candidates: their best labels.
+        labels: the candidates' label ids, shape (n, k).
+        believed: how probable they are after all verdicts.
+    """
 
     document_ids: list[int]
     X: np.ndarray
     candidates: Candidates
+    labels: np.ndarray
+    believed: Believed
 
 
 def embed_texts(lease: Lease[Round]) -> None:
@@ -63,7 +81,7 @@ def embed_texts(lease: Lease[Round]) -> None:
 
 
 def fit(lease: Lease[Round]) -> Learnt:
-    """Train the subset classifiers on all training examples."""
+    """Learn all training examples: what has changed since the last round, or everything."""
     round_ = lease.job
     rows = list(
         TrainingExample.objects.filter(document__project=round_.project, document__holdout=False)
@@ -72,38 +90,66 @@ def fit(lease: Lease[Round]) -> Learnt:
         .values_list("pk", "document_id", "label_id", "document__text_hash")
     )
     example_ids, document_ids, example_labels, hashes = (list(column) for column in zip(*rows, strict=True))
-    label_ids = sorted({label_id for label_id in example_labels if label_id is not None})
-    if len(label_ids) < 2:
+    known = {label_id for label_id in example_labels if label_id is not None}
+    if len(known) < 2:
         raise JobFailed("At least two labels need examples before a round can learn. Import labelled texts first.")
+    wanted = _wanted_model(round_)
+    last = _usable(recall(round_.project), wanted, known, len(rows))
+    # New labels come after those that the last round knew, so that its classifiers keep theirs.
+    label_ids = [*last.label_ids, *sorted(known - set(last.label_ids))] if last else sorted(known)
     codes = {label_id: code for code, label_id in enumerate(label_ids)}
     X = vectors.load(hashes, settings.ENCODER)
-    y = np.array([codes.get(label_id, NOISE) for label_id in example_labels])
-    model = RedClassifier(
-        subset_size=round_.settings["subset_size"],
-        noise_ratio=round_.settings["noise_ratio"],
-        random_state=round_.settings["random_seed"],
-    )
-    subsets = _known_subsets(round_, codes)
-    model.fit(X, y, subsets, on_subset=lambda done, total: lease.report(Step.FIT, done, total))
+    y = np.array([NOISE if label_id is None else codes[label_id] for label_id in example_labels])
+    learning = {
+        "elsewhere": X[y == NOISE],
+        "names": _name_vectors(round_, label_ids),
+        "progress": lambda done, total: lease.report(Step.FIT, done, total),
+    }
+    model = last.model if last else wanted
+    if last:
+        model.refit(X[y != NOISE], y[y != NOISE], **learning)
+    else:
+        pool = _pool_vectors(round_) if len(y) < model.self_training * len(label_ids) else None
+        model.fit(X[y != NOISE], y[y != NOISE], pool=pool, **learning)
     lease.update(
         training_examples=len(rows),
         labels_learned=len(label_ids),
-        subsets=[[label_ids[code] for code in subset] for subset in model.subsets_],
+        experts=model.n_experts_,
+        experts_fitted=model.n_fitted_,
     )
-    return Learnt(model, label_ids, example_ids, document_ids, X, y)
+    memory = Memory(model, label_ids, settings.ENCODER, last.n_examples if last else len(rows))
+    return Learnt(memory, example_ids, document_ids, X, y)
 
 
-def _known_subsets(round_: Round, codes: dict[int, int]) -> list[np.ndarray] | None:
-    """The last round's split, when the labels and what decides on the split are still the same.
+def _wanted_model(round_: Round) -> RedClassifier:
+    return RedClassifier(
+        subset_size=round_.settings["subset_size"],
+        noise_ratio=round_.settings["noise_ratio"],
+        combination=round_.settings["combination"],
+        random_state=round_.settings["random_seed"],
+    )
 
-    Saves more than the split itself: UMAP takes ten seconds to compile in each new process.
-    """
-    last = round_.project.rounds.filter(number__lt=round_.number).exclude(subsets=[]).first()
-    if last is None or {label_id for subset in last.subsets for label_id in subset} != codes.keys():
+
+def _usable(memory: Memory | None, wanted: RedClassifier, known: set[int], n_examples: int) -> Memory | None:
+    """The last round's model, unless all has to be fitted anew: other settings, a label gone, many new examples."""
+    if memory is None or memory.model.self_trained_ or n_examples >= FULL_FIT_GROWTH * memory.n_examples:
         return None
-    if any(last.settings[name] != round_.settings[name] for name in ("subset_size", "random_seed")):
-        return None
-    return [np.array([codes[label_id] for label_id in subset]) for subset in last.subsets]
+    same = memory.encoder == settings.ENCODER and _parameters(memory.model) == _parameters(wanted)
+    return memory if same and known.issuperset(memory.label_ids) else None
+
+
+def _parameters(model: RedClassifier) -> dict[str, object]:
+    return model.get_params() | {"experts": sorted(model.experts)}
+
+
+def _name_vectors(round_: Round, label_ids: list[int]) -> np.ndarray:
+    names = dict(round_.project.labels.values_list("pk", "name"))
+    return vectors.of_names([names[label_id] for label_id in label_ids], vectors.load_encoder(settings.ENCODER))
+
+
+def _pool_vectors(round_: Round) -> np.ndarray:
+    pool = round_.project.documents.filter(vectors.has_vector(settings.ENCODER)).pool()
+    return vectors.load(list(pool.values_list("text_hash", flat=True)), settings.ENCODER)
 
 
 def predict(lease: Lease[Round], learnt: Learnt) -> Predicted:
@@ -114,34 +160,44 @@ def predict(lease: Lease[Round], learnt: Learnt) -> Predicted:
     holdout = list(documents.filter(holdout=True).values_list("pk", "text_hash", "given_label_id"))
     total = len(pool) + len(holdout)
     lease.report(Step.PREDICT, 0, total)
-    predicted = _predict(learnt, pool)
-    measured = _predict(learnt, [row[:2] for row in holdout])
-    _store(lease, learnt, predicted, done=0, total=total)
-    _store(lease, learnt, measured, done=len(pool), total=total)
+    measure_judge(lease)
+    predicted = _predict(round_, learnt, pool)
+    measured = _predict(round_, learnt, [row[:2] for row in holdout])
+    _store(lease, predicted, done=0, total=total)
+    _store(lease, measured, done=len(pool), total=total)
     lease.update(
         pool=len(pool),
-        uncertain=int((predicted.candidates.probabilities[:, :1] < round_.settings["certainty"]).sum()),
+        uncertain=int((predicted.believed.belief.max(axis=1) < round_.settings["certainty"]).sum()),
         unlabelled_at_import=documents.filter(holdout=False, given_source="").count(),
         **_holdout_score(learnt, measured, [row[2] for row in holdout]),
     )
     return predicted
 
 
-def _predict(learnt: Learnt, documents: list[tuple[int, str]]) -> Predicted:
-    X = vectors.load([text_hash for _, text_hash in documents], settings.ENCODER)
-    return Predicted([pk for pk, _ in documents], X, learnt.model.candidates(X, k=N_CANDIDATES))
+def _predict(round_: Round, learnt: Learnt, documents: list[tuple[int, str]]) -> Predicted:
+    document_ids = [pk for pk, _ in documents]
+    X = vectors.load([key for _, key in documents], settings.ENCODER)
+    # The estimator refuses an array of no columns.
+    candidates = learnt.memory.model.candidates(X if len(X) else learnt.X[:0], k=N_CANDIDATES)
+    labels = np.array(learnt.label_ids)[candidates.labels]
+    return Predicted(
+        document_ids, X, candidates, labels, believe(round_, document_ids, labels, candidates.probabilities)
+    )
 
 
-def _store(lease: Lease[Round], learnt: Learnt, predicted: Predicted, done: int, total: int) -> None:
-    label_ids, candidates = np.array(learnt.label_ids), predicted.candidates
+def _store(lease: Lease[Round], predicted: Predicted, done: int, total: int) -> None:
+    candidates, believed = predicted.candidates, predicted.believed
     fields = ["round", "label", "probability", "entropy", "candidates"]
+    fields += ["belief", "posterior", "posterior_label", "gain"]
     for start in range(0, len(predicted.document_ids), CHUNK_PREDICTIONS):
         chunk = slice(start, start + CHUNK_PREDICTIONS)
         columns = zip(
             predicted.document_ids[chunk],
-            label_ids[candidates.labels[chunk]].tolist(),
+            predicted.labels[chunk].tolist(),
             candidates.probabilities[chunk].tolist(),
             candidates.entropy[chunk].tolist(),
+            believed.belief[chunk].tolist(),
+            believed.gain[chunk].tolist(),
             strict=True,
         )
         rows = [
@@ -152,8 +208,9 @@ def _store(lease: Lease[Round], learnt: Learnt, predicted: Predicted, done: int,
                 probability=probabilities[0],
                 entropy=entropy,
                 candidates=listed(labels, probabilities),
+                **as_fields(labels, belief, gain),
             )
-            for document_id, labels, probabilities, entropy in columns
+            for document_id, labels, probabilities, entropy, belief, gain in columns
         ]
         with lease.transaction():
             Prediction.objects.bulk_create(

@@ -2,34 +2,64 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from django.utils import timezone
 
 from classifiers.neighbours import nearest
-from classifiers.query import choose
-from classifiers.red_classifier import Candidates
+from classifiers.query import Asked, audit_slice, choose
 from labelling.jobs.lease import Lease
 from labelling.jobs.rounds.learning import Learnt, Predicted, listed
 from labelling.models import Decision, Query, QueueEntry, Round, TrainingExample
+from labelling.services.audits import waiting as waiting_audits
 
 N_NEIGHBOURS = 10
 N_EXAMPLES = 5
+# As many as the judge may be asked about, and the rival of the last.
+N_LABELS_SHOWN = 4
 CHUNK_ROWS = 500
 
 Evidence = list[tuple[int, int | None, float]]
 
 
 def choose_queries(round_: Round, learnt: Learnt, predicted: Predicted) -> list[Query]:
-    """Choose the round's batch. What waits for review, or was skipped, is not asked about again."""
+    """Choose the round's batch: a share of audits, drawn at random, and the rest by the query strategy.
+
+    What waits for review, or was skipped, is not asked about again, nor the same question of the same judge.
+    """
     free = _free_positions(round_, predicted)
-    offered = Candidates(
-        predicted.candidates.labels[free], predicted.candidates.probabilities[free], predicted.candidates.entropy[free]
-    )
     settings = round_.settings
-    batch = choose(offered, settings["strategy"], settings["batch_size"], settings["random_seed"] + round_.number)
-    chosen = free[batch]
-    neighbours = _neighbours(learnt, predicted.X[chosen])
-    return [_query(round_, learnt, predicted, position, rank, neighbours[rank]) for rank, position in enumerate(chosen)]
+    seed = settings["random_seed"] + round_.number
+    n_audits = audits_in(settings["audit_share"], settings["batch_size"], round_.number)
+    audited = free[audit_slice(len(free), n_audits, seed)]
+    rest = np.setdiff1d(free, audited)
+    believed = predicted.believed
+    offered = Asked(
+        believed.open_belief[rest],
+        predicted.candidates.entropy[rest],
+        believed.rates.sensitivity.mean,
+        believed.rates.specificity.mean,
+        settings["certainty"],
+    )
+    batch = choose(offered, settings["strategy"], settings["batch_size"] - len(audited), seed, X=predicted.X[rest])
+    reasons = [(position, Query.Reason.AUDIT) for position in audited]
+    reasons += [(position, Query.Reason.UNCERTAIN) for position in rest[batch]]
+    neighbours = _neighbours(learnt, predicted.X[[position for position, _ in reasons]])
+    return [
+        _query(round_, learnt, predicted, position, reason, rank, neighbours[rank])
+        for rank, (position, reason) in enumerate(reasons)
+    ]
+
+
+def audits_in(share: float, batch_size: int, number: int) -> int:
+    """How many of a round's questions are audits, so that all rounds up to this one keep the share."""
+
+    def up_to(rounds: int) -> int:
+        # A hair more, for what rounding leaves: ten rounds of 0.1 are one.
+        return math.floor(rounds * share * batch_size + 1e-9)
+
+    return min(batch_size, up_to(number) - up_to(number - 1))
 
 
 def record_queries(lease: Lease[Round], learnt: Learnt, queries: list[Query]) -> None:
@@ -47,25 +77,40 @@ def _free_positions(round_: Round, predicted: Predicted) -> np.ndarray:
     skipped = Decision.objects.filter(
         document__project=round_.project, action=Decision.Action.SKIP, withdrawn_by=None
     ).values_list("document_id", flat=True)
-    taken = np.array([*waiting, *skipped], dtype=int)
-    return np.flatnonzero(~np.isin(np.array(predicted.document_ids, dtype=int), taken))
+    # Those of a round that was cancelled before it laid them out.
+    audits = waiting_audits(round_.project).values_list("document_id", flat=True)
+    taken = np.array([*waiting, *skipped, *audits], dtype=int)
+    free = ~np.isin(np.array(predicted.document_ids, dtype=int), taken)
+    return np.flatnonzero(free & ~predicted.believed.asked.all(axis=1))
 
 
 def _query(
-    round_: Round, learnt: Learnt, predicted: Predicted, position: int, rank: int, neighbours: Evidence
+    round_: Round,
+    learnt: Learnt,
+    predicted: Predicted,
+    position: int,
+    reason: Query.Reason,
+    rank: int,
+    neighbours: Evidence,
 ) -> Query:
-    codes = predicted.candidates.labels[position].tolist()
+    """The question about the most probable label that the judge has not been asked about."""
+    open_belief = predicted.believed.open_belief[position, :-1]
+    best = np.argsort(-np.where(predicted.believed.asked[position], -1.0, open_belief), kind="stable")
+    column = best[0]
+    x, codes = predicted.X[position], predicted.candidates.labels[position]
     probabilities = predicted.candidates.probabilities[position].tolist()
-    labels = [learnt.label_ids[code] for code in codes]
     return Query(
         round=round_,
         document_id=predicted.document_ids[position],
-        label_id=labels[0],
+        label_id=predicted.labels[position, column].item(),
         rank=rank,
-        probability=probabilities[0],
-        entropy=float(predicted.candidates.entropy[position]),
-        candidates=listed(labels, probabilities),
-        examples=[row for code in codes[:2] for row in _examples(learnt, predicted.X[position], code)],
+        reason=reason,
+        probability=probabilities[column],
+        posterior=open_belief[column].item(),
+        gain=predicted.believed.gain[position].item(),
+        entropy=predicted.candidates.entropy[position].item(),
+        candidates=listed(predicted.labels[position].tolist(), probabilities),
+        examples=[row for code in codes[best[:N_LABELS_SHOWN]] for row in _examples(learnt, x, code)],
         neighbours=neighbours,
     )
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Avg, Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from labelling.jobs.lease import Lease
-from labelling.models import Decision, Project, QueueEntry, Round
-from labelling.services import examples
+from labelling.jobs.rounds.auditing import measure_judge
+from labelling.models import Audit, Decision, Document, Prediction, Project, Query, QueueEntry, Round, Verdict
+from labelling.services import audits, examples
 from labelling.services.review import priority
 
 
@@ -15,41 +16,112 @@ def settle(lease: Lease[Round]) -> None:
     """Accept what may be accepted, and lay out the rest for people, all at once."""
     round_ = lease.job
     with lease.transaction():
-        accepted = 0
-        if round_.settings["auto_accept"] == Project.AutoAccept.VALID:
-            accepted = examples.accept_verdicts(round_)
+        certified = measure_judge(lease).holds
+        _record_audits(round_)
+        how = round_.settings["auto_accept"]
+        allowed = how == Project.AutoAccept.THRESHOLD or (how == Project.AutoAccept.CERTIFIED and certified)
+        accepted = examples.accept_from_judge(_settled(round_)) if allowed else 0
         left = _dismiss(round_)
         _lay_out(round_)
         lease.update(
-            settled_at=timezone.now(), accepted=round_.accepted + accepted, left_queue=round_.left_queue + left
+            settled_at=timezone.now(),
+            accepted=round_.accepted + accepted,
+            left_queue=round_.left_queue + left,
+            expected_gain=_expected_gain(round_),
         )
+
+
+def _record_audits(round_: Round) -> None:
+    """Note what the loop makes of the audited documents, before anybody sees them; what is noted stays."""
+    judged = audits.waiting(round_.project).filter(Exists(_evidence()), round=round_)
+    rows = judged.values_list("pk", "document__prediction__posterior_label", "document__prediction__posterior")
+    Audit.objects.bulk_create(
+        [Audit(query_id=query_id, label_id=label_id, posterior=posterior) for query_id, label_id, posterior in rows],
+        ignore_conflicts=True,
+    )
+
+
+def _settled(round_: Round) -> QuerySet[Prediction]:
+    """What is certain by the judge's evidence and in nobody's hands, also of earlier rounds."""
+    in_hands = QueueEntry.objects.filter(document=OuterRef("document"), claimed_until__gt=timezone.now())
+    return Prediction.objects.filter(
+        Exists(_evidence()),
+        ~Exists(in_hands),
+        ~Exists(_skips()),
+        ~Exists(_audits(round_)),
+        document__in=_pool(round_),
+        posterior__gte=round_.settings["certainty"],
+    )
 
 
 def _dismiss(round_: Round) -> int:
     """Take labelled documents out of the queue, and those of older rounds that the model is sure of by now.
 
-    Nobody's open document is taken away, nor one that somebody left to a colleague. Returns how
+    Nobody's open document is taken away, nor one that somebody left to a colleague, nor an audit. Returns how
     many the model became sure of.
     """
     now = timezone.now()
-    skipped = Decision.objects.filter(
-        document=OuterRef("document"), action=Decision.Action.SKIP, withdrawn_by__isnull=True
-    )
     unclaimed = round_.project.queue.filter(Q(claimed_until=None) | Q(claimed_until__lte=now))
     unclaimed.filter(document__example__isnull=False).delete()
+    certainty = round_.settings["certainty"]
     sure = unclaimed.filter(
-        ~Exists(skipped),
+        ~Exists(_skips()),
         query__round__number__lt=round_.number,
-        document__prediction__probability__gte=round_.settings["certainty"],
-    )
+        # Sure before the judge said anything, and not against its word.
+        document__prediction__probability__gte=certainty,
+        document__prediction__posterior__gte=certainty,
+    ).exclude(query__reason=Query.Reason.AUDIT)
     return sure.delete()[0]
 
 
 def _lay_out(round_: Round) -> None:
-    waiting = round_.queries.filter(
-        document__example=None, document__holdout=False, document__queue_entry=None
-    ).select_related("round")
+    """Put what was asked and is not settled into the queue: each document once, an audit with its first question.
+
+    A further question would tell that the judge refused the label before it.
+    """
+    asked = Query.objects.filter(Q(round=round_) | Q(pk__in=audits.waiting(round_.project)))
+    waiting = asked.filter(document__in=_pool(round_))
+    latest: dict[int, Query] = {}
+    for query in waiting.select_related("round", "document__prediction").order_by("rank", "pk"):
+        if query.document_id not in latest or not latest[query.document_id].is_audit:
+            latest[query.document_id] = query
+    entries = {entry.document_id: entry for entry in round_.project.queue.filter(document__in=latest)}
     QueueEntry.objects.bulk_create(
         QueueEntry(project=round_.project, document_id=query.document_id, query=query, priority=priority(query))
-        for query in waiting
+        for query in latest.values()
+        if query.document_id not in entries
     )
+    unclaimed = QueueEntry.objects.filter(Q(claimed_until=None) | Q(claimed_until__lte=timezone.now()))
+    for entry in entries.values():
+        query = latest[entry.document_id]
+        if entry.query_id != query.pk:
+            # The judge was asked again since; whoever has the document open keeps the question they see.
+            unclaimed.filter(pk=entry.pk).update(query=query, priority=priority(query))
+
+
+def _expected_gain(round_: Round) -> float | None:
+    """Nats an answer would tell, on average over the best questions that the next round can ask; None without any."""
+    best = Prediction.objects.filter(
+        ~Exists(_skips()), document__in=_pool(round_), document__queue_entry=None, gain__isnull=False
+    ).order_by("-gain")[: round_.settings["batch_size"]]
+    return best.aggregate(mean=Avg("gain"))["mean"]
+
+
+def _pool(round_: Round) -> QuerySet[Document]:
+    return round_.project.documents.pool()
+
+
+def _evidence() -> QuerySet[Verdict]:
+    return Verdict.objects.filter(
+        query__document=OuterRef("document"), verdict__in=[Verdict.Name.VALID, Verdict.Name.INVALID]
+    )
+
+
+def _skips() -> QuerySet[Decision]:
+    return Decision.objects.filter(
+        document=OuterRef("document"), action=Decision.Action.SKIP, withdrawn_by__isnull=True
+    )
+
+
+def _audits(round_: Round) -> QuerySet[Query]:
+    return audits.waiting(round_.project).filter(document=OuterRef("document"))

@@ -1,0 +1,99 @@
+"""Whose proposal holds: the candidates' features to calibrated probabilities.
+
+A conditional logit (McFadden 1974): each candidate's features give it a score, "none of these" has a score of its
+own, and a softmax over both makes probabilities. The weights say how far each view can be trusted; they know
+nothing of single labels, so they hold for a label that came later. Trained on scores that leave each example out,
+its probabilities are those of new documents.
+
+No weight is negative. With two or three examples a label, leaving one out weakens its own label so much that the
+rivals look better; free weights then learn to distrust every view (banking77, 2 examples a label: 25 % right
+instead of 64 %). With ten and more the bound changes nothing that can be measured.
+
+What "none of these" looks like is learnt from the same examples: with its true label struck off the list, each one
+is a text that belongs to none of the candidates.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import minimize
+
+# Prior share of texts that belong to none of their candidates. Small as it is, these copies teach the arbiter what
+# such a text looks like; with 0.02 and more they blur what the other examples say of that (measured on clinc150).
+NONE_SHARE = 0.002
+L2 = 1.0
+
+
+@dataclass(frozen=True)
+class Arbiter:
+    """The fitted weights.
+
+    Attributes:
+        mean, scale: of the features, shape (n_features,).
+        weights: of the scaled features, >= 0, shape (n_features,).
+        none: the score of "none of these".
+    """
+
+    mean: np.ndarray
+    scale: np.ndarray
+    weights: np.ndarray
+    none: float
+
+    def probabilities(self, features: np.ndarray) -> np.ndarray:
+        """Return the probability of each candidate and, last, of none of them.
+
+        (n, k, n_features) -> (n, k + 1); rows sum to 1.
+        """
+        scores = (features - self.mean) / self.scale @ self.weights
+        return softmax(np.hstack([scores, np.full((len(scores), 1), self.none)]))
+
+
+def fit_arbiter(features: np.ndarray, target: np.ndarray) -> Arbiter:
+    """Fit the weights by maximum likelihood with a small L2 penalty; the problem is convex.
+
+    Args:
+        features: shape (n, k, n_features), of examples, each left out of the views that scored it.
+        target: which candidate is the true label, k for none of them, shape (n,).
+    """
+    n, k, n_features = features.shape
+    flat = features.reshape(-1, n_features)
+    mean, scale = flat.mean(axis=0), np.maximum(flat.std(axis=0), 1e-9)
+    scaled = (features - mean) / scale
+    found = np.flatnonzero(target < k)
+    struck = np.zeros((len(found), k), dtype=bool)
+    struck[np.arange(len(found)), target[found]] = True
+
+    def loss(parameters: np.ndarray) -> tuple[float, np.ndarray]:
+        weights, none = parameters[:-1], parameters[-1]
+        scores = np.hstack([scaled @ weights, np.full((n, 1), none)])
+        value, slope = _cross_entropy(scores, target)
+        without = scores[found]
+        without[:, :k][struck] = -np.inf
+        value_none, slope_none = _cross_entropy(without, np.full(len(found), k))
+        total = (1 - NONE_SHARE) * value + NONE_SHARE * value_none + L2 / 2 * weights @ weights
+        slope *= 1 - NONE_SHARE
+        slope[found] += NONE_SHARE * slope_none
+        gradient = np.einsum("nkf,nk->f", scaled, slope[:, :k]) + L2 * weights
+        return total, np.append(gradient, slope[:, k].sum())
+
+    # Zero weights and a "none" as likely as any candidate: a start from which every problem converges.
+    start, bounds = np.zeros(n_features + 1), [(0.0, None)] * n_features + [(None, None)]
+    best = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 500})
+    return Arbiter(mean, scale, best.x[:-1], float(best.x[-1]))
+
+
+def softmax(scores: np.ndarray) -> np.ndarray:
+    """Return exp(scores) with rows scaled to sum to 1; -inf stays 0."""
+    powers = np.exp(scores - scores.max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True)
+
+
+def _cross_entropy(scores: np.ndarray, target: np.ndarray) -> tuple[float, np.ndarray]:
+    """Summed -log p(target) and its slope in the scores."""
+    rows = np.arange(len(scores))
+    slope = softmax(scores)
+    value = -np.log(np.maximum(slope[rows, target], 1e-300)).sum()
+    slope[rows, target] -= 1
+    return float(value), slope

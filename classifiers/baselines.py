@@ -1,0 +1,50 @@
+"""What R.E.D. is measured against: one flat classifier over all labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Self
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV, StratifiedKFold
+
+from classifiers.candidates import Candidates, row_entropy
+
+GRID = (3.0, 10.0, 30.0, 100.0)
+N_FOLDS = 3
+
+
+class FlatClassifier(ClassifierMixin, BaseEstimator):
+    """Multinomial logistic regression over all labels, as scikit-learn has it.
+
+    Args:
+        C: inverse strength of the L2 penalty; None: the best of GRID by cross-validation.
+        random_state: seed of the folds.
+    """
+
+    def __init__(self, C: float | None = None, random_state: int = 0):
+        self.C = C
+        self.random_state = random_state
+
+    def fit(self, X: np.ndarray, y: Sequence | np.ndarray, **ignored: object) -> Self:
+        """Fit, choosing C first unless it is given; what else R.E.D. learns from is of no use here."""
+        if self.C is None:
+            folds = StratifiedKFold(N_FOLDS, shuffle=True, random_state=self.random_state)
+            search = GridSearchCV(LogisticRegression(max_iter=300), {"C": list(GRID)}, cv=folds)
+            self.regression_ = search.fit(X, y).best_estimator_
+        else:
+            self.regression_ = LogisticRegression(C=self.C, max_iter=300).fit(X, y)
+        self.classes_ = self.regression_.classes_
+        return self
+
+    def candidates(self, X: np.ndarray, k: int = 10) -> Candidates:
+        """Return the k most probable labels (positions in ``classes_``) of each row of X."""
+        probabilities = self.regression_.predict_proba(X)
+        labels = np.argsort(-probabilities, axis=1, kind="stable")[:, :k]
+        return Candidates(labels, np.take_along_axis(probabilities, labels, axis=1), row_entropy(probabilities))
+
+    def predict(self, X: np.ndarray) -> np.ndarray:
+        """Return the most probable label of each row, shape (n_rows,)."""
+        return self.regression_.predict(X)

@@ -1,0 +1,198 @@
+"""The best few labels of each document, and how every view sees them.
+
+A *view* scores a label for a document. Two views look at the label alone: the cosine to its centroid and the mean
+cosine to its three nearest examples. They choose the candidates, because they cost one product for each label. The
+experts' views are asked about the candidates only, so that a document costs a few small kernels, not all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from classifiers.experts import Expert
+from classifiers.subsets import unit_rows
+
+N_NEAREST = 3
+# Labels whose nearest examples are looked up; the best of both views' ranks among them become candidates.
+N_NEAR_LABELS = 30
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """The best labels of each document, best first.
+
+    Attributes:
+        labels: label codes, shape (n_documents, k).
+        probabilities: in [0, 1], falling along the row, shape (n_documents, k). From the arbiter they sum to at
+            most 1 and the rest is "none of these"; from the article's combination each is that of the label's own
+            subset, and rows don't sum to 1.
+        entropy: uncertainty in nats, >= 0, shape (n_documents,): over the candidates and "none of these", or in the
+            article's combination that of the subset classifier which proposed the best label.
+    """
+
+    labels: np.ndarray
+    probabilities: np.ndarray
+    entropy: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, rows: np.ndarray) -> Candidates:
+        return Candidates(self.labels[rows], self.probabilities[rows], self.entropy[rows])
+
+    @classmethod
+    def joined(cls, parts: Sequence[Candidates], k: int) -> Candidates:
+        """Put the candidates of consecutive documents together; k says how wide the result of no part is."""
+        if not parts:
+            return cls(np.empty((0, k), dtype=int), np.empty((0, k)), np.empty(0))
+        columns = ([getattr(part, name) for part in parts] for name in ("labels", "probabilities", "entropy"))
+        return cls(*(np.concatenate(column) for column in columns))
+
+
+class LabelViews:
+    """Centroids and examples by label.
+
+    Args:
+        X: unit vectors, shape (n_examples, n_dims), float32.
+        y: label codes 0 .. n_labels - 1, each at least once; rows with other codes are left out.
+        n_labels: how many labels there are.
+    """
+
+    def __init__(self, X: np.ndarray, y: np.ndarray, n_labels: int):
+        self.X = X
+        known = np.flatnonzero(y >= 0)
+        order = known[np.argsort(y[known], kind="stable")]
+        self.members = np.split(order, np.cumsum(np.bincount(y[known], minlength=n_labels))[:-1])
+        self._sums = np.stack([X[rows].sum(axis=0, dtype=np.float64) for rows in self.members])
+        self.centroids = unit_rows(self._sums).astype(np.float32)
+
+    def candidates(
+        self, X: np.ndarray, k: int, own: np.ndarray | None = None, own_labels: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the k most promising labels of each row, with the views that chose them.
+
+        Args:
+            X: unit vectors, shape (n, n_dims).
+            k: candidates wanted, at most all labels.
+            own: where the rows stand among the examples, shape (n,): each is left out of its own label then.
+            own_labels: their label codes, shape (n,); NOISE for none.
+
+        Returns:
+            Label codes, cosines to centroids, mean cosines to the nearest examples, each (n, k).
+        """
+        similarity = X @ self.centroids.T
+        if own is not None and own_labels is not None:
+            labelled = np.flatnonzero(own_labels >= 0)
+            similarity[labelled, own_labels[labelled]] = self._without_own(X[labelled], own_labels[labelled])
+        n_near = min(max(N_NEAR_LABELS, k), similarity.shape[1])
+        near = _best(similarity, n_near)
+        nearest = self._nearest(X, near, own)
+        # `near` is in the order of the first view, so a column's number is its rank there.
+        ranks = np.arange(n_near) + np.argsort(np.argsort(-nearest, axis=1, kind="stable"), axis=1)
+        best = np.argsort(ranks, axis=1, kind="stable")[:, :k]
+        labels = np.take_along_axis(near, best, axis=1)
+        return labels, np.take_along_axis(similarity, labels, axis=1), np.take_along_axis(nearest, best, axis=1)
+
+    def _without_own(self, X: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        """Cosine of examples to their label's centroid computed without them; 0 for an only example."""
+        rest = self._sums[labels] - X
+        lengths = np.linalg.norm(rest, axis=1)
+        alone = lengths < 1e-6
+        return np.where(alone, 0.0, (rest * X).sum(axis=1) / np.where(alone, 1.0, lengths))
+
+    def _nearest(self, X: np.ndarray, labels: np.ndarray, own: np.ndarray | None) -> np.ndarray:
+        scores = np.empty(labels.size, dtype=np.float32)
+        for code, pairs in by_label(labels, len(self.members)):
+            rows, members = pairs // labels.shape[1], self.members[code]
+            similarity = X[rows] @ self.X[members].T
+            if own is not None:
+                similarity[own[rows][:, None] == members] = -np.inf
+            n = min(N_NEAREST, len(members))
+            top = -np.partition(-similarity, n - 1, axis=1)[:, :n]
+            there = top > -np.inf
+            scores[pairs] = np.where(there, top, 0.0).sum(axis=1) / np.maximum(there.sum(axis=1), 1)
+        return scores.reshape(labels.shape)
+
+
+def _best(scores: np.ndarray, n: int) -> np.ndarray:
+    """Return the columns of each row's n highest scores, the highest first."""
+    columns = np.argpartition(-scores, n - 1, axis=1)[:, :n]
+    order = np.argsort(-np.take_along_axis(scores, columns, axis=1), axis=1, kind="stable")
+    return np.take_along_axis(columns, order, axis=1)
+
+
+def by_label(labels: np.ndarray, n_labels: int) -> list[tuple[int, np.ndarray]]:
+    """Return, for each code that occurs, the positions in the flattened ``labels`` where it does, rising."""
+    flat = labels.ravel()
+    order = np.argsort(flat, kind="stable")
+    bounds = np.searchsorted(flat[order], np.arange(n_labels + 1))
+    return [
+        (code, order[bounds[code] : bounds[code + 1]]) for code in range(n_labels) if bounds[code] < bounds[code + 1]
+    ]
+
+
+def expert_view(
+    experts: Sequence[Expert],
+    examples: np.ndarray,
+    X: np.ndarray,
+    labels: np.ndarray,
+    n_labels: int,
+    own: np.ndarray | None = None,
+) -> np.ndarray:
+    """Ask each candidate's own expert about it.
+
+    Args:
+        experts: together they answer for every label, each label once.
+        examples: what the experts' rows point to, shape (n_examples, n_dims).
+        X: unit vectors, shape (n, n_dims).
+        labels: candidates, shape (n, k).
+        n_labels: how many labels there are.
+        own: where the rows stand among the examples: an expert answers as if it had not seen them.
+
+    Returns:
+        Scores, shape (n, k), float32.
+    """
+    scores = np.zeros(labels.size, dtype=np.float32)
+    pairs_of = dict(by_label(labels, n_labels))
+    none = np.empty(0, dtype=int)
+    for expert in experts:
+        asked = [pairs_of.get(code, none) for code in expert.labels.tolist()]
+        rows = np.unique(np.concatenate(asked) // labels.shape[1])
+        if not rows.size:
+            continue
+        answers = expert.scores(X[rows], examples)
+        if own is not None:
+            _leave_out(answers, expert, own[rows])
+        for column, pairs in enumerate(asked):
+            scores[pairs] = answers[np.searchsorted(rows, pairs // labels.shape[1]), column]
+    return scores.reshape(labels.shape)
+
+
+def _leave_out(answers: np.ndarray, expert: Expert, own: np.ndarray) -> None:
+    """Put the leave-one-out scores of the examples that the expert has learnt from in their place."""
+    order = np.argsort(expert.rows, kind="stable")
+    place = np.minimum(np.searchsorted(expert.rows[order], own), len(order) - 1)
+    seen = expert.rows[order][place] == own
+    answers[seen] = expert.left_out[order[place[seen]]]
+
+
+def features(views: Sequence[np.ndarray]) -> np.ndarray:
+    """Return each view's value of a candidate and its distance to the best other: shape (n, k, 2 n_views), float64."""
+    columns = []
+    for view in views:
+        values = view.astype(np.float64)
+        best = values.max(axis=1, keepdims=True)
+        is_best = np.arange(values.shape[1]) == values.argmax(axis=1)[:, None]
+        second = np.where(is_best, -np.inf, values).max(axis=1, keepdims=True)
+        second = np.where(np.isfinite(second), second, 0.0)
+        columns += [values, values - np.where(is_best, second, best)]
+    return np.stack(columns, axis=2)
+
+
+def row_entropy(probabilities: np.ndarray) -> np.ndarray:
+    """Return the Shannon entropy of each row in nats, shape (n_rows,); 0 log 0 counts as 0."""
+    safe = np.where(probabilities > 0, probabilities, 1.0)
+    return -(probabilities * np.log(safe)).sum(axis=1)

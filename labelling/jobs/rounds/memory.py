@@ -1,0 +1,75 @@
+"""The model of a project's last round, in a file: the next round fits only what has changed since."""
+
+from __future__ import annotations
+
+import logging
+import os
+import zipfile
+from dataclasses import dataclass
+
+import numpy as np
+
+from classifiers.red_classifier import RedClassifier
+from labelling.models import Project
+
+logger = logging.getLogger(__name__)
+
+# What numpy and the model's own reading raise on a file that is cut off, not theirs, or of another version.
+UNREADABLE = (OSError, EOFError, ValueError, KeyError, IndexError, TypeError, AttributeError, zipfile.BadZipFile)
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What the last round learnt.
+
+    Attributes:
+        model: its label code k stands for ``label_ids[k]``.
+        label_ids: the labels that had examples, in the order in which they came.
+        encoder: name of the encoder whose vectors the model has learnt.
+        n_examples: training examples at the last full fit.
+    """
+
+    model: RedClassifier
+    label_ids: list[int]
+    encoder: str
+    n_examples: int
+
+
+def recall(project: Project) -> Memory | None:
+    """Return what the last round learnt; None when there is no file, or none that can be read."""
+    path = project.model_file
+    if not path.exists():
+        return None
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        return Memory(
+            model=RedClassifier.from_arrays(arrays),
+            label_ids=arrays["label_ids"].tolist(),
+            encoder=str(arrays["encoder"]),
+            n_examples=int(arrays["n_examples"]),
+        )
+    except UNREADABLE:
+        logger.warning("%s can't be read: everything is fitted anew", path, exc_info=True)
+        return None
+
+
+def remember(project: Project, memory: Memory) -> None:
+    """Write the file in the last one's place; a reader sees one or the other, never half of it.
+
+    The article's combination can't be stored: it is fitted anew each round.
+    """
+    if memory.model.combination == "highest":
+        return
+    path = project.model_file
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f"{path.stem}.{os.getpid()}.tmp.npz")
+    np.savez(
+        unfinished,
+        allow_pickle=False,
+        label_ids=np.array(memory.label_ids),
+        encoder=np.array(memory.encoder),
+        n_examples=np.array(memory.n_examples),
+        **memory.model.to_arrays(),
+    )
+    unfinished.replace(path)

@@ -1,0 +1,105 @@
+"""What audits say: how often the judge is right, and whether what is accepted from it is."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import NamedTuple
+
+from django.db.models import F, QuerySet
+
+from labelling.models import Audit, Decision, Project, Query, Round, Verdict
+
+
+class JudgeId(NamedTuple):
+    """Who gave a verdict, and to which wording of the question; audits count for this one alone."""
+
+    judge: str
+    model: str
+    prompt_version: str
+
+
+class Outcome(NamedTuple):
+    """A verdict against the truth: whether the label was right, and whether the judge said so."""
+
+    right: bool
+    said_valid: bool
+
+
+def waiting(project: Project) -> QuerySet[Query]:
+    """Audits that nobody has decided on: what the judge said of their documents is shown to nobody."""
+    return Query.objects.filter(
+        round__project=project, reason=Query.Reason.AUDIT, document__example=None, document__holdout=False
+    )
+
+
+def waits(document_id: int) -> bool:
+    """Whether the document is an audit that nobody has decided on."""
+    return Query.objects.filter(
+        document=document_id, reason=Query.Reason.AUDIT, document__example=None, document__holdout=False
+    ).exists()
+
+
+def verdict_counts(project: Project) -> dict[JudgeId, Counter[Outcome]]:
+    """Verdicts on audited documents against what people decided without seeing them."""
+    truths = _blind_decisions(project)
+    rows = (
+        Verdict.objects.filter(query__round__project=project, verdict__in=[Verdict.Name.VALID, Verdict.Name.INVALID])
+        # In the audit's own round, on whichever label: what was asked before was not drawn at random.
+        .filter(query__document__queries__reason=Query.Reason.AUDIT, query__document__queries__round=F("query__round"))
+        .values_list("query__document", "query__label", "verdict", *JudgeId._fields)
+        .distinct()
+    )
+    counts: dict[JudgeId, Counter[Outcome]] = {}
+    for document_id, label_id, verdict, *who in rows:
+        if document_id in truths:
+            outcome = Outcome(label_id == truths[document_id], verdict == Verdict.Name.VALID)
+            counts.setdefault(JudgeId(*who), Counter())[outcome] += 1
+    return counts
+
+
+def verdicts_and_beliefs(round_: Round) -> dict[JudgeId, list[tuple[float, bool]]]:
+    """By judge, each verdict of earlier rounds: what was believed of the label before, and whether it is "valid".
+
+    Not of this round: one that is interrupted and goes on must believe what it believed before.
+    """
+    rows = Verdict.objects.filter(
+        query__round__project=round_.project_id,
+        query__round__number__lt=round_.number,
+        verdict__in=[Verdict.Name.VALID, Verdict.Name.INVALID],
+    ).values_list("query__posterior", "verdict", *JudgeId._fields)
+    found: dict[JudgeId, list[tuple[float, bool]]] = {}
+    for posterior, verdict, *who in rows:
+        found.setdefault(JudgeId(*who), []).append((posterior, verdict == Verdict.Name.VALID))
+    return found
+
+
+def accepted_counts(project: Project, judge: JudgeId, certainty: float) -> tuple[int, int]:
+    """How many audits would have been accepted from this judge, and of how many a person said otherwise."""
+    truths = _blind_decisions(project)
+    audits = Audit.objects.filter(
+        query__round__project=project,
+        posterior__gte=certainty,
+        **{f"query__verdict__{name}": value for name, value in judge._asdict().items()},
+    )
+    right = [
+        truths[document_id] == label_id
+        for document_id, label_id in audits.values_list("query__document", "label")
+        if document_id in truths
+    ]
+    return len(right), right.count(False)
+
+
+def _blind_decisions(project: Project) -> dict[int, int | None]:
+    """By audited document: the label a person gave it before the verdict was shown, None for none of these.
+
+    The first decision is the blind one. Once it is taken back, the verdict is known, and no later one counts.
+    """
+    decisions = Decision.objects.filter(
+        document__project=project, document__queries__reason=Query.Reason.AUDIT, action__in=Decision.LABELLING
+    )
+    first: dict[int, tuple[int | None, int | None]] = {}
+    for document_id, label_id, withdrawn_by in (
+        decisions.order_by("pk").distinct().values_list("document", "label", "withdrawn_by")
+    ):
+        first.setdefault(document_id, (label_id, withdrawn_by))
+    return {document_id: label_id for document_id, (label_id, withdrawn_by) in first.items() if withdrawn_by is None}
