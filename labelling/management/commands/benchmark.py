@@ -1,0 +1,139 @@
+"""Measure R.E.D. against the article's version and a flat classifier, on data whose labels are known."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import time
+from argparse import ArgumentTypeError
+from collections.abc import Callable
+from dataclasses import asdict, fields
+from pathlib import Path
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from labelling.benchmark import report
+from labelling.benchmark.data import BadData, read_corpus
+from labelling.benchmark.embedding import Embedder
+from labelling.benchmark.measuring import ARMS, Settings, is_cross_validated, measure, peak_rss_mb
+
+DEFAULTS = Settings()
+
+
+class Command(BaseCommand):
+    help = (
+        "Compares R.E.D., the article's literal version and a flat logistic regression, without a judge and in loops "
+        "under the same simulated judge. CSV files need the columns text and label; several, separated by commas, "
+        "make a mixture."
+    )
+    requires_system_checks: list = []
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("train", metavar="TRAIN.csv", type=_paths, help="seeds and pool are drawn from it")
+        parser.add_argument("test", metavar="TEST.csv", type=_paths, help="held-out texts")
+        parser.add_argument("--oos", metavar="OOS.csv", type=Path, help="texts of no label, mixed into the loops' pool")
+        for name, least, meaning in (
+            ("seeds_per_label", 1, "one text of a label stays in the pool if it has two or more"),
+            ("rounds", 1, "of each loop"),
+            ("judge_calls_per_round", 1, "the most"),
+            ("reviews_per_round", 0, "the most, audits included"),
+            ("audits_per_round", 0, "random, blind reviews"),
+        ):
+            _add(parser, name, _at_least(least), meaning)
+        _add(parser, "judge_sensitivity", _share, "P(valid | the label is right); in choose form P(right choice)")
+        _add(parser, "judge_specificity", _share, "P(invalid | the label is wrong)")
+        _add(parser, "threshold", _share, "posterior from which a label counts as settled")
+        parser.add_argument("--question", choices=["validate", "choose"], default=DEFAULTS.question)
+        parser.add_argument("--random-state", type=_at_least(0), nargs="+", default=list(DEFAULTS.random_states))
+        parser.add_argument("--pool", type=_at_least(1), help="the most texts in the pool (default: all)")
+        parser.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS), help="loops to run (default: all)")
+        parser.add_argument("--no-loop", action="store_true", help="measure without judge calls only")
+        parser.add_argument("--encoder", default=settings.ENCODER, help="a sentence-transformers name")
+        parser.add_argument("--cache", type=Path, default=Path(settings.BASE_DIR) / "var" / "embeddings")
+        parser.add_argument("--json", metavar="OUT.json", type=Path, help="write all figures there")
+        parser.add_argument("--plot", metavar="OUT.png", type=Path, help="draw the learning curves there")
+
+    def handle(self, *args, **options) -> None:
+        _check_outputs(options)
+        chosen = _settings(options)
+        try:
+            figures = self._measure(chosen, options)
+            if options["json"]:
+                options["json"].write_text(report.as_json(figures), encoding="utf-8")
+            if options["plot"]:
+                report.plot(figures, options["plot"])
+        except (BadData, OSError) as error:
+            raise CommandError(str(error)) from error
+        self.stdout.write(report.as_markdown(figures))
+
+    def _measure(self, chosen: Settings, options: dict) -> dict:
+        corpus = read_corpus(options["train"], options["test"], options["oos"])
+        embedder = Embedder(options["encoder"], options["cache"], self._say)
+        started = time.perf_counter()
+        vectors = embedder.corpus(corpus)
+        embed_seconds = time.perf_counter() - started
+        measured = measure(corpus, vectors, chosen, self._say)
+        n_seeds = int(measured[0].dataset["seeds"])
+        run = report.Run(
+            command=shlex.join(["python", *sys.argv]),
+            arguments=asdict(chosen) | {"encoder": options["encoder"]},
+            embed_seconds=embed_seconds,
+            n_encoded=embedder.n_encoded,
+            cross_validated=is_cross_validated(len(corpus.labels), n_seeds, chosen.seeds_per_label),
+            peak_rss_mb=peak_rss_mb(),
+        )
+        return report.as_dict(measured, run)
+
+    def _say(self, step: str) -> None:
+        self.stderr.write(step, str)  # in no colour: it is no error
+        self.stderr.flush()
+
+
+def _settings(options: dict) -> Settings:
+    wanted = dict.fromkeys(options["arms"])
+    values = {one.name: options[one.name] for one in fields(Settings) if one.name in options} | {
+        "random_states": tuple(options["random_state"]),
+        "arms": () if options["no_loop"] else tuple(arm for arm in ARMS if arm in wanted),
+    }
+    if values["audits_per_round"] > min(values["reviews_per_round"], values["judge_calls_per_round"]):
+        raise CommandError("Audits are reviews that the judge is asked about too: there can't be more of them.")
+    return Settings(**values)
+
+
+def _check_outputs(options: dict) -> None:
+    """Find out before the work, not after it, that its result can't be written."""
+    for name in ("json", "plot"):
+        path = options[name]
+        if path and (path.is_dir() or not path.resolve().parent.is_dir()):
+            raise CommandError(f"--{name} {path} can't be written: it is a folder, or its folder is missing.")
+
+
+def _add(parser: CommandParser, name: str, kind: Callable[[str], float], meaning: str) -> None:
+    default = getattr(DEFAULTS, name)
+    parser.add_argument(
+        f"--{name.replace('_', '-')}", type=kind, default=default, help=f"{meaning} (default {default})"
+    )
+
+
+def _paths(names: str) -> list[Path]:
+    return [Path(name) for name in names.split(",")]
+
+
+def _at_least(least: int) -> Callable[[str], int]:
+    def number(value: str) -> int:
+        if not value.isdecimal() or int(value) < least:
+            raise ArgumentTypeError(f"{value!r} should be a whole number of {least} or more")
+        return int(value)
+
+    return number
+
+
+def _share(value: str) -> float:
+    try:
+        share = float(value)
+    except ValueError:
+        share = -1.0
+    if not 0 <= share <= 1:
+        raise ArgumentTypeError(f"{value!r} should be a number between 0 and 1")
+    return share
