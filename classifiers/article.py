@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from classifiers.candidates import Candidates, row_entropy
+from classifiers.candidates import Candidates
+from classifiers.posterior import entropy
 from classifiers.subset_classifier import NOISE, SubsetClassifier
 from classifiers.subsets import label_centroids, partition, reduce_centroids
 
@@ -72,15 +73,10 @@ class ArticleEnsemble:
         for index, (subset, classifier) in enumerate(zip(self.subsets, self.classifiers, strict=True)):
             local = classifier.predict_proba(X)
             probabilities[:, subset] = local[:, classifier.classes_ != NOISE]
-            entropies[:, index] = row_entropy(local)
+            entropies[:, index] = entropy(local)
             subset_of[subset] = index
-        # A stable sort of the negated values: equal probabilities rank by label code.
-        labels = np.argsort(-probabilities, axis=1, kind="stable")[:, :k]
-        return Candidates(
-            labels=labels,
-            probabilities=np.take_along_axis(probabilities, labels, axis=1),
-            entropy=entropies[np.arange(len(X)), subset_of[labels[:, 0]]],
-        )
+        proposing = subset_of[probabilities.argmax(axis=1)]
+        return Candidates.ranked(probabilities, entropies[np.arange(len(X)), proposing], k)
 
 
 def _split(X: np.ndarray, y: np.ndarray, subset_size: int, random_state: int) -> list[np.ndarray]:

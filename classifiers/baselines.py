@@ -10,7 +10,8 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
 
-from classifiers.candidates import Candidates, row_entropy
+from classifiers.candidates import Candidates
+from classifiers.posterior import entropy
 
 GRID = (3.0, 10.0, 30.0, 100.0)
 N_FOLDS = 3
@@ -42,8 +43,7 @@ class FlatClassifier(ClassifierMixin, BaseEstimator):
     def candidates(self, X: np.ndarray, k: int = 10) -> Candidates:
         """Return the k most probable labels (positions in ``classes_``) of each row of X."""
         probabilities = self.regression_.predict_proba(X)
-        labels = np.argsort(-probabilities, axis=1, kind="stable")[:, :k]
-        return Candidates(labels, np.take_along_axis(probabilities, labels, axis=1), row_entropy(probabilities))
+        return Candidates.ranked(probabilities, entropy(probabilities), k)
 
     def predict(self, X: np.ndarray) -> np.ndarray:
         """Return the most probable label of each row, shape (n_rows,)."""

@@ -44,6 +44,25 @@ class Candidates:
         return Candidates(self.labels[rows], self.probabilities[rows], self.entropy[rows])
 
     @classmethod
+    def ranked(
+        cls, probabilities: np.ndarray, entropy: np.ndarray, k: int, labels: np.ndarray | None = None
+    ) -> Candidates:
+        """Put the k most probable of each row's labels in order; equal probabilities keep theirs.
+
+        Args:
+            probabilities: shape (n_documents, n_labels).
+            entropy: shape (n_documents,).
+            k: at most n_labels.
+            labels: the columns' label codes, shape (n_documents, n_labels); None: a column's number is its label.
+        """
+        order = np.argsort(-probabilities, axis=1, kind="stable")[:, :k]
+        return cls(
+            labels=order if labels is None else np.take_along_axis(labels, order, axis=1),
+            probabilities=np.take_along_axis(probabilities, order, axis=1),
+            entropy=entropy,
+        )
+
+    @classmethod
     def joined(cls, parts: Sequence[Candidates], k: int) -> Candidates:
         """Put the candidates of consecutive documents together; k says how wide the result of no part is."""
         if not parts:
@@ -190,9 +209,3 @@ def features(views: Sequence[np.ndarray]) -> np.ndarray:
         second = np.where(np.isfinite(second), second, 0.0)
         columns += [values, values - np.where(is_best, second, best)]
     return np.stack(columns, axis=2)
-
-
-def row_entropy(probabilities: np.ndarray) -> np.ndarray:
-    """Return the Shannon entropy of each row in nats, shape (n_rows,); 0 log 0 counts as 0."""
-    safe = np.where(probabilities > 0, probabilities, 1.0)
-    return -(probabilities * np.log(safe)).sum(axis=1)

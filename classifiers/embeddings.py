@@ -62,6 +62,11 @@ class SentenceEncoder:
         return SentenceTransformer(_model_path(self.name))
 
 
+def in_words(name: str) -> str:
+    """Return a label's name as an encoder reads it best: lost_card is two words."""
+    return name.replace("_", " ")
+
+
 def _model_path(name: str) -> str:
     if name != DEFAULT_ENCODER:
         return name

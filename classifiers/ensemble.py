@@ -11,8 +11,9 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from classifiers.arbiter import Arbiter, fit_arbiter
-from classifiers.candidates import Candidates, LabelViews, expert_view, features, row_entropy
+from classifiers.candidates import Candidates, LabelViews, expert_view, features
 from classifiers.experts import Expert, fit_expert
+from classifiers.posterior import entropy
 from classifiers.subset_classifier import NOISE
 from classifiers.subsets import closest_rivals, deals, label_centroids, place, reduce_centroids, rival_subsets
 
@@ -106,7 +107,7 @@ class Ensemble:
             progress: called with (experts fitted, experts in all).
         """
         n_labels = int(y.max(initial=NOISE)) + 1
-        unfitted = [Split(split.kind, split.subsets) for split in splits] or _split(choices, X, y, n_labels)
+        unfitted = [Split(split.kind, split.subsets) for split in splits] or split_labels(choices, X, y, n_labels)
         ensemble = cls(choices, X, y, unfitted, names)
         everywhere = [
             (number, index) for number, split in enumerate(ensemble.splits) for index in range(len(split.subsets))
@@ -198,12 +199,7 @@ class Ensemble:
     def _candidates(self, X: np.ndarray, k: int) -> Candidates:
         labels, *views = self._views(X)
         belief = self.arbiter.probabilities(features(views))
-        order = np.argsort(-belief[:, :-1], axis=1, kind="stable")[:, :k]
-        return Candidates(
-            labels=np.take_along_axis(labels, order, axis=1),
-            probabilities=np.take_along_axis(belief, order, axis=1),
-            entropy=row_entropy(belief),
-        )
+        return Candidates.ranked(belief[:, :-1], entropy(belief), k, labels)
 
     def _views(self, X: np.ndarray, own: np.ndarray | None = None) -> list[np.ndarray]:
         """Candidates and every view's scores of them; the deals of diverse subsets count as one view, their mean."""
@@ -277,7 +273,8 @@ class Ensemble:
         return sorted(changed)
 
 
-def _split(choices: Choices, X: np.ndarray, y: np.ndarray, n_labels: int) -> list[Split]:
+def split_labels(choices: Choices, X: np.ndarray, y: np.ndarray, n_labels: int) -> list[Split]:
+    """Share the labels out in every way that the choices ask for; no expert is fitted yet."""
     centroids = label_centroids(X, y, n_labels)
     splits = []
     if "diverse" in choices.experts:

@@ -169,7 +169,7 @@ class RedClassifier(ClassifierMixin, BaseEstimator):
         model = cls(**json.loads(str(arrays["parameters"])))
         model.classes_ = arrays["classes"]
         model.self_trained_ = bool(arrays["self_trained"])
-        model.ensemble_ = Ensemble.from_arrays(model._choices(), arrays)
+        model.ensemble_ = Ensemble.from_arrays(model.choices, arrays)
         model.n_features_in_ = model.ensemble_.bank.shape[1]
         model._count()
         return model
@@ -203,7 +203,7 @@ class RedClassifier(ClassifierMixin, BaseEstimator):
             return ArticleEnsemble.fit(
                 X, codes, self.subset_size, self.noise_ratio, self.random_state, progress=progress
             )
-        return Ensemble.fit(self._choices(), X, codes, splits, n_own, names, progress)
+        return Ensemble.fit(self.choices, X, codes, splits, n_own, names, progress)
 
     def _train_itself(self, X: np.ndarray, codes: np.ndarray, pool: np.ndarray, names, progress) -> None:
         """Fit once more on the model's own most certain labels of texts without one, if it is certain of enough."""
@@ -226,7 +226,9 @@ class RedClassifier(ClassifierMixin, BaseEstimator):
         )
         self.self_trained_ = True
 
-    def _choices(self) -> Choices:
+    @property
+    def choices(self) -> Choices:
+        """The arguments that the ensemble needs."""
         return Choices(self.subset_size, self.noise_ratio, tuple(self.experts), self.n_deals, self.random_state)
 
     def _count(self) -> None:

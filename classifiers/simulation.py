@@ -13,6 +13,7 @@ from typing import Protocol
 import numpy as np
 
 from classifiers.candidates import Candidates
+from classifiers.ensemble import N_CANDIDATES
 from classifiers.posterior import (
     after_choice,
     after_verdict,
@@ -26,7 +27,6 @@ from classifiers.stopping import stop_reason
 from classifiers.subset_classifier import NOISE
 
 UNKNOWN = -2
-N_CANDIDATES = 10
 # A refused candidate is followed by the next one, at most so many questions about a document in all.
 MAX_QUESTIONS = 3
 # Candidates that the judge chooses among, besides "none of these".

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from classifiers.embeddings import in_words
 from classifiers.simulation import Data
 from classifiers.subset_classifier import NOISE
 
@@ -47,7 +48,7 @@ class Corpus:
     def names(self) -> list[str]:
         """The labels' names as people write them, in the order of the codes: no folder, spaces for underscores."""
         name_of = {label: name for table in self.train for label, name in zip(table.labels, table.names, strict=True)}
-        return [name_of[label].replace("_", " ") for label in self.labels]
+        return [in_words(name_of[label]) for label in self.labels]
 
     def codes(self, tables: Sequence[Table]) -> np.ndarray:
         """The label codes of all rows of the tables, shape (n_rows,)."""

@@ -13,15 +13,14 @@ from sklearn.metrics import roc_auc_score
 
 from classifiers.baselines import N_FOLDS, FlatClassifier
 from classifiers.candidates import Candidates
+from classifiers.ensemble import N_CANDIDATES, split_labels
 from classifiers.evaluation import calibration_error, coverage_at_precision, score
 from classifiers.red_classifier import RedClassifier
 from classifiers.simulation import ArticleLoop, Data, Judge, Loop, Model, Plan, RoundResult
-from classifiers.subsets import deals, label_centroids, reduce_centroids, rival_subsets
 from labelling.benchmark.data import Corpus, Vectors, draw
 
 MODELS = ("flat", "article", "red")
 ARMS = (*MODELS, "random")
-N_CANDIDATES = 10
 PRECISION = 0.95
 # Above this, labels x seeds, cross-validating C of the flat classifier takes hours.
 MAX_CROSS_VALIDATED = 2_000_000
@@ -152,10 +151,7 @@ def _red(data: Data, random_state: int, say: Say) -> tuple[RedClassifier, Figure
 
 def _partition(model: RedClassifier, data: Data) -> None:
     """Split the labels as the model's fit does."""
-    centroids = label_centroids(data.X, data.y, int(data.y.max()) + 1)
-    points = reduce_centroids(centroids, model.random_state)
-    deals(points, model.subset_size, model.n_deals, model.random_state)
-    rival_subsets(centroids, model.subset_size)
+    split_labels(model.choices, data.X, data.y, int(data.y.max()) + 1)
 
 
 def _flat(data: Data, seeds_per_label: int, random_state: int, say: Say) -> FlatClassifier:

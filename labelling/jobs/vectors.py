@@ -10,7 +10,7 @@ import numpy as np
 from django.db.models import Exists, OuterRef, QuerySet
 from django.db.models.functions import Length
 
-from classifiers.embeddings import Encoder, SentenceEncoder
+from classifiers.embeddings import Encoder, SentenceEncoder, in_words
 from labelling.csv_io.rows import text_hash
 from labelling.models import Document, Embedding, Project
 
@@ -54,7 +54,7 @@ def embed(documents: Iterable[tuple[str, str]], encoder: Encoder) -> Iterator[in
 
 def of_names(names: list[str], encoder: Encoder) -> np.ndarray:
     """Return the vectors of label names, float32 (n_names, n_dims); kept beside those of documents."""
-    by_hash = {text_hash(name): name for name in map(_in_words, names)}
+    by_hash = {text_hash(name): name for name in map(in_words, names)}
     known: set[str] = set()
     for start in range(0, len(by_hash), CHUNK_HASHES):
         chunk = list(by_hash)[start : start + CHUNK_HASHES]
@@ -62,12 +62,7 @@ def of_names(names: list[str], encoder: Encoder) -> np.ndarray:
         known.update(rows.values_list("text_hash", flat=True))
     for _ in embed(((key, name) for key, name in by_hash.items() if key not in known), encoder):
         pass
-    return load([text_hash(_in_words(name)) for name in names], encoder.name)
-
-
-def _in_words(name: str) -> str:
-    """A label's name as an encoder reads it best: lost_card is two words."""
-    return name.replace("_", " ")
+    return load([text_hash(in_words(name)) for name in names], encoder.name)
 
 
 def load(text_hashes: list[str], encoder_name: str) -> np.ndarray:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from django.db.models import F, QuerySet
 
-from labelling.models import Audit, Decision, Project, Query, Round, Verdict
+from labelling.models import Audit, Decision, Document, Project, Query, Round, Verdict
 
 
 class JudgeId(NamedTuple):
@@ -32,11 +32,9 @@ def waiting(project: Project) -> QuerySet[Query]:
     )
 
 
-def waits(document_id: int) -> bool:
+def waits(document: Document) -> bool:
     """Whether the document is an audit that nobody has decided on."""
-    return Query.objects.filter(
-        document=document_id, reason=Query.Reason.AUDIT, document__example=None, document__holdout=False
-    ).exists()
+    return waiting(document.project).filter(document=document).exists()
 
 
 def verdict_counts(project: Project) -> dict[JudgeId, Counter[Outcome]]:

@@ -59,7 +59,7 @@ def detail(request: Request, project: Project, pk: int) -> HttpResponse:
     queries = document.queries.select_related("round", "label", "verdict__better_label").order_by("-pk")
     prediction = Prediction.objects.filter(document=document).select_related("round").first()
     context = {
-        "is_blind": audits.waits(document.pk),
+        "is_blind": audits.waits(document),
         "candidates": _candidates(prediction),
         "prediction": prediction,
         "project": project,

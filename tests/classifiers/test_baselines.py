@@ -7,7 +7,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from classifiers.baselines import GRID, FlatClassifier
-from classifiers.candidates import row_entropy
+from classifiers.posterior import entropy
 from tests.classifiers.clusters import clusters
 
 
@@ -20,7 +20,7 @@ def test_with_a_given_strength_it_is_scikit_learns_logistic_regression():
     assert np.array_equal(model.predict(new), own.predict(new))
     assert np.take_along_axis(probabilities, found.labels, axis=1) == pytest.approx(found.probabilities)
     assert (np.diff(found.probabilities, axis=1) <= 0).all()
-    assert found.entropy == pytest.approx(row_entropy(probabilities))
+    assert found.entropy == pytest.approx(entropy(probabilities))
 
 
 def test_otherwise_the_strength_is_the_best_of_the_grid_by_cross_validation():

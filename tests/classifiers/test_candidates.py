@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from classifiers import candidates
-from classifiers.candidates import Candidates, LabelViews, by_label, expert_view, features, row_entropy
+from classifiers.candidates import Candidates, LabelViews, by_label, expert_view, features
 from classifiers.experts import Expert, fit_expert
+from classifiers.posterior import entropy as row_entropy
 from classifiers.subset_classifier import NOISE
 from tests.classifiers.clusters import clusters, some_units
 

@@ -38,15 +38,16 @@ def ask_judge(lease: Lease[Round]) -> None:
     labels = {label.pk: label for label in round_.project.labels.all()}
     rates = all_rates(round_)
     while queries := _unanswered(round_):
-        done = round_.queries.count() - len(queries)
+        total = round_.queries.count()
+        done = total - len(queries)
         for start in range(0, len(queries), CHUNK_QUERIES):
             questions = _questions(round_, queries[start : start + CHUNK_QUERIES], labels)
             for query, outcome in _outcomes(judge, questions):
                 with lease.transaction():
-                    _record(query, outcome, judge, labels, rates)
+                    total += _record(query, outcome, judge, labels, rates)
                 done += 1
                 lease.got_further()
-                lease.report(Step.JUDGE, done, round_.queries.count())
+                lease.report(Step.JUDGE, done, total)
 
 
 def _unanswered(round_: Round) -> list[Query]:
@@ -97,11 +98,14 @@ def _record(
     judge: Judge,
     labels: dict[int, Label],
     rates: dict[JudgeId, Reliability],
-) -> None:
-    """Keep the verdict, what it makes of the belief in the document's labels, and the next question: all or nothing."""
+) -> int:
+    """Keep the verdict, what it makes of the belief in the document's labels, and the next question: all or nothing.
+
+    Returns how many questions were added.
+    """
     if isinstance(outcome, JudgeError):
         JudgeFailure.objects.create(query=query, reason=str(outcome))
-        return
+        return 0
     by_name = {label.name: label for label in labels.values()}
     verdict = Verdict.objects.create(
         query=query,
@@ -119,14 +123,15 @@ def _record(
     who = JudgeId(verdict.judge, verdict.model, verdict.prompt_version)
     further = believe_verdict(verdict, rates.get(who, ASSUMED))
     if further and verdict.verdict == Verdict.Name.INVALID and further.gain >= DELEGATION_FLOOR:
-        _delegate(query, further)
+        return _delegate(query, further)
+    return 0
 
 
-def _delegate(query: Query, further: Further) -> None:
-    """Ask about the next label at once, at most so often in a row."""
+def _delegate(query: Query, further: Further) -> int:
+    """Ask about the next label at once, at most so often in a row; return how many questions that are."""
     in_a_row = Query.objects.filter(round=query.round_id, document=query.document_id)
     if in_a_row.count() >= MAX_IN_A_ROW:
-        return
+        return 0
     Query.objects.create(
         round_id=query.round_id,
         document_id=query.document_id,
@@ -141,6 +146,7 @@ def _delegate(query: Query, further: Further) -> None:
         examples=query.examples,
         neighbours=query.neighbours,
     )
+    return 1
 
 
 def _questions(round_: Round, queries: list[Query], labels: dict[int, Label]) -> list[tuple[Query, Question]]:

@@ -8,6 +8,7 @@ import numpy as np
 from django.conf import settings
 
 from classifiers.candidates import Candidates
+from classifiers.ensemble import N_CANDIDATES
 from classifiers.evaluation import score
 from classifiers.red_classifier import RedClassifier
 from classifiers.subset_classifier import NOISE
@@ -20,7 +21,6 @@ from labelling.models import Prediction, Round, TrainingExample
 
 Step = Round.Step
 
-N_CANDIDATES = 10
 CHUNK_PREDICTIONS = 2_000
 # So many times the examples of the last full fit, and the labels are split and all classifiers fitted anew.
 FULL_FIT_GROWTH = 1.25
