@@ -8,11 +8,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import numpy as np
+from scipy.optimize import brentq
 from threadpoolctl import threadpool_limits
 
 from classifiers.arbiter import Arbiter, fit_arbiter
 from classifiers.candidates import Candidates, LabelViews, expert_view, features
 from classifiers.experts import Expert, fit_expert
+from classifiers.global_expert import MAX_LABELS, GlobalExpert, fit_global_expert
 from classifiers.posterior import entropy
 from classifiers.subset_classifier import NOISE
 from classifiers.subsets import closest_rivals, deals, label_centroids, place, reduce_centroids, rival_subsets
@@ -25,7 +27,7 @@ N_CANDIDATES = 10
 # Labels outside a rival subset that its expert also learns to tell apart, without answering for them.
 N_RIVALS = 10
 # Examples of a label that one expert learns from: an expert's cost grows with the cube of its rows.
-MAX_EXAMPLES = 40
+MAX_EXAMPLES = 60
 # Examples the arbiter is fitted on: a few dozen weights need no more.
 MAX_ARBITER_EXAMPLES = 8_000
 # Rows predicted at a time: bounds memory to some 200 MB at 1,000 labels, whatever the pool's size.
@@ -61,6 +63,8 @@ class Ensemble:
         bank: unit vectors of the examples, shape (n_bank, n_dims), float32.
         codes: their label codes; NOISE for texts that belong nowhere, DROPPED for former examples.
         splits: the diverse deals and the rival split.
+        global_expert: over all labels, or None.
+        given: which rows of the bank have a label that the model gave itself, shape (n_bank,).
         names: unit vectors of the labels' names, shape (n_labels, n_dims), or None: one more view.
         arbiter: fitted on the examples.
         n_fitted: how many experts the last fit or refit fitted.
@@ -79,6 +83,8 @@ class Ensemble:
         self.codes = codes
         self.splits = splits
         self.names = names
+        self.global_expert: GlobalExpert | None = None
+        self.given = np.zeros(len(bank), dtype=bool)
         self.arbiter: Arbiter
         self.n_fitted = 0
         self.views = LabelViews(bank, codes, int(codes.max(initial=NOISE)) + 1)
@@ -108,12 +114,16 @@ class Ensemble:
         """
         n_labels = int(y.max(initial=NOISE)) + 1
         unfitted = [Split(split.kind, split.subsets) for split in splits] or split_labels(choices, X, y, n_labels)
+        n_own = len(X) if n_own is None else n_own
         ensemble = cls(choices, X, y, unfitted, names)
+        ensemble.given[n_own:] = True
         everywhere = [
             (number, index) for number, split in enumerate(ensemble.splits) for index in range(len(split.subsets))
         ]
         ensemble._fit_experts(everywhere, progress)
-        ensemble._fit_arbiter(len(X) if n_own is None else n_own)
+        if "global" in choices.experts and choices.subset_size < n_labels <= MAX_LABELS:
+            ensemble._fit_global_expert(n_own)
+        ensemble._fit_arbiter(n_own)
         return ensemble
 
     @property
@@ -122,7 +132,7 @@ class Ensemble:
 
     @property
     def n_experts(self) -> int:
-        return sum(len(split.subsets) for split in self.splits)
+        return sum(len(split.subsets) for split in self.splits) + (self.global_expert is not None)
 
     def candidates(self, X: np.ndarray, k: int) -> Candidates:
         """Return the k most probable labels of each unit vector, float32 (n, n_dims); at most N_CANDIDATES."""
@@ -147,6 +157,21 @@ class Ensemble:
             (number, self._subset_of(split, label)) for label in changed for number, split in enumerate(self.splits)
         }
         self._fit_experts(sorted(touched), progress)
+        if changed and self.global_expert is not None:
+            self._fit_global_expert()
+
+    def temper(self, X: np.ndarray, confidence: float) -> None:
+        """Make the arbiter less sure of itself, until its mean best probability of the texts X is ``confidence``.
+
+        It is left alone where it is no surer than that.
+        """
+        seen = features(self._views(X)[1:])
+
+        def surplus(factor: float) -> float:
+            return float(self.arbiter.times(factor).probabilities(seen)[:, :-1].max(axis=1).mean()) - confidence
+
+        if surplus(1.0) > 0 > surplus(0.0):
+            self.arbiter = self.arbiter.times(brentq(surplus, 0.0, 1.0, xtol=1e-3))
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """Return what was learnt as plain arrays; the lengths of ragged ones stand beside them."""
@@ -155,6 +180,7 @@ class Ensemble:
         return {
             "bank": self.bank,
             "codes": self.codes,
+            "given": self.given,
             "names": np.empty((0, 0), dtype=np.float32) if self.names is None else self.names,
             "split_kinds": np.array([split.kind for split in self.splits], dtype=str),
             "split_sizes": np.array([len(split.subsets) for split in self.splits], dtype=int),
@@ -164,6 +190,7 @@ class Ensemble:
             "expert_rows": _joined([expert.rows for expert in experts], int),
             "expert_weights": _joined([expert.weights.ravel() for expert in experts], np.float32),
             "expert_left_out": _joined([expert.left_out.ravel() for expert in experts], np.float32),
+            **_global_arrays(self.global_expert),
             "arbiter": np.array([*self.arbiter.weights, self.arbiter.none]),
             "arbiter_scaling": np.stack([self.arbiter.mean, self.arbiter.scale]),
         }
@@ -191,6 +218,10 @@ class Ensemble:
         ]
         names = arrays["names"] if len(arrays["names"]) else None
         ensemble = cls(choices, arrays["bank"], arrays["codes"], splits, names)
+        ensemble.given = arrays["given"]
+        if "global_weights" in arrays:
+            nothing = np.empty((0, 0), dtype=np.float32)
+            ensemble.global_expert = GlobalExpert(arrays["global_weights"], arrays["global_intercepts"], nothing)
         *weights, none = arrays["arbiter"]
         mean, scale = arrays["arbiter_scaling"]
         ensemble.arbiter = Arbiter(mean, scale, np.array(weights), float(none))
@@ -210,7 +241,12 @@ class Ensemble:
             view = expert_view(split.experts, self.bank, X, labels, self.n_labels, own)
             by_kind.setdefault(split.kind, []).append(view)
         found = [labels, centroid, nearest, *(np.mean(views, axis=0) for views in by_kind.values())]
-        return found if self.names is None else [*found, np.take_along_axis(X @ self.names.T, labels, axis=1)]
+        if self.global_expert is not None:
+            scores = self.global_expert.scores(X) if own is None else self.global_expert.held_out[own]
+            found.append(np.take_along_axis(scores, labels, axis=1))
+        if self.names is not None:
+            found.append(np.take_along_axis(X @ self.names.T, labels, axis=1))
+        return found
 
     def _fit_experts(self, which: Sequence[tuple[int, int]], progress: Progress | None) -> None:
         with threadpool_limits(limits=1), _threads() as pool:
@@ -220,6 +256,14 @@ class Ensemble:
                 if progress:
                     progress(done + 1, len(which))
         self.n_fitted = len(which)
+
+    def _fit_global_expert(self, n_own: int = 0) -> None:
+        rows = np.flatnonzero(self.codes != DROPPED)
+        with threadpool_limits(limits=1), _threads() as pool:
+            self.global_expert = fit_global_expert(
+                self.bank[rows], self.codes[rows], n_own, self.choices.random_state, pool.map
+            )
+        self.n_fitted += 1
 
     def _fit_expert(self, number: int, index: int) -> Expert:
         inside = subset = self.splits[number].subsets[index]
@@ -265,10 +309,16 @@ class Ensemble:
         )
         new = positions == NEW
         codes = np.full(len(self.bank), DROPPED)
+        labelled = {vector.tobytes() for vector in X}
+        kept = [row for row in np.flatnonzero(self.given) if self.bank[row].tobytes() not in labelled]
+        codes[kept] = self.codes[kept]
         codes[positions[~new]] = y[~new]
+        self.given[positions[~new]] = False
+        self.given[codes == DROPPED] = False
         moved = codes != self.codes
         changed = {*codes[moved].tolist(), *self.codes[moved].tolist(), *y[new].tolist()} - {NOISE, DROPPED}
         self.bank = np.concatenate([self.bank, X[new]])
+        self.given = np.append(self.given, np.zeros(int(new.sum()), dtype=bool))
         self.codes = np.concatenate([codes, y[new]])
         return sorted(changed)
 
@@ -284,6 +334,10 @@ def split_labels(choices: Choices, X: np.ndarray, y: np.ndarray, n_labels: int) 
     if "rival" in choices.experts:
         splits.append(Split("rival", rival_subsets(centroids, choices.subset_size)))
     return splits
+
+
+def _global_arrays(expert: GlobalExpert | None) -> dict[str, np.ndarray]:
+    return {} if expert is None else {"global_weights": expert.weights, "global_intercepts": expert.intercepts}
 
 
 def _some(rng: np.random.Generator, rows: np.ndarray, n: int) -> np.ndarray:

@@ -8,15 +8,20 @@ given its label, so their order doesn't matter.
 from __future__ import annotations
 
 import numpy as np
+from scipy.optimize import brentq
 from scipy.special import entr
 
 # "None of these" never starts lower: Bayes' rule can't raise a zero, whatever the evidence.
 MIN_NONE = 1e-3
+# What the classifiers say of the share of texts that belong nowhere counts as much as so many audits.
+SHARE_STRENGTH = 10.0
+# Factors on the odds of "none of these" that are looked at.
+ODDS_FACTORS = (1e-3, 1e4)
 
 Rates = float | np.ndarray
 
 
-def prior(probabilities: np.ndarray) -> np.ndarray:
+def prior(probabilities: np.ndarray, none_factor: float = 1.0) -> np.ndarray:
     """Return the belief before any answer.
 
     Args:
@@ -24,6 +29,7 @@ def prior(probabilities: np.ndarray) -> np.ndarray:
             or more keep their values, "none of these" gets the rest. Other rows, also those
             that add up to more than 1 as the article's combination does, are scaled down to
             1 - MIN_NONE.
+        none_factor: what the odds of "none of these" are multiplied with, > 0; see none_factor.
 
     Returns:
         Belief, shape (n_documents, k + 1), float64.
@@ -37,7 +43,37 @@ def prior(probabilities: np.ndarray) -> np.ndarray:
     total = candidates.sum(axis=1, keepdims=True)
     candidates = candidates * np.where(total > 1 - MIN_NONE, (1 - MIN_NONE) / np.maximum(total, 1 - MIN_NONE), 1.0)
     none = np.maximum(1 - candidates.sum(axis=1, keepdims=True), MIN_NONE)
-    return np.hstack([candidates, none])
+    belief = np.hstack([candidates, none * none_factor])
+    return belief / belief.sum(axis=1, keepdims=True)
+
+
+def none_factor(probabilities: np.ndarray, n_none: int, n_audits: int) -> float:
+    """Return what makes "none of these" as common as random audits found it.
+
+    The classifiers learn from examples of labels alone, so they know what a text of no label looks like but not how
+    many there are. A change of a class's share multiplies its odds (Saerens, Latinne and Decaestecker 2002).
+
+    Args:
+        probabilities: of each candidate, for all documents of the pool, as for prior.
+        n_none: random audits of the pool that found none of the labels right.
+        n_audits: all of them.
+
+    Returns:
+        The factor, within ODDS_FACTORS.
+    """
+    if not len(probabilities):
+        return 1.0
+    none = prior(probabilities)[:, -1]
+    share = (n_none + SHARE_STRENGTH * none.mean()) / (n_audits + SHARE_STRENGTH)
+
+    def surplus(log_factor: float) -> float:
+        odds = np.exp(log_factor) * none
+        return float((odds / (odds + 1 - none)).mean() - share)
+
+    low, high = np.log(ODDS_FACTORS)
+    if surplus(low) > 0 or surplus(high) < 0:
+        return ODDS_FACTORS[0] if surplus(low) > 0 else ODDS_FACTORS[1]
+    return float(np.exp(brentq(surplus, low, high)))
 
 
 def after_verdict(

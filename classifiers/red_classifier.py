@@ -18,13 +18,15 @@ from classifiers.subset_classifier import NOISE
 from classifiers.subsets import unit_rows
 
 COMBINATIONS = ("arbiter", "highest")
-EXPERTS = ("diverse", "rival")
+EXPERTS = ("diverse", "rival", "global")
 
 # Self-training takes labels that the model gives itself from this probability on, at most so many a label, and
 # only where this share of the unlabelled texts has one: below it the model is too unsure of itself to be taught by.
 SELF_CERTAIN = 0.8
 SELF_EXAMPLES = 100
 SELF_SHARE = 0.5
+# Texts that show how sure of itself the model is: the mean of some thousands is known to half a percent.
+N_TEMPERED = 4_000
 
 
 class RedClassifier(ClassifierMixin, BaseEstimator):
@@ -35,7 +37,9 @@ class RedClassifier(ClassifierMixin, BaseEstimator):
         noise_ratio: noise rows for each row of a subset's average label.
         combination: "arbiter" weighs what every view says of a candidate; "highest" is the article's: one split
             into diverse subsets, and the highest probability wins.
-        experts: which subsets have experts, of "diverse" and "rival"; the arbiter works without any, too.
+        experts: which there are, of "diverse" and "rival", for the subsets of unlike and of like labels, and "global",
+            over all labels where they are more than a subset holds and no more than some hundreds; the arbiter works
+            without any, too.
         n_deals: how often the labels are dealt into diverse subsets.
         self_training: with fewer examples a label than this on average, and texts without label at hand, the model
             is fitted once more on its own most certain labels. 0: never.
@@ -52,7 +56,7 @@ class RedClassifier(ClassifierMixin, BaseEstimator):
         subset_size: int = 10,
         noise_ratio: float = 10.0,
         combination: str = "arbiter",
-        experts: Sequence[str] = ("diverse", "rival"),
+        experts: Sequence[str] = EXPERTS,
         n_deals: int = 6,
         self_training: int = 20,
         random_state: int = 0,
@@ -109,13 +113,13 @@ class RedClassifier(ClassifierMixin, BaseEstimator):
         """Learn other examples, labels that are new among them: only what they touch is fitted anew.
 
         ``n_fitted_`` says how many experts that were. The arbiter stays. Everything is fitted where that can't be
-        done: a label is gone or stands before a known one, the article's combination, or a self-trained model.
+        done: a label is gone or stands before a known one, and in the article's combination.
         """
         check_is_fitted(self, "ensemble_")
         known = self.classes_
         X, codes = self._examples(X, y, elsewhere)
         grown = len(self.classes_) >= len(known) and np.array_equal(self.classes_[: len(known)], known)
-        if not grown or self.self_trained_ or not isinstance(self.ensemble_, Ensemble):
+        if not grown or not isinstance(self.ensemble_, Ensemble):
             self.ensemble_ = self._fit(X, codes, names=self._names(names), progress=progress)
             self.self_trained_ = False
         elif (names is None) != (self.ensemble_.names is None):
@@ -224,6 +228,9 @@ class RedClassifier(ClassifierMixin, BaseEstimator):
             names,
             progress,
         )
+        # Its own labels can't make it surer of itself than it was.
+        some = rng.choice(len(pool), min(len(pool), N_TEMPERED), replace=False)
+        self.ensemble_.temper(pool[some], float(found.probabilities[some, 0].mean()))
         self.self_trained_ = True
 
     @property

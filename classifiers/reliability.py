@@ -16,6 +16,8 @@ PRIOR_STRENGTH = 10.0
 # With fewer audits than the prior weighs, a rate says more about the prior than about the judge.
 MIN_AUDITS = 10
 EM_STEPS = 30
+# So many audits what verdicts lead one to expect weighs at most: it rests on the classifiers' calibration.
+EXPECTED_STRENGTH = 20.0
 # Mass of the interval around a rate.
 CREDIBLE = 0.95
 
@@ -76,11 +78,14 @@ def expected(q: np.ndarray, valid: np.ndarray) -> tuple[Prior, Prior]:
 
     A judge who calls 95 of 100 labels valid of which the model expects 75 to be right accepts too much, whoever is
     right about which. Expectation maximisation (Dawid and Skene 1979) with the model's probabilities as given and
-    PRIOR on both rates. The result weighs no more than PRIOR does: it rests on the model's calibration, and audits
-    soon overrule it.
+    PRIOR on both rates. Where a person has labelled the document, what they said stands in place of the probability;
+    it doesn't matter that people were given the hard ones, as they were chosen by nothing but the model and the
+    verdicts. The result weighs EXPECTED_STRENGTH audits at most: it rests on the model's calibration, and audits soon
+    overrule it.
 
     Args:
-        q: the model's probability that the label asked about is right, when it was asked, shape (n_verdicts,).
+        q: the model's probability that the label asked about is right, when it was asked, shape (n_verdicts,);
+            0 or 1 where a person has said so.
         valid: True where the judge said ``valid``, shape (n_verdicts,).
 
     Returns:
@@ -94,7 +99,8 @@ def expected(q: np.ndarray, valid: np.ndarray) -> tuple[Prior, Prior]:
         sensitivity = (PRIOR.right + right[valid].sum()) / (PRIOR_STRENGTH + right.sum())
         specificity = (PRIOR.right + (1 - right)[~valid].sum()) / (PRIOR_STRENGTH + (1 - right).sum())
     means = (float(sensitivity), float(specificity))
-    first, second = (Prior(mean * PRIOR_STRENGTH, (1 - mean) * PRIOR_STRENGTH) for mean in means)
+    strength = min(PRIOR_STRENGTH + len(q), EXPECTED_STRENGTH)
+    first, second = (Prior(mean * strength, (1 - mean) * strength) for mean in means)
     return first, second
 
 

@@ -19,9 +19,10 @@ from classifiers.posterior import (
     after_verdict,
     expected_choice_gain,
     expected_information_gain,
+    none_factor,
     prior,
 )
-from classifiers.query import Asked, audit_slice, choose
+from classifiers.query import MIN_GAIN, Asked, audit_slice, choose
 from classifiers.reliability import Certificate, Reliability, certificate, choice_accuracy, expected, reliability
 from classifiers.stopping import stop_reason
 from classifiers.subset_classifier import NOISE
@@ -31,8 +32,6 @@ UNKNOWN = -2
 MAX_QUESTIONS = 3
 # Candidates that the judge chooses among, besides "none of these".
 N_OFFERED = 5
-# A question that is expected to teach less is not asked, even when the budget allows it: nats.
-MIN_GAIN = 0.03
 # The batch goes out in waves, so that what the judge refuses can be asked about again in the same round.
 WAVES = (0.7, 0.2, 0.1)
 
@@ -151,21 +150,26 @@ class Validating:
         self.valid = np.zeros((n_documents, MAX_QUESTIONS), dtype=bool)
         self.q = np.zeros((n_documents, MAX_QUESTIONS))
         self.n_answers = np.zeros(n_documents, dtype=int)
-        self.measure({})
+        self.measure(np.full(n_documents, UNKNOWN), {})
 
-    def measure(self, audits: dict[int, int]) -> None:
-        """Learn the judge's reliability from audits: document -> the label a person gave it, the verdict unseen."""
+    def measure(self, human: np.ndarray, audits: dict[int, int]) -> None:
+        """Learn the judge's reliability from what people said, UNKNOWN for nothing, shape (n_documents,).
+
+        ``audits`` are the documents, and their labels, that they labelled with the verdict unseen.
+        """
         counts = {(right, valid): 0 for right in (True, False) for valid in (True, False)}
         for document, label in audits.items():
             for turn in range(self.n_answers[document]):
                 counts[bool(self.labels[document, turn] == label), bool(self.valid[document, turn])] += 1
         answered = self.n_answers[:, None] > np.arange(MAX_QUESTIONS)
+        answered[list(audits)] = False
+        said = np.where((human == UNKNOWN)[:, None], self.q, self.labels == human[:, None])
         self.rates = reliability(
             counts[True, True],
             counts[True, False],
             counts[False, False],
             counts[False, True],
-            expected(self.q[answered], self.valid[answered]),
+            expected(said[answered], self.valid[answered]),
         )
 
     def questions(self, belief: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -173,12 +177,16 @@ class Validating:
 
         A label is asked about once a document; the gain is -inf where nothing is left to ask.
         """
-        asked = (labels[:, :, None] == self.labels[:, None, :]).any(axis=2)
-        open_ = np.where(asked, -1.0, belief[:, :-1])
+        open_ = np.where(self._asked(labels), -1.0, belief[:, :-1])
         column = open_.argmax(axis=1)
         q = np.take_along_axis(open_, column[:, None], axis=1)[:, 0]
         gain = expected_information_gain(np.maximum(q, 0), self.rates.sensitivity.mean, self.rates.specificity.mean)
         return column, np.where((q < 0) | (self.n_answers >= MAX_QUESTIONS), -np.inf, gain)
+
+    def open_belief(self, belief: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        """Move what was asked about into the last column: those labels are nothing to ask about any more."""
+        candidates = np.where(self._asked(labels), 0.0, belief[:, :-1])
+        return np.hstack([candidates, 1 - candidates.sum(axis=1, keepdims=True)])
 
     def ask(self, judge: Judge, document: int, labels: np.ndarray, column: int, q: float) -> None:
         turn = self.n_answers[document]
@@ -201,6 +209,9 @@ class Validating:
             )
         return belief
 
+    def _asked(self, labels: np.ndarray) -> np.ndarray:
+        return (labels[:, :, None] == self.labels[:, None, :]).any(axis=2)
+
 
 class Choosing:
     """One question a document: which of the best candidates is it, or none of these?"""
@@ -209,9 +220,9 @@ class Choosing:
         self.offered = np.full((n_documents, N_OFFERED), UNKNOWN)
         self.chosen = np.full(n_documents, UNKNOWN)
         self.n_answers = np.zeros(n_documents, dtype=int)
-        self.measure({})
+        self.measure(np.full(n_documents, UNKNOWN), {})
 
-    def measure(self, audits: dict[int, int]) -> None:
+    def measure(self, human: np.ndarray, audits: dict[int, int]) -> None:
         right = sum(self._is_right(document, label) for document, label in audits.items())
         rate = choice_accuracy(right, len(audits) - right)
         self.rates = Reliability(rate, rate)
@@ -220,6 +231,10 @@ class Choosing:
         offered = np.broadcast_to(np.arange(labels.shape[1]) < N_OFFERED, labels.shape)
         gain = expected_choice_gain(belief, offered, self.rates.sensitivity.mean)
         return np.zeros(len(belief), dtype=int), np.where(self.n_answers > 0, -np.inf, gain)
+
+    def open_belief(self, belief: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        """All of it: what was asked about once is not asked about again."""
+        return belief
 
     def ask(self, judge: Judge, document: int, labels: np.ndarray, column: int, q: float) -> None:
         offered = labels[:N_OFFERED]
@@ -297,8 +312,10 @@ class Loop:
 
     def _believe(self) -> None:
         """Bring the judge's reliability and the beliefs up to date: what the model says, then every answer."""
-        self.answers.measure(self.audits)
-        self.belief = self.answers.weigh(prior(self.found.probabilities), self.found.labels)
+        self.answers.measure(self.human, self.audits)
+        n_none = sum(label == NOISE for label in self.audits.values())
+        factor = none_factor(self.found.probabilities, n_none, len(self.audits))
+        self.belief = self.answers.weigh(prior(self.found.probabilities, factor), self.found.labels)
 
     def _best(self) -> tuple[np.ndarray, np.ndarray]:
         """Label and posterior of each document's best candidate; NOISE where none of these is most probable."""
@@ -341,22 +358,28 @@ class Loop:
         ends = [round(share * budget) for share in np.cumsum((0, *WAVES))]
         for start, end in pairwise(ends):
             columns, gain = self.answers.questions(self.belief, self.found.labels)
-            unsure = (self.known == UNKNOWN) & (self.belief.max(axis=1) < self.plan.threshold)
-            free = np.flatnonzero(unsure & (gain >= MIN_GAIN))
+            free = np.flatnonzero((self.known == UNKNOWN) & (gain > -np.inf))
             for document in self._choose(free, end - start):
                 self._put(document, columns[document])
             self._believe()
 
     def _choose(self, free: np.ndarray, size: int) -> np.ndarray:
         rates = self.answers.rates
-        belief, entropy = self.belief[free], self.found.entropy[free]
-        asked = Asked(belief, entropy, rates.sensitivity.mean, rates.specificity.mean, self.plan.threshold)
+        threshold = self.plan.threshold
+        asked = Asked(
+            self.answers.open_belief(self.belief, self.found.labels)[free],
+            self.found.entropy[free],
+            rates.sensitivity.mean,
+            rates.specificity.mean,
+            self.belief[free].max(axis=1) >= threshold,
+            threshold,
+        )
         seed = int(self.rng.integers(2**31))
         return free[choose(asked, self.plan.strategy, size, seed, X=self.data.X_pool[free])]
 
     def _settle(self) -> None:
         label, posterior = self._best()
-        sure = (self.answers.n_answers > 0) & (posterior >= self.plan.threshold) & (label != NOISE)
+        sure = (self.answers.n_answers > 0) & (posterior >= self.plan.threshold)
         self.accepted = np.where(sure & (self.known == UNKNOWN), label, self.accepted)
 
     def _review(self) -> None:
@@ -366,15 +389,19 @@ class Loop:
         half of it at most: the next round may do without people.
         """
         room = self.plan.reviews - len(self.drawn)
-        _, posterior = self._best()
         _, gain = self.answers.questions(self.belief, self.found.labels)
-        unsure = (self.known == UNKNOWN) & (posterior < self.plan.threshold)
-        open_ = np.flatnonzero((self.answers.n_answers > 0) & unsure)
-        open_ = open_[np.argsort(posterior[open_], kind="stable")]
+        open_ = self._judged_but_unsure()
         stuck = open_[gain[open_] < MIN_GAIN][:room]
         hopeful = open_[gain[open_] >= MIN_GAIN][: max(room // 2 - len(stuck), 0)]
         for document in (*stuck, *hopeful):
             self._person_says(document)
+
+    def _judged_but_unsure(self) -> np.ndarray:
+        """What the judge's answers have not settled, the least certain first."""
+        _, posterior = self._best()
+        unsure = (self.known == UNKNOWN) & (posterior < self.plan.threshold)
+        open_ = np.flatnonzero((self.answers.n_answers > 0) & unsure)
+        return open_[np.argsort(posterior[open_], kind="stable")]
 
     def _result(self, number: int) -> RoundResult:
         label, posterior = self._best()
@@ -401,7 +428,10 @@ class Loop:
 
     def _stop_reason(self) -> str | None:
         uncertain = [result.uncertain for result in self.results]
-        return stop_reason(uncertain, self.n_examples[1:], gains=[result.expected_gain for result in self.results])
+        # Where the judge has nothing more to tell, people may have.
+        done = not self.plan.reviews or not len(self._judged_but_unsure())
+        gains = [result.expected_gain for result in self.results] if done else None
+        return stop_reason(uncertain, self.n_examples[1:], gains=gains)
 
 
 def _share(right: np.ndarray) -> float:

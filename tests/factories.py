@@ -70,8 +70,11 @@ def import_doubtful(project: Project) -> None:
 
 
 def fruit_project(**settings) -> Project:
-    """A project with 4 labels, 16 seed examples and 20 pool documents."""
-    project = make_project(**settings)
+    """A project with 4 labels, 16 seed examples and 20 pool documents.
+
+    The classifiers are sure of all of them; unlike the default strategy, that of the greatest gain asks nevertheless.
+    """
+    project = make_project(**{"strategy": "gain"} | settings)
     import_rows(project, fruit_rows())
     return project
 

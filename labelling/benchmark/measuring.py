@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import resource
 import sys
 import time
@@ -36,7 +37,8 @@ class Settings:
 
     Attributes:
         pool: the most texts of the pool; None: all.
-        arms: the loops to run, of ARMS; none: only what needs no judge.
+        baselines: what R.E.D. is compared with, of MODELS.
+        arms: the loops to run, of ARMS; none: only what needs no judge. That of a baseline needs the baseline.
     """
 
     seeds_per_label: int = 30
@@ -50,6 +52,7 @@ class Settings:
     threshold: float = Plan().threshold
     random_states: tuple[int, ...] = (0, 1, 2)
     pool: int | None = None
+    baselines: tuple[str, ...] = ("flat", "article")
     arms: tuple[str, ...] = ARMS
 
     def plan(self, random_state: int) -> Plan:
@@ -70,13 +73,13 @@ class Measured:
 
     Attributes:
         dataset: how many labels, seeds, texts in the pool and test texts.
-        no_judge: by model.
+        no_judge: by model, without the baselines that were left out.
         loop: by arm, one entry a round.
         stopped: round and reason of R.E.D.'s loop, None when it wasn't run.
         auroc: of texts in scope against those out of scope; None without the latter.
         seconds: of R.E.D. without a judge; imports and compilation are not counted.
         peak_rss_mb: of the process after R.E.D.'s first fit and prediction.
-        flat_c: the flat classifier's C.
+        flat_c: the flat classifier's C; NaN when it was left out.
     """
 
     dataset: Figures
@@ -113,12 +116,16 @@ def _measure(corpus: Corpus, vectors: Vectors, settings: Settings, random_state:
     # R.E.D. comes first: what the others need doesn't count as its memory.
     red, seconds = _red(data, random_state, state_says)
     peak = peak_rss_mb()
-    flat = _flat(data, settings.seeds_per_label, random_state, state_says)
-    state_says("article without a judge …")
-    article = _article(random_state)
-    _fit(article, data)
-    fitted: dict[str, Model] = {"flat": flat, "article": article, "red": red}
-    flat_c = float(flat.regression_.C)
+    fitted: dict[str, Model] = {}
+    flat_c = math.nan
+    if "flat" in settings.baselines:
+        fitted["flat"] = flat = _flat(data, settings.seeds_per_label, random_state, state_says)
+        flat_c = float(flat.regression_.C)
+    if "article" in settings.baselines:
+        state_says("article without a judge …")
+        fitted["article"] = _article(random_state)
+        _fit(fitted["article"], data)
+    fitted["red"] = red
     loops = {arm: _loop(arm, mixed, settings, random_state, flat_c) for arm in settings.arms}
     return Measured(
         dataset={
@@ -128,7 +135,9 @@ def _measure(corpus: Corpus, vectors: Vectors, settings: Settings, random_state:
             "test": len(data.X_test),
             "oos": len(vectors.oos),
         },
-        no_judge={name: _quality(fitted[name].candidates(data.X_test, N_CANDIDATES), data.y_test) for name in MODELS},
+        no_judge={
+            name: _quality(model.candidates(data.X_test, N_CANDIDATES), data.y_test) for name, model in fitted.items()
+        },
         auroc=_auroc(red, data.X_test, vectors.oos) if len(vectors.oos) else None,
         loop={arm: _run(arm, loop, settings.rounds, state_says) for arm, loop in loops.items()},
         stopped=loops["red"].stopped if "red" in loops else None,

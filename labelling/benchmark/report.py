@@ -17,6 +17,7 @@ CURVES = {
     "pool_labelled": "Share of the pool labelled",
     "pool_right": "Share of those right",
 }
+NOT_MEASURED = dict.fromkeys(("accuracy", "macro_f1", "coverage_at_95", "ece"), math.nan)
 COLOURS = dict(zip(ARMS, ("tab:gray", "tab:orange", "tab:blue", "tab:green"), strict=True))
 
 
@@ -71,7 +72,7 @@ def as_dict(measured: Sequence[Measured], run: Run) -> dict:
     stops = [one.stopped for one in measured if one.stopped]
     return {
         "dataset": summary([one.dataset for one in measured]),
-        "no_judge": {name: summary([one.no_judge[name] for one in measured]) for name in MODELS},
+        "no_judge": {name: summary([one.no_judge.get(name, NOT_MEASURED) for one in measured]) for name in MODELS},
         "loop": {arm: curve([one.loop[arm] for one in measured]) for arm in measured[0].loop},
         "stopped": summary([{"round": number} for number, _ in stops] or [{"round": math.nan}])
         | {"reason": [reason for _, reason in stops]},
@@ -82,7 +83,7 @@ def as_dict(measured: Sequence[Measured], run: Run) -> dict:
             "command": run.command,
             "arguments": run.arguments,
             "texts_encoded": run.n_encoded,
-            "flat_c": [one.flat_c for one in measured],
+            "flat_c": [one.flat_c if math.isfinite(one.flat_c) else None for one in measured],
             "flat_c_cross_validated": run.cross_validated,
             "peak_rss_mb": run.peak_rss_mb,
         },
@@ -143,14 +144,17 @@ def _no_judge(figures: dict) -> str:
             _number(row, "ece", 4),
         ]
         for name, row in figures["no_judge"].items()
+        if row["accuracy"] is not None
     ]
     table = _table(["no judge", "accuracy", "macro-F1", "coverage at 95 %", "ECE"], cells)
-    how = "by cross-validation" if figures["run"]["flat_c_cross_validated"] else "not cross-validated on data this size"
-    chosen = ", ".join(f"{c:g}" for c in figures["run"]["flat_c"])
-    lines = [f"C of the flat classifier, {how}: {chosen}."]
+    lines = []
+    if chosen := ", ".join(f"{c:g}" for c in figures["run"]["flat_c"] if c is not None):
+        tuned = figures["run"]["flat_c_cross_validated"]
+        how = "by cross-validation" if tuned else "not cross-validated on data this size"
+        lines.append(f"C of the flat classifier, {how}: {chosen}.")
     if figures["oos"]["auroc"] is not None:
         lines.append(f"AUROC in-scope against out-of-scope (red): {_number(figures['oos'], 'auroc', 4)}.")
-    return "\n\n".join([table, " ".join(lines)])
+    return "\n\n".join([table, *filter(None, [" ".join(lines)])])
 
 
 def _loops(figures: dict) -> str:

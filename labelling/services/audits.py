@@ -58,17 +58,27 @@ def verdict_counts(project: Project) -> dict[JudgeId, Counter[Outcome]]:
 def verdicts_and_beliefs(round_: Round) -> dict[JudgeId, list[tuple[float, bool]]]:
     """By judge, each verdict of earlier rounds: what was believed of the label before, and whether it is "valid".
 
-    Not of this round: one that is interrupted and goes on must believe what it believed before.
+    What people said of a document stands in place of the belief, as 0 or 1; audits count on their own. Nothing of this
+    round: one that is interrupted and goes on must believe what it believed before.
     """
+    blind, truths = _blind_decisions(round_.project), _decisions(round_.project)
     rows = Verdict.objects.filter(
         query__round__project=round_.project_id,
         query__round__number__lt=round_.number,
         verdict__in=[Verdict.Name.VALID, Verdict.Name.INVALID],
-    ).values_list("query__posterior", "verdict", *JudgeId._fields)
+    ).values_list("query__document", "query__label", "query__posterior", "verdict", *JudgeId._fields)
     found: dict[JudgeId, list[tuple[float, bool]]] = {}
-    for posterior, verdict, *who in rows:
-        found.setdefault(JudgeId(*who), []).append((posterior, verdict == Verdict.Name.VALID))
+    for document_id, label_id, posterior, verdict, *who in rows:
+        if document_id not in blind:
+            believed = float(truths[document_id] == label_id) if document_id in truths else posterior
+            found.setdefault(JudgeId(*who), []).append((believed, verdict == Verdict.Name.VALID))
     return found
+
+
+def none_counts(project: Project) -> tuple[int, int]:
+    """How many audited documents people said belong to none of the labels, and how many they decided on."""
+    labels = list(_blind_decisions(project).values())
+    return labels.count(None), len(labels)
 
 
 def accepted_counts(project: Project, judge: JudgeId, certainty: float) -> tuple[int, int]:
@@ -85,6 +95,14 @@ def accepted_counts(project: Project, judge: JudgeId, certainty: float) -> tuple
         if document_id in truths
     ]
     return len(right), right.count(False)
+
+
+def _decisions(project: Project) -> dict[int, int | None]:
+    """By document: the label that people gave it, None for none of these."""
+    decisions = Decision.objects.filter(
+        document__project=project, action__in=Decision.LABELLING, withdrawn_by=None
+    ).order_by("pk")
+    return dict(decisions.values_list("document", "label"))
 
 
 def _blind_decisions(project: Project) -> dict[int, int | None]:

@@ -34,6 +34,15 @@ def test_known_weights_are_found(fitted):
     assert fitted.scale == pytest.approx([1, 3, 0.2], rel=0.02)
 
 
+@pytest.mark.parametrize("factor", [0.0, 0.4, 1.0])
+def test_an_arbiter_times_less_than_one_is_less_sure_but_ranks_the_same(fitted, factor):
+    features = drawn(200, random_state=1)[0]
+    sure, less = (one.probabilities(features) for one in (fitted, fitted.times(factor)))
+    assert less.max(axis=1).mean() <= sure.max(axis=1).mean()
+    assert less.sum(axis=1) == pytest.approx(np.ones(200))
+    assert factor == 0 or np.array_equal(less.argsort(axis=1), sure.argsort(axis=1))
+
+
 def test_probabilities_come_true(fitted):
     features, target = drawn(8000, random_state=1)
     probabilities = fitted.probabilities(features)

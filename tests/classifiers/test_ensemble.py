@@ -10,11 +10,13 @@ import pytest
 from classifiers import ensemble
 from classifiers.candidates import Candidates
 from classifiers.ensemble import DROPPED, N_CANDIDATES, Choices, Ensemble
+from classifiers.global_expert import fit_global_expert
 from classifiers.subset_classifier import NOISE
 from tests.classifiers.clusters import N_DIMS, clusters, some_units, units
 
 N_LABELS, N_EACH, N_DEALS = 12, 6, 3
 CHOICES = Choices(subset_size=4, noise_ratio=2.0, experts=("diverse", "rival"), n_deals=N_DEALS, random_state=0)
+WITH_GLOBAL = Choices(4, 2.0, ("diverse", "rival", "global"), N_DEALS, 0)
 
 
 def fitted(X: np.ndarray | None = None, y: np.ndarray | None = None, choices: Choices = CHOICES, **more) -> Ensemble:
@@ -84,7 +86,7 @@ def test_an_expert_learns_from_so_many_examples_of_a_label_at_most(monkeypatch):
             assert all((model.codes[expert.rows] == code).sum() == 4 for code in subset)
 
 
-@pytest.mark.parametrize("experts", [(), ("diverse",), ("rival",), ("diverse", "rival")])
+@pytest.mark.parametrize("experts", [(), ("diverse",), ("rival",), ("global",), ("diverse", "rival", "global")])
 @pytest.mark.parametrize("named", [False, True])
 def test_it_learns_labels_that_lie_apart_with_any_choice_of_views(experts, named):
     names = np.eye(N_LABELS, N_DIMS, dtype=np.float32) if named else None
@@ -92,7 +94,8 @@ def test_it_learns_labels_that_lie_apart_with_any_choice_of_views(experts, named
     X, y = clusters(N_LABELS, N_EACH, random_state=1)
     found = model.candidates(X, 3)
     assert (found.labels[:, 0] == y).mean() > 0.97
-    assert model.n_experts == 3 * (N_DEALS * ("diverse" in experts) + ("rival" in experts))
+    n_of_subsets = 3 * (N_DEALS * ("diverse" in experts) + ("rival" in experts))
+    assert model.n_fitted == model.n_experts == n_of_subsets + ("global" in experts)
     assert len(model.arbiter.weights) == 2 * (2 + len(experts) + named)
 
 
@@ -211,11 +214,46 @@ def test_progress_is_reported_after_each_expert():
     assert seen[12:] == [(done + 1, 4) for done in range(4)]
 
 
+# The global expert.
+
+
+@pytest.mark.parametrize(("n_labels", "there"), [(2, False), (4, False), (5, True), (12, True), (13, False)])
+def test_a_global_expert_is_there_where_labels_are_more_than_a_subset_holds_and_not_too_many(
+    monkeypatch, n_labels, there
+):
+    monkeypatch.setattr(ensemble, "MAX_LABELS", 12)
+    model = fitted(*clusters(n_labels, 3), choices=WITH_GLOBAL)
+    assert (model.global_expert is not None) is there
+
+
+def test_a_global_expert_learns_whatever_changes():
+    X, y = clusters(N_LABELS + 1, N_EACH)
+    known = y < N_LABELS
+    model = fitted(X[known], y[known], choices=WITH_GLOBAL)
+    before = model.global_expert
+    model.refit(X[known], y[known])
+    assert model.global_expert is before
+    model.refit(X, y)
+    assert model.n_fitted == N_DEALS + 2
+    assert model.global_expert.weights.shape == (N_DIMS, N_LABELS + 1)
+    model.refit(X[1:], y[1:])
+    assert as_bytes(model.candidates(X, 5)) != as_bytes(fitted(X, y, choices=WITH_GLOBAL).candidates(X, 5))
+
+
+def test_a_global_expert_does_not_learn_from_former_examples():
+    X, y = clusters(N_LABELS, N_EACH)
+    model = fitted(X, y, choices=WITH_GLOBAL)
+    model.refit(X[1:], y[1:])
+    assert DROPPED in model.codes
+    alone = fit_global_expert(X[1:], y[1:])
+    assert model.global_expert.scores(X) == pytest.approx(alone.scores(X), abs=1e-5)
+
+
 # Storing.
 
 
 @pytest.mark.parametrize("named", [False, True])
-@pytest.mark.parametrize("experts", [(), ("rival",), ("diverse", "rival")])
+@pytest.mark.parametrize("experts", [(), ("rival",), ("diverse", "rival", "global")])
 def test_what_was_learnt_survives_a_file_without_pickle(tmp_path, named, experts):
     choices = Choices(4, 2.0, experts, N_DEALS, 0)
     names = some_units(N_LABELS, N_DIMS) if named else None

@@ -10,11 +10,14 @@ import pytest
 
 from classifiers.posterior import (
     MIN_NONE,
+    ODDS_FACTORS,
+    SHARE_STRENGTH,
     after_choice,
     after_verdict,
     entropy,
     expected_choice_gain,
     expected_information_gain,
+    none_factor,
     prior,
 )
 
@@ -87,7 +90,7 @@ def test_prior_is_a_belief_whatever_the_rows_add_up_to(n_documents, k, scale):
     belief = prior(given)
     assert belief.shape == (n_documents, k + 1)
     assert belief.sum(axis=1) == pytest.approx(np.ones(n_documents))
-    assert (belief[:, -1] >= MIN_NONE).all()
+    assert (belief[:, -1] >= MIN_NONE * (1 - 1e-9)).all()
     assert np.array_equal(np.argsort(belief[:, :-1], kind="stable"), np.argsort(given, kind="stable"))
 
 
@@ -373,3 +376,40 @@ def test_entropy_by_hand(row, expected):
 
 def test_entropy_of_nothing_is_empty():
     assert entropy(np.empty((0, 3))).shape == (0,)
+
+
+# How common "none of these" is.
+
+
+def some_prior(n: int = 2000, none: float = 0.02) -> np.ndarray:
+    """Probabilities of three candidates that leave about so much to none of these."""
+    rng = np.random.default_rng(0)
+    rest = rng.beta(0.3, 0.3 * (1 - none) / none, n)
+    return rng.dirichlet(np.ones(3), n) * (1 - rest)[:, None]
+
+
+@pytest.mark.parametrize(("n_none", "n_audits"), [(0, 10), (1, 10), (9, 100), (60, 100), (0, 1000)])
+def test_none_of_these_becomes_as_common_as_audits_and_the_model_say(n_none, n_audits):
+    probabilities = some_prior()
+    own = prior(probabilities)[:, -1].mean()
+    factor = none_factor(probabilities, n_none, n_audits)
+    wanted = (n_none + SHARE_STRENGTH * own) / (n_audits + SHARE_STRENGTH)
+    assert prior(probabilities, factor)[:, -1].mean() == pytest.approx(wanted, rel=1e-3)
+
+
+def test_without_audits_the_model_is_believed():
+    probabilities = some_prior()
+    assert none_factor(probabilities, 0, 0) == pytest.approx(1.0)
+    assert prior(probabilities, 1.0) == pytest.approx(prior(probabilities))
+
+
+@pytest.mark.parametrize(("n_none", "end"), [(0, 0), (10**9, 1)])
+def test_no_number_of_audits_makes_none_of_these_impossible_or_certain(n_none, end):
+    factor = none_factor(some_prior(), n_none, 10**9)
+    assert factor == ODDS_FACTORS[end]
+    belief = prior(some_prior(), factor)
+    assert ((belief > 0) & (belief < 1)).all()
+
+
+def test_where_there_is_no_document_none_of_these_is_as_common_as_ever():
+    assert none_factor(np.empty((0, 3)), 1, 5) == 1.0

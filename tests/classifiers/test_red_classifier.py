@@ -14,7 +14,8 @@ from classifiers.subset_classifier import NOISE
 from tests.classifiers.clusters import N_DIMS, clusters, some_units, units
 
 N_LABELS, N_EACH = 8, 6
-N_EXPERTS = 2 * 3
+# Two subsets in each of two deals and in the rival split, and the global one.
+N_EXPERTS = 2 * 3 + 1
 SMALL = {"subset_size": 4, "n_deals": 2, "noise_ratio": 2.0, "self_training": 0}
 
 
@@ -174,7 +175,9 @@ def test_names_tell_labels_apart_whose_examples_do_not():
 @pytest.mark.parametrize("params", [{"n_deals": 4}, {"experts": ("rival",)}, {"experts": ()}, {"subset_size": 8}])
 def test_settings_decide_how_many_experts_there_are(params):
     model = small(**params).fit(*task())
-    expected = {"n_deals": 5 * 2, "experts": 2 * len(params.get("experts", ())), "subset_size": 3}[next(iter(params))]
+    expected = {"n_deals": 5 * 2 + 1, "experts": 2 * len(params.get("experts", ())), "subset_size": 3}[
+        next(iter(params))
+    ]
     assert model.n_experts_ == model.n_fitted_ == expected
 
 
@@ -206,7 +209,7 @@ def test_a_new_label_is_learnt_and_no_other_is_touched():
     model = small().fit(X[known], y[known])
     arbiter = model.ensemble_.arbiter
     model.refit(X, y)
-    assert (model.n_fitted_, model.n_experts_) == (3, N_EXPERTS)
+    assert (model.n_fitted_, model.n_experts_) == (3 + 1, N_EXPERTS)
     assert model.ensemble_.arbiter is arbiter
     new, truth = clusters(N_LABELS + 1, N_EACH, random_state=1)
     assert (model.predict(new) == truth).mean() > 0.97
@@ -223,7 +226,7 @@ def test_the_same_examples_fit_nothing():
 
 def test_a_changed_label_is_fitted_alone():
     X, y = task()
-    assert small().fit(X, y).refit(X[1:], y[1:]).n_fitted_ == 3
+    assert small().fit(X, y).refit(X[1:], y[1:]).n_fitted_ == 3 + 1
 
 
 @pytest.mark.parametrize("gone", [0, 3, N_LABELS - 1])
@@ -295,14 +298,29 @@ def test_the_article_never_teaches_itself():
     assert model.self_trained_ is False
 
 
-def test_a_self_trained_model_is_fitted_whole_again():
+def test_a_self_trained_model_keeps_what_it_taught_itself_until_somebody_knows_better():
     X, y = task()
-    model = small(self_training=10).fit(X, y, pool=clusters(N_LABELS, 10, 1, 0.1)[0])
+    pool, truth = clusters(N_LABELS, 10, 1, 0.1)
+    model = small(self_training=10).fit(X, y, pool=pool)
+    codes, given = model.ensemble_.codes.copy(), model.ensemble_.given.copy()
+    assert given.sum() == len(pool)
+    # One of its own labels was right, another text belongs to the next label.
+    model.refit(np.concatenate([X, pool[:1], pool[10:11]]), [*y, truth[0], truth[10] + 1])
     assert model.self_trained_ is True
-    model.refit(X[1:], y[1:])
-    assert model.n_fitted_ == model.n_experts_
-    assert model.self_trained_ is False
-    assert len(model.ensemble_.bank) == len(X) - 1
+    assert 0 < model.n_fitted_ < model.n_experts_
+    assert model.ensemble_.given.sum() == len(pool) - 2
+    assert (model.ensemble_.codes[:-1] != codes).sum() == 1
+    assert model.ensemble_.codes[-1] == truth[10] + 1
+
+
+def test_what_it_teaches_itself_does_not_make_it_surer_of_itself():
+    X, y = task(scale=0.3)
+    pool = clusters(N_LABELS, 40, random_state=1, scale=0.3)[0]
+    first = small().fit(X, y, pool=pool)
+    taught = small(self_training=10).fit(X, y, pool=pool)
+    assert taught.self_trained_ is True
+    sure, surer = (model.candidates(pool, 1).probabilities.mean() for model in (first, taught))
+    assert surer == pytest.approx(sure, abs=0.01)
 
 
 # Same again, and stored.

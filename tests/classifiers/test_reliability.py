@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from classifiers.reliability import (
+    EXPECTED_STRENGTH,
     MIN_AUDITS,
     PRIOR,
     PRIOR_STRENGTH,
@@ -209,19 +210,44 @@ def test_impossible_limits_are_refused(limit, level):
         certificate(10, 0, limit, level)
 
 
-def verdicts(sensitivity: float, specificity: float, n: int = 2000) -> tuple[np.ndarray, np.ndarray]:
-    """Verdicts of such a judge on labels that are right as often as the model says."""
+def judged(sensitivity: float, specificity: float, n: int = 2000) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Labels that are right as often as the model says, whether they are, and what such a judge says of them."""
     rng = np.random.default_rng(0)
     q = rng.uniform(0.2, 0.9, n)
     right = rng.random(n) < q
-    return q, np.where(right, rng.random(n) < sensitivity, rng.random(n) >= specificity)
+    return q, right, np.where(right, rng.random(n) < sensitivity, rng.random(n) >= specificity)
+
+
+def verdicts(sensitivity: float, specificity: float) -> tuple[np.ndarray, np.ndarray]:
+    q, _, valid = judged(sensitivity, specificity)
+    return q, valid
+
+
+def _off(priors: tuple[Prior, Prior], rates: tuple[float, float]) -> float:
+    return sum(abs(prior.mean - rate) for prior, rate in zip(priors, rates, strict=True))
 
 
 @pytest.mark.parametrize("rates", [(0.95, 0.95), (0.85, 0.85), (0.98, 0.3), (0.6, 0.95)])
 def test_verdicts_alone_tell_what_to_expect_of_a_judge(rates):
     priors = expected(*verdicts(*rates))
     assert [prior.mean for prior in priors] == pytest.approx(rates, abs=0.06)
-    assert [prior.right + prior.wrong for prior in priors] == pytest.approx([PRIOR_STRENGTH] * 2)
+    assert [prior.right + prior.wrong for prior in priors] == pytest.approx([EXPECTED_STRENGTH] * 2)
+
+
+@pytest.mark.parametrize("rates", [(0.95, 0.95), (0.85, 0.85)])
+def test_what_people_said_of_the_hard_ones_sets_a_model_right_that_is_too_sure_of_itself(rates):
+    q, right, valid = judged(*rates)
+    too_sure = np.clip(q + 0.15, 0, 0.99)
+    # People see a third of what was refused and of what the model is unsure of.
+    seen = (~valid | (q < 0.5)) & (np.arange(len(q)) % 3 == 0)
+    alone, helped = (expected(given, valid) for given in (too_sure, np.where(seen, right, too_sure)))
+    assert _off(helped, rates) < 0.7 * _off(alone, rates)
+
+
+@pytest.mark.parametrize(("n", "strength"), [(0, PRIOR_STRENGTH), (4, PRIOR_STRENGTH + 4), (400, EXPECTED_STRENGTH)])
+def test_a_few_verdicts_lead_one_to_expect_little(n, strength):
+    q, valid = verdicts(0.9, 0.9)
+    assert [prior.right + prior.wrong for prior in expected(q[:n], valid[:n])] == pytest.approx([strength] * 2)
 
 
 def test_without_verdicts_the_prior_is_expected():
@@ -231,4 +257,4 @@ def test_without_verdicts_the_prior_is_expected():
 
 def test_audits_overrule_what_was_expected():
     priors = expected(*verdicts(0.98, 0.3))
-    assert reliability(0, 0, 100, 0, priors).specificity.mean > 0.9
+    assert reliability(0, 0, 100, 0, priors).specificity.mean > 0.85

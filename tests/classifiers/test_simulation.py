@@ -180,7 +180,7 @@ def test_verdicts_weigh_what_bayes_says(n_questions):
         for document in range(0, 40, 2):
             answers.ask(judge, document, labels[document], columns[document], 0.5)
     audits = {document: int(labels[document, 1]) for document in range(10)}
-    answers.measure(audits)
+    answers.measure(np.full(40, UNKNOWN), audits)
     sensitivity, specificity = answers.rates.sensitivity.mean, answers.rates.specificity.mean
     after = answers.weigh(belief, labels)
     for document in range(40):
@@ -207,7 +207,7 @@ def test_choices_weigh_what_bayes_says():
     truth = np.where(np.arange(40) % 4 == 0, NOISE, labels[np.arange(40), np.arange(40) % 7])
     for document in range(0, 40, 2):
         answers.ask(Judge(truth, 0.7, 0.7), document, labels[document], 0, 0.5)
-    answers.measure({document: int(truth[document]) for document in range(0, 20, 2)})
+    answers.measure(truth, {document: int(truth[document]) for document in range(0, 20, 2)})
     after, rate = answers.weigh(belief, labels), answers.rates.sensitivity.mean
     for document in range(40):
         if not answers.n_answers[document]:
@@ -221,23 +221,23 @@ def test_choices_weigh_what_bayes_says():
         assert after[document] == pytest.approx(bayes(belief[document], likelihood))
 
 
-def test_rates_are_counted_on_audits_alone():
-    answers = Validating(4)
+def test_rates_are_counted_on_audits_and_expected_from_the_rest():
+    answers = Validating(5)
     candidates = np.array([5, 6, 7])
-    judge = Judge(np.array([5, 6, 5, 5]), 1.0, 1.0)
-    for document, columns in enumerate([[0], [0, 1], [1, 2], [0]]):
+    judge = Judge(np.array([5, 6, 5, 5, 7]), 1.0, 1.0)
+    for document, columns in enumerate([[0], [0, 1], [1, 2], [0], [1, 2]]):
         for column in columns:
             answers.ask(judge, document, candidates, column, 0.5)
-    # 0: 5 valid, right. 1: 5 refused, wrong; 6 valid, right. 2: a person says 6, which was refused; 7 too. 3: no audit.
-    answers.measure({0: 5, 1: 6, 2: 6})
-    heard = np.arange(3) < answers.n_answers[:, None]
-    priors = expected(answers.q[heard], answers.valid[heard])
+    # 0: 5 valid, right. 1: 5 refused, wrong; 6 valid, right. 2: a person says 6, which was refused; 7 too.
+    # 3: nobody has seen it. 4: reviewed, 6 refused, wrong; 7 valid, right.
+    answers.measure(np.array([5, 6, 6, UNKNOWN, 7]), {0: 5, 1: 6, 2: 6})
+    priors = expected(np.array([0.5, 0, 1]), np.array([True, False, True]))
     assert answers.rates == reliability(true_valid=2, false_invalid=1, true_invalid=2, false_valid=0, priors=priors)
     choosing = Choosing(3)
     for document in range(3):
         choosing.ask(Judge(np.array([5, NOISE, 6]), 1.0, 1.0), document, candidates, 0, 0.5)
     # A person agrees that 1 is none of these, and says 8 of the third, which wasn't offered: "none" was right.
-    choosing.measure({0: 5, 1: 8, 2: 8})
+    choosing.measure(np.array([5, 8, 8]), {0: 5, 1: 8, 2: 8})
     assert choosing.rates.sensitivity == choice_accuracy(right=2, wrong=1)
 
 
@@ -342,7 +342,7 @@ def test_the_loop_says_when_and_why_it_ended(kind, plan):
 @pytest.mark.parametrize("question", ["validate", "choose"])
 def test_a_perfect_judge_ends_with_everything_right(question):
     data = some_data(scale=0.15)
-    plan = Plan(rounds=8, judge_calls=100, reviews=20, audits=5, question=question)
+    plan = Plan(rounds=8, judge_calls=100, reviews=20, audits=5, question=question, threshold=0.97)
     result = gone_round(Loop, plan, data, judge_of(data, 1.0, 1.0)).results[-1]
     assert (result.pool_labelled, result.pool_right) == (1.0, 1.0)
     assert result.heldout_accuracy == 1.0

@@ -255,7 +255,9 @@ def audited(use_judge, expert):
 
     def make(wrong: int = 0, says=None, **settings) -> Project:
         use_judge(KnowingJudge(says=says))
-        project = make_project(batch_size=80, audit_share=1, retrain_after=0, certainty=0.9, **settings)
+        # The strategy of the greatest gain asks even where the classifiers are sure.
+        settings = {"batch_size": 80, "audit_share": 1, "retrain_after": 0, "certainty": 0.9} | settings
+        project = make_project(strategy="gain", **settings)
         import_rows(project, fruit_rows(n_seeds=6, n_pool=30))
         run_round(project)
         assert Audit.objects.count() == 80

@@ -338,7 +338,7 @@ def test_going_on_asks_the_judge_that_is_chosen_by_then():
 
 
 def test_the_last_examples_are_learnt_when_there_is_a_holdout_to_measure_with():
-    project, expert = make_project(batch_size=10, retrain_after=0), make_user()
+    project, expert = make_project(batch_size=10, retrain_after=0, strategy="gain"), make_user()
     import_rows(project, fruit_rows(n_pool=1))
     import_rows(project, [("a held-out apple", "apple")], holdout_percent=100)
     run_round(project)

@@ -60,7 +60,9 @@ class Further(NamedTuple):
     gain: float
 
 
-def believe(round_: Round, document_ids: Sequence[int], labels: np.ndarray, probabilities: np.ndarray) -> Believed:
+def believe(
+    round_: Round, document_ids: Sequence[int], labels: np.ndarray, probabilities: np.ndarray, none_factor: float
+) -> Believed:
     """Return what all verdicts so far make of the classifiers' probabilities.
 
     Args:
@@ -68,10 +70,11 @@ def believe(round_: Round, document_ids: Sequence[int], labels: np.ndarray, prob
         document_ids: n documents of its project.
         labels: ids of their candidates, shape (n, k).
         probabilities: of the candidates, shape (n, k).
+        none_factor: of the odds of "none of these", as audits found them.
     """
     rates, present = all_rates(round_), present_judge(round_)
     row_of = {document_id: row for row, document_id in enumerate(document_ids)}
-    belief = prior(probabilities)
+    belief = prior(probabilities, none_factor)
     asked = np.zeros(labels.shape, dtype=bool)
     evidence: dict[int, list[tuple[int, bool, Reliability]]] = {}
     for said in _said(round_, rates, present):

@@ -10,6 +10,7 @@ from django.conf import settings
 from classifiers.candidates import Candidates
 from classifiers.ensemble import N_CANDIDATES
 from classifiers.evaluation import score
+from classifiers.posterior import none_factor
 from classifiers.red_classifier import RedClassifier
 from classifiers.subset_classifier import NOISE
 from labelling.jobs import vectors
@@ -18,6 +19,7 @@ from labelling.jobs.rounds.auditing import measure_judge
 from labelling.jobs.rounds.believing import Believed, as_fields, believe
 from labelling.jobs.rounds.memory import Memory, recall
 from labelling.models import Prediction, Round, TrainingExample
+from labelling.services.audits import none_counts
 
 Step = Round.Step
 
@@ -58,6 +60,7 @@ class Predicted:
         X: their vectors, shape (n, n_dims).
         candidates: their best labels.
         labels: the candidates' label ids, shape (n, k).
+        none_factor: what audits made of the odds of "none of these".
         believed: how probable they are after all verdicts.
     """
 
@@ -65,6 +68,7 @@ class Predicted:
     X: np.ndarray
     candidates: Candidates
     labels: np.ndarray
+    none_factor: float
     believed: Believed
 
 
@@ -132,7 +136,7 @@ def _wanted_model(round_: Round) -> RedClassifier:
 
 def _usable(memory: Memory | None, wanted: RedClassifier, known: set[int], n_examples: int) -> Memory | None:
     """The last round's model, unless all has to be fitted anew: other settings, a label gone, many new examples."""
-    if memory is None or memory.model.self_trained_ or n_examples >= FULL_FIT_GROWTH * memory.n_examples:
+    if memory is None or n_examples >= FULL_FIT_GROWTH * memory.n_examples:
         return None
     same = memory.encoder == settings.ENCODER and _parameters(memory.model) == _parameters(wanted)
     return memory if same and known.issuperset(memory.label_ids) else None
@@ -162,7 +166,7 @@ def predict(lease: Lease[Round], learnt: Learnt) -> Predicted:
     lease.report(Step.PREDICT, 0, total)
     measure_judge(lease)
     predicted = _predict(round_, learnt, pool)
-    measured = _predict(round_, learnt, [row[:2] for row in holdout])
+    measured = _predict(round_, learnt, [row[:2] for row in holdout], predicted.none_factor)
     _store(lease, predicted, done=0, total=total)
     _store(lease, measured, done=len(pool), total=total)
     lease.update(
@@ -174,15 +178,17 @@ def predict(lease: Lease[Round], learnt: Learnt) -> Predicted:
     return predicted
 
 
-def _predict(round_: Round, learnt: Learnt, documents: list[tuple[int, str]]) -> Predicted:
+def _predict(round_: Round, learnt: Learnt, documents: list[tuple[int, str]], factor: float | None = None) -> Predicted:
+    """Predict documents; without a factor for "none of these" they are the pool that audits were drawn from."""
     document_ids = [pk for pk, _ in documents]
     X = vectors.load([key for _, key in documents], settings.ENCODER)
     # The estimator refuses an array of no columns.
     candidates = learnt.memory.model.candidates(X if len(X) else learnt.X[:0], k=N_CANDIDATES)
     labels = np.array(learnt.label_ids)[candidates.labels]
-    return Predicted(
-        document_ids, X, candidates, labels, believe(round_, document_ids, labels, candidates.probabilities)
-    )
+    if factor is None:
+        factor = none_factor(candidates.probabilities, *none_counts(round_.project))
+    believed = believe(round_, document_ids, labels, candidates.probabilities, factor)
+    return Predicted(document_ids, X, candidates, labels, factor, believed)
 
 
 def _store(lease: Lease[Round], predicted: Predicted, done: int, total: int) -> None:

@@ -40,6 +40,7 @@ def choose_queries(round_: Round, learnt: Learnt, predicted: Predicted) -> list[
         predicted.candidates.entropy[rest],
         believed.rates.sensitivity.mean,
         believed.rates.specificity.mean,
+        believed.belief[rest].max(axis=1) >= settings["certainty"],
         settings["certainty"],
     )
     batch = choose(offered, settings["strategy"], settings["batch_size"] - len(audited), seed, X=predicted.X[rest])

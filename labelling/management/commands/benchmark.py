@@ -16,7 +16,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from labelling.benchmark import report
 from labelling.benchmark.data import BadData, read_corpus
 from labelling.benchmark.embedding import Embedder
-from labelling.benchmark.measuring import ARMS, Settings, is_cross_validated, measure, peak_rss_mb
+from labelling.benchmark.measuring import ARMS, MODELS, Settings, is_cross_validated, measure, peak_rss_mb
 
 DEFAULTS = Settings()
 
@@ -47,7 +47,9 @@ class Command(BaseCommand):
         parser.add_argument("--question", choices=["validate", "choose"], default=DEFAULTS.question)
         parser.add_argument("--random-state", type=_at_least(0), nargs="+", default=list(DEFAULTS.random_states))
         parser.add_argument("--pool", type=_at_least(1), help="the most texts in the pool (default: all)")
-        parser.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS), help="loops to run (default: all)")
+        parser.add_argument(
+            "--arms", nargs="+", choices=ARMS, default=list(ARMS), help="what to compare (default: all; red always)"
+        )
         parser.add_argument("--no-loop", action="store_true", help="measure without judge calls only")
         parser.add_argument("--encoder", default=settings.ENCODER, help="a sentence-transformers name")
         parser.add_argument("--cache", type=Path, default=Path(settings.BASE_DIR) / "var" / "embeddings")
@@ -94,7 +96,8 @@ def _settings(options: dict) -> Settings:
     wanted = dict.fromkeys(options["arms"])
     values = {one.name: options[one.name] for one in fields(Settings) if one.name in options} | {
         "random_states": tuple(options["random_state"]),
-        "arms": () if options["no_loop"] else tuple(arm for arm in ARMS if arm in wanted),
+        "baselines": tuple(name for name in MODELS if name in wanted and name != "red"),
+        "arms": () if options["no_loop"] else tuple(arm for arm in ARMS if arm in wanted or arm == "red"),
     }
     if values["audits_per_round"] > min(values["reviews_per_round"], values["judge_calls_per_round"]):
         raise CommandError("Audits are reviews that the judge is asked about too: there can't be more of them.")
