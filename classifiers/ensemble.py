@@ -27,7 +27,7 @@ N_CANDIDATES = 10
 # Labels outside a rival subset that its expert also learns to tell apart, without answering for them.
 N_RIVALS = 10
 # Examples of a label that one expert learns from: an expert's cost grows with the cube of its rows.
-MAX_EXAMPLES = 60
+MAX_EXAMPLES = 100
 # Examples the arbiter is fitted on: a few dozen weights need no more.
 MAX_ARBITER_EXAMPLES = 8_000
 # Rows predicted at a time: bounds memory to some 200 MB at 1,000 labels, whatever the pool's size.
@@ -158,7 +158,7 @@ class Ensemble:
         }
         self._fit_experts(sorted(touched), progress)
         if changed and self.global_expert is not None:
-            self._fit_global_expert()
+            self._refit_global_expert(changed)
 
     def temper(self, X: np.ndarray, confidence: float) -> None:
         """Make the arbiter less sure of itself, until its mean best probability of the texts X is ``confidence``.
@@ -219,9 +219,7 @@ class Ensemble:
         names = arrays["names"] if len(arrays["names"]) else None
         ensemble = cls(choices, arrays["bank"], arrays["codes"], splits, names)
         ensemble.given = arrays["given"]
-        if "global_weights" in arrays:
-            nothing = np.empty((0, 0), dtype=np.float32)
-            ensemble.global_expert = GlobalExpert(arrays["global_weights"], arrays["global_intercepts"], nothing)
+        ensemble.global_expert = _global_expert(arrays)
         *weights, none = arrays["arbiter"]
         mean, scale = arrays["arbiter_scaling"]
         ensemble.arbiter = Arbiter(mean, scale, np.array(weights), float(none))
@@ -257,12 +255,14 @@ class Ensemble:
                     progress(done + 1, len(which))
         self.n_fitted = len(which)
 
-    def _fit_global_expert(self, n_own: int = 0) -> None:
-        rows = np.flatnonzero(self.codes != DROPPED)
+    def _fit_global_expert(self, n_own: int) -> None:
         with threadpool_limits(limits=1), _threads() as pool:
-            self.global_expert = fit_global_expert(
-                self.bank[rows], self.codes[rows], n_own, self.choices.random_state, pool.map
-            )
+            self.global_expert = fit_global_expert(self.bank, self.codes, n_own, self.choices.random_state, pool.map)
+        self.n_fitted += 1
+
+    def _refit_global_expert(self, changed: Sequence[int]) -> None:
+        there = self.codes != DROPPED
+        self.global_expert = self.global_expert.refit(self.bank[there], self.codes[there], changed)
         self.n_fitted += 1
 
     def _fit_expert(self, number: int, index: int) -> Expert:
@@ -337,7 +337,21 @@ def split_labels(choices: Choices, X: np.ndarray, y: np.ndarray, n_labels: int) 
 
 
 def _global_arrays(expert: GlobalExpert | None) -> dict[str, np.ndarray]:
-    return {} if expert is None else {"global_weights": expert.weights, "global_intercepts": expert.intercepts}
+    if expert is None:
+        return {}
+    return {
+        "global_weights": expert.weights,
+        "global_intercepts": expert.intercepts,
+        "global_shrinkage": np.array(expert.shrinkage),
+    }
+
+
+def _global_expert(arrays: Mapping[str, np.ndarray]) -> GlobalExpert | None:
+    if "global_weights" not in arrays:
+        return None
+    nothing = np.empty((0, 0), dtype=np.float32)
+    shrinkage = float(arrays["global_shrinkage"])
+    return GlobalExpert(arrays["global_weights"], arrays["global_intercepts"], nothing, shrinkage)
 
 
 def _some(rng: np.random.Generator, rows: np.ndarray, n: int) -> np.ndarray:

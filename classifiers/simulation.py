@@ -386,13 +386,13 @@ class Loop:
         """People label what was judged and is still unsure.
 
         All their time goes to what the judge can help no further with, if need be; what it may still settle gets
-        half of it at most: the next round may do without people.
+        a third of it at most: the next round may do without people.
         """
         room = self.plan.reviews - len(self.drawn)
         _, gain = self.answers.questions(self.belief, self.found.labels)
         open_ = self._judged_but_unsure()
         stuck = open_[gain[open_] < MIN_GAIN][:room]
-        hopeful = open_[gain[open_] >= MIN_GAIN][: max(room // 2 - len(stuck), 0)]
+        hopeful = open_[gain[open_] >= MIN_GAIN][: max(room // 3 - len(stuck), 0)]
         for document in (*stuck, *hopeful):
             self._person_says(document)
 

@@ -14,6 +14,8 @@ SLOW = 0.5
 # Rounds that settle less than this share of the first round's uncertain documents, and no more than
 # people labelled in them, gain nothing. The share alone would stop every loop on a large pool.
 FLOOR = 0.01
+# Once no more than this share of the first round's uncertain documents is left, people are done sooner than a round.
+LEFT = 0.02
 # Nats that the judge's next answers must gain on average. A judge that is right nine times in ten
 # gains 0.37 on an even question, 0.08 where the best candidate is 95 % sure, 0.02 at 99 %.
 GAIN_FLOOR = 0.02
@@ -29,7 +31,7 @@ def stop_reason(
 ) -> str | None:
     """Say why the loop should stop, or None while another round is worth it.
 
-    It stops when no document is uncertain, when the budget is spent, when the best next questions
+    It stops when hardly a document is uncertain, when the budget is spent, when the best next questions
     would teach too little, and when the number of uncertain documents says so.
 
     The R.E.D. article stops at the inflection of the number of uncertain documents: it falls
@@ -49,8 +51,12 @@ def stop_reason(
     Returns:
         A sentence for people, or None.
     """
-    if len(uncertain) and uncertain[-1] == 0:
-        return "No uncertain document is left."
+    if len(uncertain) and uncertain[-1] <= LEFT * uncertain[0]:
+        if uncertain[-1] == 0:
+            return "No uncertain document is left."
+        return (
+            f"Only {uncertain[-1]} of {uncertain[0]} uncertain documents are left: people are done sooner than a round."
+        )
     if budget_left is not None and budget_left <= 0:
         return "The budget of judge calls is spent."
     if gains is not None and len(gains) and gains[-1] < gain_floor:

@@ -24,7 +24,7 @@ MODELS = ("flat", "article", "red")
 ARMS = (*MODELS, "random")
 PRECISION = 0.95
 # Above this, labels x seeds, cross-validating C of the flat classifier takes hours.
-MAX_CROSS_VALIDATED = 2_000_000
+MAX_CROSS_VALIDATED = 10_000_000
 C_UNTUNED = 10.0
 
 Say = Callable[[str], None]

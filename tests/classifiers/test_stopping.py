@@ -30,6 +30,16 @@ def test_no_uncertain_document_is_a_reason_at_once(uncertain):
 
 
 @pytest.mark.parametrize(
+    ("uncertain", "enough"), [([500, 11], False), ([500, 10], True), ([49, 1], False), ([50, 1], True)]
+)
+def test_hardly_any_uncertain_document_left_is_a_reason_too(uncertain, enough):
+    expected = (
+        f"Only {uncertain[-1]} of {uncertain[0]} uncertain documents are left: people are done sooner than a round."
+    )
+    assert stop_reason(uncertain) == (expected if enough else None)
+
+
+@pytest.mark.parametrize(
     ("uncertain", "settled"),
     [
         ([500] * 4, 0),

@@ -187,7 +187,7 @@ def test_a_loop_that_has_stopped_keeps_its_last_round():
 
 @pytest.mark.parametrize(
     ("n_labels", "n_seeds", "per_label", "tuned"),
-    [(77, 2310, 30, True), (568, 14_700, 30, False), (1000, 2000, 30, True), (6, 12, 2, False)],
+    [(77, 2310, 30, True), (568, 14_700, 30, True), (943, 26_000, 30, False), (6, 12, 2, False)],
 )
 def test_large_data_is_not_cross_validated(n_labels, n_seeds, per_label, tuned):
     assert is_cross_validated(n_labels, n_seeds, per_label) is tuned
