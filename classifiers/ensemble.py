@@ -158,7 +158,9 @@ class Ensemble:
         }
         self._fit_experts(sorted(touched), progress)
         if changed and self.global_expert is not None:
-            self._refit_global_expert(changed)
+            there = self.codes != DROPPED
+            self.global_expert = self.global_expert.refit(self.bank[there], self.codes[there], changed)
+            self.n_fitted += 1
 
     def temper(self, X: np.ndarray, confidence: float) -> None:
         """Make the arbiter less sure of itself, until its mean best probability of the texts X is ``confidence``.
@@ -258,11 +260,6 @@ class Ensemble:
     def _fit_global_expert(self, n_own: int) -> None:
         with threadpool_limits(limits=1), _threads() as pool:
             self.global_expert = fit_global_expert(self.bank, self.codes, n_own, self.choices.random_state, pool.map)
-        self.n_fitted += 1
-
-    def _refit_global_expert(self, changed: Sequence[int]) -> None:
-        there = self.codes != DROPPED
-        self.global_expert = self.global_expert.refit(self.bank[there], self.codes[there], changed)
         self.n_fitted += 1
 
     def _fit_expert(self, number: int, index: int) -> Expert:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +27,11 @@ class Table:
     texts: list[str]
     names: list[str]
     labels: list[str]
+
+    def only(self, labels: Set[str]) -> Table:
+        """The rows with one of these labels."""
+        rows = [row for row in zip(self.texts, self.names, self.labels, strict=True) if row[2] in labels]
+        return Table(*(list(column) for column in zip(*rows, strict=True))) if rows else Table([], [], [])
 
 
 @dataclass(frozen=True)
@@ -80,6 +85,21 @@ def read_corpus(train: Sequence[Path], test: Sequence[Path], oos: Path | None = 
     if unknown := sorted({label for table in tested for label in table.labels} - set(labels)):
         raise BadData(f"{_listed(test)} has labels that {_listed(train)} lacks: {', '.join(unknown[:5])}.")
     return Corpus(trained, tested, [] if oos is None else _read(oos, False).texts, labels)
+
+
+def some_labels(corpus: Corpus, vectors: Vectors, n_labels: int, random_state: int) -> tuple[Corpus, Vectors]:
+    """Keep the texts of n_labels labels, drawn at random; all of them where there are no more."""
+    rng = np.random.default_rng(random_state)
+    drawn = np.sort(rng.permutation(len(corpus.labels))[:n_labels])
+    labels = {corpus.labels[code] for code in drawn}
+    few = Corpus(
+        [table.only(labels) for table in corpus.train],
+        [table.only(labels) for table in corpus.test],
+        corpus.oos,
+        sorted(labels),
+    )
+    train, test = (np.isin(corpus.codes(tables), drawn) for tables in (corpus.train, corpus.test))
+    return few, Vectors(vectors.train[train], vectors.test[test], vectors.oos, vectors.names[drawn])
 
 
 def draw(

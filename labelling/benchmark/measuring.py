@@ -18,7 +18,7 @@ from classifiers.ensemble import N_CANDIDATES, split_labels
 from classifiers.evaluation import calibration_error, coverage_at_precision, score
 from classifiers.red_classifier import RedClassifier
 from classifiers.simulation import ArticleLoop, Data, Judge, Loop, Model, Plan, RoundResult
-from labelling.benchmark.data import Corpus, Vectors, draw
+from labelling.benchmark.data import Corpus, Vectors, draw, some_labels
 
 MODELS = ("flat", "article", "red")
 ARMS = (*MODELS, "random")
@@ -36,6 +36,7 @@ class Settings:
     """What is measured and how; see the command's arguments of the same names.
 
     Attributes:
+        labels: the most labels, drawn at random; None: all.
         pool: the most texts of the pool; None: all.
         baselines: what R.E.D. is compared with, of MODELS.
         arms: the loops to run, of ARMS; none: only what needs no judge. That of a baseline needs the baseline.
@@ -51,6 +52,7 @@ class Settings:
     question: str = "validate"
     threshold: float = Plan().threshold
     random_states: tuple[int, ...] = (0, 1, 2)
+    labels: int | None = None
     pool: int | None = None
     baselines: tuple[str, ...] = ("flat", "article")
     arms: tuple[str, ...] = ARMS
@@ -112,6 +114,8 @@ def _measure(corpus: Corpus, vectors: Vectors, settings: Settings, random_state:
     def state_says(step: str) -> None:
         say(f"state {random_state}: {step}")
 
+    if settings.labels:
+        corpus, vectors = some_labels(corpus, vectors, settings.labels, random_state)
     data, mixed = draw(corpus, vectors, settings.seeds_per_label, settings.pool, random_state)
     # R.E.D. comes first: what the others need doesn't count as its memory.
     red, seconds = _red(data, random_state, state_says)

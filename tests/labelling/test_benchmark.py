@@ -14,7 +14,7 @@ from django.core.management import CommandError, call_command
 
 from classifiers.subset_classifier import NOISE
 from labelling.benchmark import report
-from labelling.benchmark.data import BadData, Vectors, draw, read_corpus
+from labelling.benchmark.data import BadData, Vectors, draw, read_corpus, some_labels
 from labelling.benchmark.measuring import ARMS, MODELS, is_cross_validated
 from tests.fakes import HashingEncoder
 
@@ -140,6 +140,26 @@ def test_the_judge_can_be_asked_to_choose(benchmark, files):
     assert set(figures["loop"]) == {"red", "article"}
     assert figures["dataset"]["pool"] == 30
     assert "question choose" in printed
+
+
+def test_few_labels_come_with_their_texts_alone(benchmark, files):
+    figures, _, _ = benchmark(*files, "--no-loop", "--arms", "red", "--labels", "4", "--random-state", "0")
+    assert figures["dataset"] | {"oos": 0, "pool": 4 * 10} == figures["dataset"]
+    assert (figures["dataset"]["labels"], figures["dataset"]["test"]) == (4, 4 * 5)
+
+
+@pytest.mark.parametrize("n_labels", [2, 3, 9])
+def test_labels_are_drawn_with_their_rows_vectors_and_names(tmp_path, n_labels):
+    train, test = (Path(write(tmp_path / name, texts(n, 0, 3))) for name, n in (("train.csv", 4), ("test.csv", 2)))
+    corpus = read_corpus([train], [test])
+    numbered = [np.arange(n, dtype=np.float32)[:, None] for n in (12, 6, 0, 3)]
+    few, vectors = some_labels(corpus, Vectors(*numbered), n_labels, random_state=1)
+    assert len(few.labels) == min(n_labels, 3)
+    assert few.names == [label.replace("_", " ") for label in few.labels]
+    assert [corpus.labels[int(row)] for row in vectors.names[:, 0]] == few.labels
+    for tables, before, rows in ((few.train, corpus.train, vectors.train), (few.test, corpus.test, vectors.test)):
+        assert set(tables[0].labels) == set(few.labels)
+        assert [before[0].texts[int(row)] for row in rows[:, 0]] == tables[0].texts
 
 
 def test_folders_name_the_parts_of_a_mixture(tmp_path):

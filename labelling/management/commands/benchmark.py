@@ -46,6 +46,7 @@ class Command(BaseCommand):
         _add(parser, "threshold", _share, "posterior from which a label counts as settled")
         parser.add_argument("--question", choices=["validate", "choose"], default=DEFAULTS.question)
         parser.add_argument("--random-state", type=_at_least(0), nargs="+", default=list(DEFAULTS.random_states))
+        parser.add_argument("--labels", type=_at_least(2), help="the most labels, drawn at random (default: all)")
         parser.add_argument("--pool", type=_at_least(1), help="the most texts in the pool (default: all)")
         parser.add_argument(
             "--arms", nargs="+", choices=ARMS, default=list(ARMS), help="what to compare (default: all; red always)"
@@ -76,13 +77,13 @@ class Command(BaseCommand):
         vectors = embedder.corpus(corpus)
         embed_seconds = time.perf_counter() - started
         measured = measure(corpus, vectors, chosen, self._say)
-        n_seeds = int(measured[0].dataset["seeds"])
+        n_labels, n_seeds = (int(measured[0].dataset[name]) for name in ("labels", "seeds"))
         run = report.Run(
             command=shlex.join(["python", *sys.argv]),
             arguments=asdict(chosen) | {"encoder": options["encoder"]},
             embed_seconds=embed_seconds,
             n_encoded=embedder.n_encoded,
-            cross_validated=is_cross_validated(len(corpus.labels), n_seeds, chosen.seeds_per_label),
+            cross_validated=is_cross_validated(n_labels, n_seeds, chosen.seeds_per_label),
             peak_rss_mb=peak_rss_mb(),
         )
         return report.as_dict(measured, run)
