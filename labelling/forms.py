@@ -41,6 +41,12 @@ class ProjectSettingsForm(forms.ModelForm):
             "task",
             "judge",
             "judge_model",
+            "judge_base_url",
+            "question",
+            "use_batches",
+            "confirm_spending",
+            "round_cap",
+            "project_cap",
             "auto_accept",
             "batch_size",
             "retrain_after",
@@ -57,11 +63,48 @@ class ProjectSettingsForm(forms.ModelForm):
 
     SECTIONS = {
         "Project": ["name", "task"],
-        "Judge": ["judge", "judge_model", "auto_accept"],
+        "Judge": ["judge", "question", "auto_accept"],
+        "Language model": [
+            "judge_model",
+            "judge_base_url",
+            "use_batches",
+            "confirm_spending",
+            "round_cap",
+            "project_cap",
+        ],
         "Rounds": ["batch_size", "retrain_after", "strategy", "certainty", "audit_share"],
         "Review": ["claim_minutes"],
         "Classifiers": ["combination", "subset_size", "noise_ratio", "random_seed"],
     }
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        default = settings.JUDGE_BASE_URL or "Anthropic"
+        # Whoever is sent a question is sent the key: only the administrator says who that may be.
+        allowed = [("", f"The site's default ({default})"), *((url, url) for url in settings.JUDGE_BASE_URLS)]
+        now = self.instance.judge_base_url
+        if now and now not in settings.JUDGE_BASE_URLS:
+            allowed.append((now, f"{now} (not allowed any more)"))
+        self.fields["judge_base_url"] = forms.ChoiceField(
+            choices=allowed,
+            required=False,
+            label=self.fields["judge_base_url"].label,
+            help_text=self.fields["judge_base_url"].help_text,
+        )
+        self.fields["judge_model"].help_text = f"As the server names it. Empty: {settings.JUDGE_MODEL}."
+
+    def clean_judge_base_url(self) -> str:
+        url = self.cleaned_data["judge_base_url"]
+        if url and url not in settings.JUDGE_BASE_URLS:
+            raise forms.ValidationError("This address is not allowed any more: choose another one.")
+        return url
+
+    def clean(self) -> dict[str, Any]:
+        """Only a language model takes batches."""
+        cleaned = super().clean() or {}
+        if cleaned.get("use_batches") and cleaned.get("judge") == Project.JudgeName.NEIGHBOURS:
+            self.add_error("use_batches", "Message batches need the judge “anthropic”.")
+        return cleaned
 
     def sections(self) -> list[tuple[str, list[forms.BoundField]]]:
         return [(title, [self[name] for name in names]) for title, names in self.SECTIONS.items()]

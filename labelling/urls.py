@@ -2,7 +2,7 @@
 
 from django.urls import include, path
 
-from labelling.views import documents, exports, imports, labels, projects, review, rounds, status
+from labelling.views import documents, exports, imports, labels, ledger, projects, review, rounds, status
 
 project_urls = [
     path("", projects.overview, name="project"),
@@ -29,8 +29,11 @@ project_urls = [
     path("rounds/progress/", rounds.progress, name="round_progress"),
     path("rounds/<int:number>/", rounds.detail, name="round"),
     path("rounds/<int:number>/cancel/", rounds.cancel, name="cancel_round"),
+    path("rounds/<int:number>/agree/", rounds.agree, name="agree_to_forecast"),
+    path("rounds/<int:number>/stop/", rounds.stop_asking, name="stop_asking"),
     path("rounds/<int:number>/go-on/", rounds.go_on, name="go_on_round"),
     path("rounds/<int:number>/retry-judge/", rounds.retry_judge, name="retry_judge"),
+    path("ledger/", ledger.call_list, name="ledger"),
     path("review/", review.review, name="review"),
     path("review/<int:entry_id>/decide/", review.decide, name="decide"),
     path("review/undo/", review.undo, name="undo"),

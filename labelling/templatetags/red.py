@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 from django import template
@@ -35,3 +36,10 @@ def rate(measured: dict[str, Any]) -> str:
     low, high = (f"{100 * measured[bound]:.0f}" for bound in ("low", "high"))
     share = f"{100 * measured['mean']:.0f} % ({low} to {high} %)"
     return f"{share}, a prior, not yet measured" if measured["is_prior"] else share
+
+
+@register.filter
+def dollars(amount: Decimal | str) -> str:
+    """US dollars: in cents from one dollar on, below that with the digits that count, as in "$0.0042"."""
+    value = Decimal(amount)
+    return f"${value:,.2f}" if value >= 1 or value == 0 else f"${value:.4f}"

@@ -7,8 +7,6 @@ import os
 import pytest
 
 from classifiers.judge import (
-    ANSWER_SCHEMA,
-    NO_KEY,
     Answer,
     AnthropicJudge,
     JudgeError,
@@ -16,14 +14,20 @@ from classifiers.judge import (
     Question,
     Rival,
     make_judge,
-    system_prompt,
-    user_prompt,
 )
-from tests.messages_api import Fault, MessagesApi, Reply, answer, error, in_turn, message
+from classifiers.judge.prompt import mark_of, prompt
+from classifiers.messages_api import NO_KEY, MessagesClient
+from labelling.fake_messages_api import Fault, MessagesApi, Reply, answer, error, message
+from tests.fakes import in_turn
 
 KEY = "sk-ant-a-secret-key"
 
 QUESTION = Question("My card was stolen", "lost card", "The card is gone.", rivals=[Rival("refund")])
+
+
+def says(verdict: str, reason: str = "It says so.", better_label: str | None = None) -> Reply:
+    """An answer about the question's own text."""
+    return answer(verdict, reason, better_label, text=mark_of(QUESTION))
 
 
 @pytest.fixture
@@ -34,16 +38,16 @@ def api(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("NO_PROXY", "*")
     monkeypatch.setenv("ANTHROPIC_API_KEY", KEY)
-    with MessagesApi(in_turn(answer("valid"))) as stub:
+    with MessagesApi(respond=in_turn(says("valid"))) as stub:
         yield stub
 
 
-def ask(api: MessagesApi, max_retries: int = 0, timeout: float = 30.0) -> Answer:
-    return AnthropicJudge("stub-1", api.url, max_retries, timeout).ask(QUESTION)
+def ask(api: MessagesApi, timeout: float = 30.0) -> Answer:
+    return AnthropicJudge(MessagesClient("stub-1", api.url, timeout)).ask(QUESTION)
 
 
 def test_an_answer_comes_back_with_what_it_took(api):
-    api.respond = in_turn(answer("invalid", "It was refunded.", "refund"))
+    api.respond = in_turn(says("invalid", "It was refunded.", "refund"))
     assert ask(api) == Answer("invalid", "It was refunded.", "refund", "stub-1", "req_1", 100, 20)
 
 
@@ -54,14 +58,14 @@ def test_the_question_is_put_with_a_cached_system_prompt_and_a_schema(api):
     assert KEY in request.headers.get("authorization", "") + request.headers.get("x-api-key", "")
     assert request.body["model"] == "stub-1"
     (system,) = request.body["system"]
-    assert (system["text"], system["cache_control"]) == (system_prompt(QUESTION), {"type": "ephemeral"})
-    assert request.body["messages"] == [{"role": "user", "content": user_prompt(QUESTION)}]
-    assert request.body["output_config"]["format"] == {"type": "json_schema", "schema": ANSWER_SCHEMA}
+    assert (system["text"], system["cache_control"]) == (prompt(QUESTION).system, {"type": "ephemeral"})
+    assert request.body["messages"] == [{"role": "user", "content": prompt(QUESTION).user}]
+    assert request.body["output_config"]["format"] == {"type": "json_schema", "schema": prompt(QUESTION).schema}
 
 
 def test_one_judge_answers_one_question_after_the_other(api):
-    api.respond = in_turn(answer("valid"), answer("unsure"), answer("invalid"))
-    judged = AnthropicJudge("stub-1", api.url)
+    api.respond = in_turn(says("valid"), says("unsure"), says("invalid"))
+    judged = AnthropicJudge(MessagesClient("stub-1", api.url))
     assert [judged.ask(QUESTION).verdict for _ in range(3)] == ["valid", "unsure", "invalid"]
 
 
@@ -86,10 +90,11 @@ FAILURES = [
     (Reply(b"<html>Hello", headers={"content-type": "text/html"}), JudgeError, "not in the form of the Messages API"),
     (Reply([]), JudgeError, "not in the form of the Messages API"),
     (Reply(None), JudgeError, "not in the form of the Messages API"),
-    (Reply({}), JudgeError, "not in the agreed form"),
+    (Reply({}), JudgeError, "not in the (agreed form|form of the Messages API)"),
     (Reply({"content": ["valid"], "stop_reason": "end_turn"}), JudgeError, "not in the agreed form"),
-    (Reply(answer("valid").body | {"usage": None}), JudgeError, "not in the agreed form"),
+    (Reply(says("valid").body | {"usage": None}), JudgeError, "not in the agreed form"),
     (message('{"verdict": "va', "max_tokens"), JudgeError, "cut off"),
+    (answer("valid", text="of another"), JudgeError, "about another text"),
     (message("", "refusal"), JudgeError, "refused to answer"),
     (message("I think it is valid."), JudgeError, "not in the agreed form"),
 ]
@@ -111,25 +116,19 @@ def test_silence_is_no_answer(api):
 
 
 def test_a_server_that_is_not_there_is_no_answer(api):
-    with MessagesApi(in_turn(answer("valid"))) as closed:
+    with MessagesApi(respond=in_turn(says("valid"))) as closed:
         pass
     with pytest.raises(JudgeError, match="could not be reached"):
         ask(closed)
 
 
 @pytest.mark.parametrize("passing", [error(408), error(409), error(429), error(500), error(529), Fault.DROPPED])
-def test_a_passing_failure_is_tried_again(api, monkeypatch, passing):
-    monkeypatch.setattr("anthropic._base_client.INITIAL_RETRY_DELAY", 0.0)
-    api.respond = in_turn(passing, passing, answer("unsure"))
-    assert ask(api, max_retries=2).verdict == "unsure"
-    assert len(api.requests) == 3
-
-
-def test_a_failure_that_does_not_pass_is_tried_as_often_as_allowed(api):
-    api.respond = in_turn(error(529))
-    with pytest.raises(JudgeError):
-        ask(api, max_retries=3)
-    assert len(api.requests) == 4
+def test_a_passing_failure_says_so_and_is_asked_once(api, passing):
+    api.respond = in_turn(passing)
+    with pytest.raises(JudgeError) as raised:
+        ask(api)
+    assert raised.value.passing
+    assert len(api.requests) == 1
 
 
 @pytest.mark.parametrize(
@@ -142,8 +141,9 @@ def test_a_failure_that_does_not_pass_is_tried_as_often_as_allowed(api):
 )
 def test_what_no_repetition_can_help_is_asked_once(api, lasting):
     api.respond = in_turn(lasting)
-    with pytest.raises((JudgeError, JudgeUnavailable)):
-        ask(api, max_retries=4)
+    with pytest.raises((JudgeError, JudgeUnavailable)) as raised:
+        ask(api)
+    assert not getattr(raised.value, "passing", False)
     assert len(api.requests) == 1
 
 
@@ -197,6 +197,5 @@ def test_a_key_with_a_line_break_is_in_no_message(api, monkeypatch):
     assert api.requests == []
 
 
-def test_a_judge_made_by_name_asks_the_endpoint_and_tries_again_by_itself(api):
-    api.respond = in_turn(error(529), answer("valid"))
+def test_a_judge_made_by_name_asks_the_endpoint(api):
     assert make_judge("anthropic", "stub-1", api.url).ask(QUESTION).verdict == "valid"

@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from labelling.models import CsvImport, Decision, JudgeFailure, Label, Project, Round, Worker
 from labelling.services import labels, review, rounds
-from tests.factories import fruit_project, import_doubtful, import_rows, make_project, make_user, run_round
+from tests.factories import fruit_project, import_doubtful, import_rows, make_project, make_user, run_round, typed
 
 pytestmark = pytest.mark.django_db
 
@@ -533,7 +533,7 @@ def test_an_unknown_user_is_no_member(client, project):
 def test_settings_are_checked_and_kept(client, project):
     address = reverse("project_settings", args=[project.slug])
     form = client.get(address).context["form"]
-    data = {name: form[name].value() for name in form.fields}
+    data = typed(form)
     client.post(address, data | {"batch_size": "7", "certainty": "0.5"})
     project.refresh_from_db()
     assert (project.batch_size, project.certainty) == (7, 0.5)
@@ -546,7 +546,7 @@ def test_settings_are_checked_and_kept(client, project):
 def test_impossible_settings_are_refused(client, project, field, value):
     address = reverse("project_settings", args=[project.slug])
     form = client.get(address).context["form"]
-    data = {name: form[name].value() for name in form.fields} | {field: value}
+    data = typed(form) | {field: value}
     assert client.post(address, data).context["form"].errors[field]
 
 
