@@ -3,6 +3,7 @@
 # make test-postgres  the same tests on PostgreSQL, and 100,000 rows
 # make test-slow      the long checks: worker killed at every step, real data, load
 # make measure        the figures of the README, on the banking77 data set
+# make benchmark      R.E.D. against the article and a flat classifier on all data sets: hours; goes on where it stopped
 # make lock           pin anew everything that is installed
 
 PYTHON ?= python3
@@ -12,7 +13,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 POSTGRES_URL ?= postgres://postgres@127.0.0.1:5432/postgres
 
-.PHONY: run test lint unit test-postgres test-slow measure lock clean
+.PHONY: run test lint unit test-postgres test-slow measure benchmark lock clean
 
 run: .venv/installed .env
 	@python manage.py migrate --verbosity 0
@@ -41,6 +42,39 @@ test-slow: .venv/installed-dev
 
 measure: .venv/installed-dev
 	python -m tests.measure banking77
+
+# One file for each run; what is there is not run again.
+RED_DATA ?= ../shared/data
+FIGURES := var/benchmark
+SETS := banking77 clinc150 onet
+LABELS := 118 236 472 943
+TEXTS := 12500 25000 50000 100000
+comma := ,
+mixed = $(subst $() ,$(comma),$(foreach set,$(SETS) arxiv,$(RED_DATA)/$(set)/$(1).csv))
+benchmarked = mkdir -p $(FIGURES) && python manage.py benchmark $(1) --json $@.part >$(@:.json=.md) && mv $@.part $@
+on_set = $(call benchmarked,$(RED_DATA)/$*/train.csv $(RED_DATA)/$*/test.csv $(1))
+on_mix = $(call benchmarked,$(call mixed,train) $(call mixed,test) --no-loop --arms red $(1))
+
+benchmark: $(SETS:%=$(FIGURES)/%.json) $(SETS:%=$(FIGURES)/%-10-seeds.json) $(SETS:%=$(FIGURES)/%-choose.json) \
+	$(SETS:%=$(FIGURES)/%-weak-judge.json) $(SETS:%=$(FIGURES)/%-credulous-judge.json) $(FIGURES)/clinc150-oos.json \
+	$(LABELS:%=$(FIGURES)/mix-%-labels.json) $(TEXTS:%=$(FIGURES)/mix-%-texts.json)
+
+$(FIGURES)/%.json: | .venv/installed .env
+	$(call on_set,--plot $(@:.json=.png))
+$(FIGURES)/%-10-seeds.json: | .venv/installed .env
+	$(call on_set,--seeds-per-label 10 --no-loop)
+$(FIGURES)/%-choose.json: | .venv/installed .env
+	$(call on_set,--arms red --question choose)
+$(FIGURES)/%-weak-judge.json: | .venv/installed .env
+	$(call on_set,--arms red --judge-sensitivity 0.85 --judge-specificity 0.85)
+$(FIGURES)/%-credulous-judge.json: | .venv/installed .env
+	$(call on_set,--arms red --judge-sensitivity 0.98 --judge-specificity 0.3)
+$(FIGURES)/%-oos.json: | .venv/installed .env
+	$(call on_set,--arms red --oos $(RED_DATA)/$*/oos.csv)
+$(FIGURES)/mix-%-labels.json: | .venv/installed .env
+	$(call on_mix,--labels $* --pool 10000)
+$(FIGURES)/mix-%-texts.json: | .venv/installed .env
+	$(call on_mix,--pool $*)
 
 lock:
 	rm -rf .venv && $(PYTHON) -m venv .venv && : > constraints.txt
