@@ -2,7 +2,7 @@
 
 from django.urls import include, path
 
-from labelling.views import documents, exports, imports, labels, projects, review, rounds, status
+from labelling.views import documents, exports, imports, labels, measuring, projects, review, rounds, status
 
 project_urls = [
     path("", projects.overview, name="project"),
@@ -31,6 +31,9 @@ project_urls = [
     path("rounds/<int:number>/cancel/", rounds.cancel, name="cancel_round"),
     path("rounds/<int:number>/go-on/", rounds.go_on, name="go_on_round"),
     path("rounds/<int:number>/retry-judge/", rounds.retry_judge, name="retry_judge"),
+    path("judge/", measuring.overview, name="judge"),
+    path("judge/measure/", measuring.measure, name="measure"),
+    path("judge/progress/", measuring.progress, name="measuring_progress"),
     path("review/", review.review, name="review"),
     path("review/<int:entry_id>/decide/", review.decide, name="decide"),
     path("review/undo/", review.undo, name="undo"),

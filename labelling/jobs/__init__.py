@@ -7,7 +7,7 @@ ended; every step may run twice.
 from __future__ import annotations
 
 from labelling.jobs.lease import hold
-from labelling.models import CsvImport, Round
+from labelling.models import CsvImport, Measurement, Round
 from labelling.services.rounds import start_if_due
 
 
@@ -28,3 +28,12 @@ def run_round(pk: int) -> None:
     with hold(Round, pk) as lease:
         if lease:
             rounds.run(lease)
+
+
+def run_measurement(pk: int) -> None:
+    """Count what audits say of each judge."""
+    from labelling.jobs import measuring
+
+    with hold(Measurement, pk) as lease:
+        if lease:
+            measuring.run(lease)

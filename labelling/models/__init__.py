@@ -3,6 +3,7 @@
 from labelling.models.documents import Document, Embedding, TrainingExample
 from labelling.models.imports import CsvImport
 from labelling.models.jobs import BackgroundJob, Worker
+from labelling.models.measuring import Measurement
 from labelling.models.projects import Definition, Label, Membership, Project
 from labelling.models.review import Decision, QueueEntry
 from labelling.models.rounds import Audit, JudgeFailure, Prediction, Query, Round, Verdict
@@ -17,6 +18,7 @@ __all__ = [
     "Embedding",
     "JudgeFailure",
     "Label",
+    "Measurement",
     "Membership",
     "Prediction",
     "Project",

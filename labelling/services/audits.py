@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from typing import NamedTuple
 
-from django.db.models import F, QuerySet
+from django.db.models import F, Max, QuerySet
 
 from labelling.models import Audit, Decision, Document, Project, Query, Round, Verdict
+
+
+# The state of a project without decisions and verdicts.
+NOTHING_YET = [None, None]
 
 
 class JudgeId(NamedTuple):
@@ -37,22 +41,48 @@ def waits(document: Document) -> bool:
     return waiting(document.project).filter(document=document).exists()
 
 
-def verdict_counts(project: Project) -> dict[JudgeId, Counter[Outcome]]:
-    """Verdicts on audited documents against what people decided without seeing them."""
+class Judged(NamedTuple):
+    """A judge's verdict on an audited document, and whether the label it was asked about is the one people chose."""
+
+    judge: JudgeId
+    document_id: int
+    label_id: int
+    right: bool
+    verdict: str
+
+
+def judged(project: Project) -> list[Judged]:
+    """Every verdict on an audited document that people have decided on without seeing it."""
     truths = _blind_decisions(project)
     rows = (
-        Verdict.objects.filter(query__round__project=project, verdict__in=[Verdict.Name.VALID, Verdict.Name.INVALID])
+        Verdict.objects.filter(query__round__project=project)
         # In the audit's own round, on whichever label: what was asked before was not drawn at random.
         .filter(query__document__queries__reason=Query.Reason.AUDIT, query__document__queries__round=F("query__round"))
         .values_list("query__document", "query__label", "verdict", *JudgeId._fields)
         .distinct()
     )
+    return [
+        Judged(JudgeId(*who), document_id, label_id, label_id == truths[document_id], verdict)
+        for document_id, label_id, verdict, *who in rows
+        if document_id in truths
+    ]
+
+
+def verdict_counts(project: Project) -> dict[JudgeId, Counter[Outcome]]:
+    """Verdicts on audited documents against what people decided without seeing them."""
     counts: dict[JudgeId, Counter[Outcome]] = {}
-    for document_id, label_id, verdict, *who in rows:
-        if document_id in truths:
-            outcome = Outcome(label_id == truths[document_id], verdict == Verdict.Name.VALID)
-            counts.setdefault(JudgeId(*who), Counter())[outcome] += 1
+    for row in judged(project):
+        if row.verdict != Verdict.Name.UNSURE:
+            outcome = Outcome(row.right, row.verdict == Verdict.Name.VALID)
+            counts.setdefault(row.judge, Counter())[outcome] += 1
     return counts
+
+
+def state(project: Project) -> list[int | None]:
+    """What changes whenever a decision or a verdict is added: what was counted before is old then."""
+    decisions = Decision.objects.filter(document__project=project, document__queries__reason=Query.Reason.AUDIT)
+    verdicts = Verdict.objects.filter(query__round__project=project)
+    return [rows.aggregate(last=Max("pk"))["last"] for rows in (decisions, verdicts)]
 
 
 def verdicts_and_beliefs(round_: Round) -> dict[JudgeId, list[tuple[float, bool]]]:

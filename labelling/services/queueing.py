@@ -6,12 +6,13 @@ from django.db import transaction
 from django.utils import timezone
 from django_q.tasks import async_task
 
-from labelling.models import BackgroundJob, CsvImport, Round
+from labelling.models import BackgroundJob, CsvImport, Measurement, Round
 from labelling.services import Refused
 
 TASKS: dict[type[BackgroundJob], str] = {
     Round: "labelling.jobs.run_round",
     CsvImport: "labelling.jobs.run_import",
+    Measurement: "labelling.jobs.run_measurement",
 }
 
 
