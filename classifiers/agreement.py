@@ -1,4 +1,4 @@
-"""The judge against people, on documents that people decided on without seeing its verdict; and two judges side by side.
+"""The judge against people, on documents they decided on without seeing its verdict; and two judges side by side.
 
 These are plain counts with their intervals, for people to read. What the loop itself believes of a judge, priors
 included, is in reliability.py.

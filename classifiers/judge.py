@@ -12,12 +12,18 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
+from typing import Literal, Protocol, get_args
 
-if TYPE_CHECKING:
-    from anthropic import Anthropic, APIRequest, APIResponse, APIStatusError, CallNext
-    from anthropic.types import Message, TextBlockParam
+from classifiers.messages_api import (
+    NOT_AGREED,
+    JudgeError,
+    JudgeUnavailable,
+    MessagesClient,
+    Prompt,
+    Reply,
+)
+
+__all__ = ["JudgeError", "JudgeUnavailable"]
 
 VerdictName = Literal["valid", "invalid", "unsure"]
 VERDICTS: tuple[VerdictName, ...] = get_args(VerdictName)
@@ -26,14 +32,6 @@ VERDICTS: tuple[VerdictName, ...] = get_args(VerdictName)
 # about shows well before that.
 MAX_TEXT_CHARS = 8_000
 MAX_EXAMPLE_CHARS = 500
-
-
-class JudgeError(Exception):
-    """This question got no answer; another one may. The message says why, for people."""
-
-
-class JudgeUnavailable(Exception):
-    """No question will get an answer until somebody acts. The message says what to do."""
 
 
 @dataclass(frozen=True)
@@ -249,138 +247,47 @@ def _template_version() -> str:
 
 
 class AnthropicJudge:
-    """Asks a model behind the Messages API.
+    """Asks a model behind the Messages API; one call a question, and no repetition.
 
     Args:
-        model: model name, as the endpoint knows it.
-        base_url: another endpoint that speaks the Messages API; None for the SDK's own choice.
-        max_retries: how often the SDK repeats a call after a transient failure.
-        timeout: seconds to wait for one answer.
-
-    The key comes from the environment (ANTHROPIC_API_KEY) and is read by the SDK alone.
+        client: the model and where it is.
     """
 
     name = "anthropic"
     prompt_version = _template_version()
 
-    def __init__(self, model: str, base_url: str | None = None, max_retries: int = 4, timeout: float = 60.0):
-        self.model = model
-        self._options = {"base_url": base_url, "max_retries": max_retries, "timeout": timeout}
+    def __init__(self, client: MessagesClient):
+        self.client, self.model = client, client.model
+
+    def prompt(self, question: Question) -> Prompt:
+        """What is sent."""
+        return Prompt(system_prompt(question), user_prompt(question), ANSWER_SCHEMA)
 
     def ask(self, question: Question) -> Answer:
         """Put the question to the model; see Judge.ask for what it raises."""
-        import anthropic
-
-        try:
-            message = self._client.messages.create(
-                model=self.model,
-                max_tokens=1024,
-                system=[self._cached(system_prompt(question))],
-                messages=[{"role": "user", "content": user_prompt(question)}],
-                output_config={"format": {"type": "json_schema", "schema": ANSWER_SCHEMA}},
-            )
-        except anthropic.APIStatusError as error:
-            raise _explain(error, self.model) from error
-        except anthropic.APITimeoutError as error:
-            raise JudgeError("The judge did not answer in time.") from error
-        except anthropic.APIConnectionError as error:
-            raise JudgeError("The judge could not be reached.") from error
-        except anthropic.CredentialsError as error:
-            raise JudgeUnavailable(NO_KEY) from error
-        except (anthropic.APIResponseValidationError, json.JSONDecodeError) as error:
-            raise JudgeError(NOT_A_MESSAGE) from error
-        # The SDK hands on whatever JSON or text it was sent.
-        if not isinstance(message, anthropic.types.Message):
-            raise JudgeError(NOT_A_MESSAGE)
-        return read_answer(message, question)
-
-    @cached_property
-    def _client(self) -> Anthropic:
-        import anthropic
-
-        client = anthropic.Anthropic(**self._options, middleware=[_stop_at_spend_limit])  # type: ignore[arg-type]
-        # Without a key the SDK waits for the first call and raises a bare TypeError there.
-        if not (client.auth_headers or client.credentials):
-            raise JudgeUnavailable(NO_KEY)
-        return client
-
-    @staticmethod
-    def _cached(text: str) -> TextBlockParam:
-        return {"type": "text", "text": text, "cache_control": {"type": "ephemeral"}}
+        return read_answer(self.client.call(self.prompt(question)), question)
 
 
-NO_KEY = (
-    "No key for the judge: set ANTHROPIC_API_KEY in the environment of the worker and start it again, "
-    "or choose another judge."
-)
-SPEND_LIMIT = "The judge's spend limit is reached: raise it with the provider, then retry."
-NOT_A_MESSAGE = "The judge's answer was not in the form of the Messages API."
-
-
-def _stop_at_spend_limit(request: APIRequest, call_next: CallNext) -> APIResponse[Any]:
-    """Raise at once where the SDK, which sees a rate limit, would wait and ask again and again."""
-    response = call_next(request)
-    if response.status_code == 429 and b"spend_limit_reached" in response.http_response.read():
-        raise JudgeUnavailable(SPEND_LIMIT)
-    return response
-
-
-def _explain(error: APIStatusError, model: str) -> JudgeError | JudgeUnavailable:
-    """Sort an HTTP error into "this call failed" and "somebody must act first"."""
-    import anthropic
-
-    if isinstance(error, anthropic.AuthenticationError | anthropic.PermissionDeniedError):
-        return JudgeUnavailable("The judge refused the key: check ANTHROPIC_API_KEY and what it may use.")
-    if isinstance(error, anthropic.NotFoundError):
-        return JudgeUnavailable(
-            f"The judge knows no model {model!r}: choose another in the project's settings, or mend JUDGE_BASE_URL."
-        )
-    if error.status_code == 402:
-        return JudgeUnavailable(SPEND_LIMIT)
-    if isinstance(error, anthropic.RateLimitError):
-        return JudgeError("The judge's rate limit was hit.")
-    if error.status_code >= 500:
-        return JudgeError(f"The judge was overloaded or down (HTTP {error.status_code}).")
-    said = _without_key(str(error.api_message or "no reason given"), error)
-    return JudgeError(f"The judge did not accept the question (HTTP {error.status_code}): {said}")
-
-
-def _without_key(text: str, error: APIStatusError) -> str:
-    """Some gateways quote the key they were sent; our messages are stored and shown."""
-    key = error.request.headers.get("Authorization", "").removeprefix("Bearer ")
-    return text.replace(key, "[key]") if key else text
-
-
-def read_answer(message: Message, question: Question) -> Answer:
-    """Turn a message into an answer.
+def read_answer(reply: Reply, question: Question) -> Answer:
+    """Turn what the model said into an answer.
 
     Raises:
-        JudgeError: when the model refused, was cut off, or did not keep to the schema.
+        JudgeError: when it did not keep to the schema.
     """
-    if message.stop_reason == "refusal":
-        raise JudgeError("The judge refused to answer.")
-    if message.stop_reason in ("max_tokens", "model_context_window_exceeded"):
-        raise JudgeError("The judge's answer was cut off.")
+    said = reply.said
+    verdict, reason, better = (said.get(name) for name in ("verdict", "reason", "better_label"))
+    if verdict not in VERDICTS or not isinstance(reason, str):
+        raise JudgeError(NOT_AGREED, usage=reply.usage, request_id=reply.request_id)
     rivals = [rival.label for rival in question.rivals]
-    try:
-        said = json.loads(next((block.text for block in message.content if block.type == "text"), ""))
-        better = said.get("better_label")
-        answer = Answer(
-            verdict=said["verdict"],
-            reason=said["reason"],
-            better_label=better if better in rivals else None,
-            model=message.model or "",
-            request_id=message._request_id or "",
-            input_tokens=message.usage.input_tokens
-            + (message.usage.cache_read_input_tokens or 0)
-            + (message.usage.cache_creation_input_tokens or 0),
-            output_tokens=message.usage.output_tokens or 0,
-        )
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise JudgeError("The judge's answer was not in the agreed form.") from error
-    if answer.verdict not in VERDICTS or not isinstance(answer.reason, str):
-        raise JudgeError("The judge's answer was not in the agreed form.")
-    return answer
+    return Answer(
+        verdict=verdict,
+        reason=reason,
+        better_label=better if better in rivals else None,
+        model=reply.model,
+        request_id=reply.request_id,
+        input_tokens=reply.usage.prompt_tokens,
+        output_tokens=reply.usage.output_tokens,
+    )
 
 
 def make_judge(name: str, model: str = "", base_url: str | None = None) -> Judge:
@@ -392,5 +299,5 @@ def make_judge(name: str, model: str = "", base_url: str | None = None) -> Judge
     if name == "neighbours":
         return NeighbourJudge()
     if name == "anthropic":
-        return AnthropicJudge(model, base_url)
+        return AnthropicJudge(MessagesClient(model, base_url))
     raise ValueError(f"Unknown judge {name!r}; choose neighbours or anthropic.")

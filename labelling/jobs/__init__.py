@@ -7,7 +7,7 @@ ended; every step may run twice.
 from __future__ import annotations
 
 from labelling.jobs.lease import hold
-from labelling.models import CsvImport, Measurement, Round
+from labelling.models import CsvImport, Drafting, Measurement, Round
 from labelling.services.rounds import start_if_due
 
 
@@ -37,3 +37,12 @@ def run_measurement(pk: int) -> None:
     with hold(Measurement, pk) as lease:
         if lease:
             measuring.run(lease)
+
+
+def run_drafting(pk: int) -> None:
+    """Forecast, and then make, drafts of definitions."""
+    from labelling.jobs import drafting
+
+    with hold(Drafting, pk) as lease:
+        if lease:
+            drafting.run(lease)

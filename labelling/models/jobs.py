@@ -23,6 +23,7 @@ class BackgroundJob(models.Model):
         WAITING = "waiting", "Waiting for you"
         QUEUED = "queued", "Waiting for a worker"
         RUNNING = "running", "Running"
+        PAUSED = "paused", "Paused"
         DONE = "done", "Done"
         FAILED = "failed", "Failed"
         CANCELLED = "cancelled", "Cancelled"

@@ -42,6 +42,10 @@ class Project(models.Model):
         NEIGHBOURS = "neighbours", "Neighbours (offline: compares with the nearest examples)"
         ANTHROPIC = "anthropic", "Anthropic (a language model; needs a key in the environment)"
 
+    class QuestionForm(models.TextChoices):
+        VALIDATE = "validate", "Validate: is this label valid? (the classifiers' best guess, yes or no)"
+        CHOOSE = "choose", "Choose: which of the best candidates is it, or none of these?"
+
     class Combination(models.TextChoices):
         ARBITER = "arbiter", "Arbiter: weighs what all classifiers say of a label"
         HIGHEST = "highest", "The article's: the highest probability wins"
@@ -86,6 +90,49 @@ class Project(models.Model):
     judge = models.CharField(max_length=20, choices=JudgeName, default=JudgeName.NEIGHBOURS)
     judge_model = models.CharField(
         max_length=100, blank=True, help_text="Model name for the anthropic judge; empty for the site's default."
+    )
+    judge_base_url = models.CharField(
+        "judge's address",
+        max_length=300,
+        blank=True,
+        help_text="A server that speaks the Messages API. The administrator lists the allowed ones in JUDGE_BASE_URLS.",
+    )
+    question = models.CharField(
+        "question to the judge",
+        max_length=20,
+        choices=QuestionForm,
+        default=QuestionForm.VALIDATE,
+        help_text="In the second form the candidates stand in random order, and nothing tells which one the "
+        "classifiers prefer.",
+    )
+    use_batches = models.BooleanField(
+        "ask in message batches",
+        default=False,
+        help_text="Cheaper by half with Anthropic, but the answers may take hours. Needs a language model.",
+    )
+    confirm_spending = models.BooleanField(
+        "show the forecast first",
+        default=True,
+        help_text="A round with a language model waits before it spends anything, until a manager has seen what it "
+        "will send and what that will cost.",
+    )
+    round_cap = models.DecimalField(
+        "cap of a round, in US dollars",
+        max_digits=10,
+        decimal_places=2,
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(0)],
+        help_text="At the cap the round pauses with what it has. Empty: no cap.",
+    )
+    project_cap = models.DecimalField(
+        "cap of the project, in US dollars",
+        max_digits=10,
+        decimal_places=2,
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(0)],
+        help_text="For everything that a language model does for this project. Empty: no cap.",
     )
     auto_accept = models.CharField(max_length=20, choices=AutoAccept, default=AutoAccept.CERTIFIED)
     combination = models.CharField(

@@ -46,6 +46,11 @@ class Round(BackgroundJob):
     expected_gain = models.FloatField(
         "expected gain", null=True, help_text="Nats an answer, on average over the best questions that are left."
     )
+    rivals = models.JSONField(default=dict, help_text="By label id: the labels most like it, nearest first.")
+    forecast = models.JSONField(
+        default=dict, help_text="What asking the judge will take, and the first prompts exactly as they will be sent."
+    )
+    confirmed_at = models.DateTimeField(null=True, help_text="When a manager agreed to what the forecast says.")
     reliability = models.JSONField(default=dict, help_text="How often the judge is right, from audits.")
     certificate = models.JSONField(default=dict, help_text="What audits say of the labels accepted from the judge.")
     holdout_size = models.PositiveIntegerField(null=True)
@@ -122,6 +127,8 @@ class Query(models.Model):
     the classifiers give the label, ``posterior`` the same after all earlier verdicts.
     """
 
+    Form = Project.QuestionForm
+
     class Reason(models.TextChoices):
         UNCERTAIN = "uncertain", "An answer tells much"
         AUDIT = "audit", "Audit"
@@ -137,6 +144,10 @@ class Query(models.Model):
     gain = models.FloatField("expected gain", null=True, help_text="Nats that the answer was expected to tell.")
     entropy = models.FloatField()
     candidates = models.JSONField()
+    form = models.CharField(max_length=20, choices=Form, default=Form.VALIDATE)
+    offered = models.JSONField(
+        default=list, help_text="In the form “choose”: ids of the labels to choose among, in the order shown."
+    )
     examples = models.JSONField()
     neighbours = models.JSONField()
 
@@ -179,6 +190,14 @@ class Verdict(models.Model):
     request_id = models.CharField(max_length=100, blank=True)
     input_tokens = models.PositiveIntegerField(default=0)
     output_tokens = models.PositiveIntegerField(default=0)
+    call = models.ForeignKey(
+        "Call",
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="verdicts",
+        help_text="Where it was paid for; of another query when the very same question had its answer already.",
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     def __str__(self) -> str:

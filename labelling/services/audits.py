@@ -9,7 +9,6 @@ from django.db.models import F, Max, QuerySet
 
 from labelling.models import Audit, Decision, Document, Project, Query, Round, Verdict
 
-
 # The state of a project without decisions and verdicts.
 NOTHING_YET = [None, None]
 

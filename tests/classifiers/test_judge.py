@@ -25,6 +25,7 @@ from classifiers.judge import (
     system_prompt,
     user_prompt,
 )
+from classifiers.messages_api import read_reply
 from tests.messages_api import Reply, answer, message
 
 QUESTION = Question(
@@ -229,7 +230,7 @@ def test_the_prompts_version_changes_with_limits_and_schema(monkeypatch, name, v
 def read(reply: Reply) -> Answer:
     made = Message.model_validate(reply.body)
     made._request_id = "req_1"
-    return read_answer(made, QUESTION)
+    return read_answer(read_reply(made), QUESTION)
 
 
 @pytest.mark.parametrize("verdict", ["valid", "invalid", "unsure"])

@@ -1,0 +1,124 @@
+"""Drafts of definitions: have them made, decide on them, and know which verdicts saw an older version."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from django.contrib.auth.models import User
+from django.db import IntegrityError, transaction
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from labelling.models import Draft, Drafting, Label, Project
+from labelling.services import Refused, labels, queueing
+
+State = Drafting.State
+
+
+def start_drafting(project: Project, user: User | None, scope: str, model: str, chosen: Iterable[int] = ()) -> Drafting:
+    """Have the forecast made for drafting these labels' definitions; nothing is spent yet.
+
+    Raises:
+        Refused: when no label is meant, or a drafting of this project has not ended.
+    """
+    wanted = labels_of(project, scope, chosen)
+    if not wanted.exists():
+        raise Refused("Every label has an approved definition." if scope == "undefined" else "Choose a label.")
+    if unfinished := project.draftings.filter(state__in=[*Drafting.ACTIVE, State.WAITING, State.PAUSED]).first():
+        raise Refused(f"Definitions are being drafted already ({unfinished.get_state_display().lower()}).")
+    try:
+        with transaction.atomic():
+            drafting = Drafting.objects.create(project=project, created_by=user, scope=scope, model=model)
+            Draft.objects.bulk_create(Draft(drafting=drafting, label=label) for label in wanted)
+            queueing.enqueue(drafting)
+    except IntegrityError as error:
+        # Two people at once: the database lets one active drafting a project through.
+        raise Refused("Definitions are being drafted already.") from error
+    return drafting
+
+
+def labels_of(project: Project, scope: str, chosen: Iterable[int] = ()) -> QuerySet[Label]:
+    """The labels that a scope means."""
+    if scope == Drafting.Scope.UNDEFINED:
+        return project.labels.filter(definition="")
+    return project.labels.filter(pk__in=list(chosen)) if scope == Drafting.Scope.CHOSEN else project.labels.all()
+
+
+def go_on(drafting: Drafting) -> None:
+    """Agree to the forecast, or go on with a drafting that stopped halfway.
+
+    Raises:
+        Refused: when there is nothing to go on with, or another drafting is active.
+    """
+    if drafting.state not in (State.WAITING, State.PAUSED, State.FAILED, State.CANCELLED):
+        raise Refused("It is running, or has ended.")
+    if not drafting.drafts.filter(state=Draft.State.WAITING).exists():
+        raise Refused("Nothing is left to draft.")
+    if drafting.forecast and drafting.confirmed_at is None:
+        drafting.confirmed_at = timezone.now()
+    _enqueue(drafting)
+
+
+def retry_failed(drafting: Drafting) -> None:
+    """Draft again what failed.
+
+    Raises:
+        Refused: when nothing failed, or a drafting of the project is active.
+    """
+    with transaction.atomic():
+        failed = drafting.drafts.filter(state=Draft.State.FAILED)
+        if drafting.is_active or not failed.update(state=Draft.State.WAITING, reason=""):
+            raise Refused("Nothing failed, or it is running already.")
+        _enqueue(drafting)
+
+
+def _enqueue(drafting: Drafting) -> None:
+    try:
+        with transaction.atomic():
+            queueing.enqueue(drafting)
+    except IntegrityError as error:
+        raise Refused("Other definitions are being drafted already.") from error
+
+
+@transaction.atomic
+def approve(draft: Draft, user: User, text: str | None = None) -> None:
+    """Make a draft, or what a person made of it, the label's next definition.
+
+    Raises:
+        Refused: when somebody decided on it before, or the text is empty.
+    """
+    text = draft.text if text is None else text.strip()
+    if not text:
+        raise Refused("The definition is empty. Reject the draft if the label needs none.")
+    _decide(draft, user, Draft.State.APPROVED)
+    draft.definition = labels.define(draft.label, text, user)
+    draft.save(update_fields=["definition"])
+
+
+@transaction.atomic
+def reject(draft: Draft, user: User) -> None:
+    """Throw a draft away; the label keeps the definition it has.
+
+    Raises:
+        Refused: when somebody decided on it before.
+    """
+    _decide(draft, user, Draft.State.REJECTED)
+
+
+@transaction.atomic
+def approve_all(drafting_drafts: QuerySet[Draft], user: User) -> int:
+    """Approve drafts as they are; return how many. One whose label was defined anew since is left for a closer look."""
+    n = 0
+    for draft in drafting_drafts.filter(state=Draft.State.PROPOSED).select_related("label"):
+        if draft.definition_version == draft.label.definition_version:
+            approve(draft, user)
+            n += 1
+    return n
+
+
+def _decide(draft: Draft, user: User, state: str) -> None:
+    decided = {"state": state, "decided_by": user, "decided_at": timezone.now()}
+    if not Draft.objects.filter(pk=draft.pk, state=Draft.State.PROPOSED).update(**decided):
+        raise Refused("Somebody has decided on this draft already, or a newer one has taken its place.")
+    for name, value in decided.items():
+        setattr(draft, name, value)

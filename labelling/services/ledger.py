@@ -1,0 +1,132 @@
+"""The books: no call leaves without a row and a budget, and every row says what became of its call."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from django.db import transaction
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from labelling.models import Call, Price, Project, Round
+from labelling.models.ledger import CallQuerySet
+from labelling.services import Refused
+
+State = Call.State
+
+
+class OverBudget(Refused):
+    """The call could cost more than a cap leaves. ``calls_in_flight`` may cost less than feared and leave room."""
+
+    def __init__(self, message: str, calls_in_flight: bool):
+        super().__init__(message)
+        self.calls_in_flight = calls_in_flight
+
+
+@transaction.atomic
+def reserve(call: Call, prompt_tokens: int, output_tokens: int, in_batch: bool = False) -> Call:
+    """Write the row of a call that is about to leave, while the caps leave room for the most that it can cost.
+
+    Args:
+        call: unsaved; with project, purpose, model and fingerprint, and a round, query or label where it has one.
+        prompt_tokens: of the prompt, at most.
+        output_tokens: of the answer, at most.
+        in_batch: whether it is paid at the batch price.
+
+    Raises:
+        OverBudget: when a cap leaves too little room.
+        Refused: when there is a cap and the model has no price.
+    """
+    # Everybody who spends on this project takes turns.
+    project = Project.objects.select_for_update().get(pk=call.project_id)
+    price = Price.objects.today(call.model)
+    call.ceiling = price.ceiling(prompt_tokens, output_tokens, in_batch) if price else None
+    _stay_within(project.project_cap, Call.objects.filter(project=project), call, "The project's cap")
+    if call.round_id:
+        _stay_within(project.round_cap, Call.objects.filter(round=call.round_id), call, "The round's cap")
+    call.save()
+    return call
+
+
+def finish(
+    call: Call, usage: Mapping[str, int], answer: Mapping[str, Any] | None = None, error: str = "", **values: object
+) -> None:
+    """Write what a call took.
+
+    Args:
+        usage: tokens by the names of Call's four fields.
+        answer: what the model said; None for a call that failed.
+        error: why it failed, for people.
+        values: other fields of the row: request_id, latency, answered_by.
+    """
+    price = Price.objects.today(call.model)
+    _close(
+        call,
+        state=State.FAILED if error else State.DONE,
+        answer=answer,
+        error=error,
+        cost=_cost(price, usage, in_batch=call.batch_id is not None),
+        **usage,
+        **values,
+    )
+
+
+def lose(calls: QuerySet[Call], reason: str) -> int:
+    """Write off calls whose answer will never be known: they may have been paid for. Return how many."""
+    in_flight = calls.filter(state=State.IN_FLIGHT)
+    return in_flight.update(state=State.LOST, error=reason, ended_at=timezone.now())
+
+
+def answered(fingerprint: str) -> Call | None:
+    """The newest call that got an answer to the very same question."""
+    return Call.objects.filter(fingerprint=fingerprint, state=State.DONE).order_by("-pk").first()
+
+
+def spent(project: Project, round_: Round | None = None) -> dict[str, Any]:
+    """What calls took so far, of a project or of one of its rounds.
+
+    ``cost`` is what is known, ``at_most`` counts lost calls and those in flight at their ceiling.
+    """
+    calls = Call.objects.filter(round=round_) if round_ else Call.objects.filter(project=project)
+    states = list(calls.values_list("state", "cost", "model"))
+    return {
+        "calls": len(states),
+        "cost": calls.known_cost(),
+        "at_most": calls.at_most(),
+        **{state.name.lower(): sum(row[0] == state for row in states) for state in State},
+        "unpriced": sorted({model for state, cost, model in states if state == State.DONE and cost is None}),
+    }
+
+
+def _stay_within(cap: Decimal | None, calls: CallQuerySet, call: Call, whose: str) -> None:
+    if cap is None:
+        return
+    if call.ceiling is None:
+        raise Refused(
+            f"No price is known for the model {call.model!r}, so {whose.lower()} can't be kept: "
+            "have an administrator enter the price, or remove the cap in the project's settings."
+        )
+    at_most = calls.at_most()
+    if at_most + call.ceiling > cap:
+        raise OverBudget(
+            f"{whose} of ${cap:f} is reached: ${at_most:.4f} are spent and the next call may cost up to "
+            f"${call.ceiling:.4f}. Raise it in the project's settings, then go on.",
+            calls_in_flight=calls.filter(state=State.IN_FLIGHT).exists(),
+        )
+
+
+def _cost(price: Price | None, usage: Mapping[str, int], in_batch: bool) -> Decimal | None:
+    if not any(usage.values()):
+        return Decimal(0)
+    return price.cost(**usage, in_batch=in_batch) if price else None
+
+
+def _close(call: Call, **values: object) -> None:
+    ended: datetime = timezone.now()
+    # A call that was given up for lost may come back after all.
+    Call.objects.filter(pk=call.pk, state__in=[State.IN_FLIGHT, State.LOST]).update(ended_at=ended, **values)
+    for name, value in values.items():
+        setattr(call, name, value)
