@@ -17,7 +17,7 @@ from labelling.csv_io.exporting import restore
 from labelling.csv_io.formats import DELIMITERS, ENCODINGS, Format, NotCsv, detect
 from labelling.csv_io.records import Malformed, Record
 from labelling.csv_io.rows import data_records, is_export_of, read_header, wrong_record
-from labelling.models import CsvImport, Label, Membership, Project
+from labelling.models import CsvImport, Drafting, Label, Membership, Project
 
 MAX_SHOWN_ERRORS = 20
 
@@ -104,6 +104,22 @@ class LabelForm(forms.ModelForm):
         if Label.objects.filter(project=self.instance.project, name=name).exclude(pk=self.instance.pk).exists():
             raise forms.ValidationError("The project has a label of this name already.")
         return name
+
+
+class DraftingForm(forms.ModelForm):
+    """Which labels' definitions a language model is to draft, and which model."""
+
+    class Meta:
+        model = Drafting
+        fields = ["scope", "model"]
+        help_texts = {"model": "A label is defined once: a larger model than the judge's pays here."}
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        self.fields["model"].initial = settings.DEFINITION_MODEL
+        self.fields["scope"].choices = [  # type: ignore[attr-defined]
+            choice for choice in Drafting.Scope.choices if choice[0] != Drafting.Scope.CHOSEN
+        ]
 
 
 class UploadForm(forms.Form):

@@ -2,7 +2,18 @@
 
 from django.urls import include, path
 
-from labelling.views import documents, exports, imports, labels, measuring, projects, review, rounds, status
+from labelling.views import (
+    definitions,
+    documents,
+    exports,
+    imports,
+    labels,
+    measuring,
+    projects,
+    review,
+    rounds,
+    status,
+)
 
 project_urls = [
     path("", projects.overview, name="project"),
@@ -13,6 +24,15 @@ project_urls = [
     path("labels/new/", labels.create, name="create_label"),
     path("labels/definitions.csv", labels.export_definitions, name="export_definitions"),
     path("labels/definitions/", labels.import_definitions, name="import_definitions"),
+    path("labels/drafts/", definitions.drafts, name="drafts"),
+    path("labels/drafts/start/", definitions.start, name="start_drafting"),
+    path("labels/drafts/progress/", definitions.progress, name="drafting_progress"),
+    path("labels/drafts/approve/", definitions.approve_all, name="approve_drafts"),
+    path("labels/drafts/go-on/<int:pk>/", definitions.go_on, name="go_on_drafting"),
+    path("labels/drafts/cancel/<int:pk>/", definitions.cancel, name="cancel_drafting"),
+    path("labels/drafts/retry/<int:pk>/", definitions.retry, name="retry_drafting"),
+    path("labels/drafts/<int:pk>/", definitions.decide, name="decide_draft"),
+    path("labels/<int:pk>/versions/", definitions.versions, name="versions"),
     path("labels/<int:pk>/", labels.detail, name="label"),
     path("labels/<int:pk>/delete/", labels.delete, name="delete_label"),
     path("documents/", documents.document_list, name="documents"),

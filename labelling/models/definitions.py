@@ -52,7 +52,7 @@ class Drafting(BackgroundJob):
         return str(self.Step(self.step).label) if self.step else ""
 
     def get_absolute_url(self) -> str:
-        return reverse("drafting", args=[self.project.slug, self.pk])
+        return reverse("drafts", args=[self.project.slug])
 
 
 class Draft(models.Model):

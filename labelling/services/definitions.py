@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
-from django.db.models import QuerySet
+from django.db.models import F, QuerySet
 from django.utils import timezone
 
 from labelling.models import Draft, Drafting, Label, Project
@@ -106,14 +106,17 @@ def reject(draft: Draft, user: User) -> None:
 
 
 @transaction.atomic
-def approve_all(drafting_drafts: QuerySet[Draft], user: User) -> int:
-    """Approve drafts as they are; return how many. One whose label was defined anew since is left for a closer look."""
-    n = 0
-    for draft in drafting_drafts.filter(state=Draft.State.PROPOSED).select_related("label"):
-        if draft.definition_version == draft.label.definition_version:
-            approve(draft, user)
-            n += 1
-    return n
+def approve_all(proposed: QuerySet[Draft], user: User) -> int:
+    """Approve drafts as they are, and return how many; those that were overtaken are left for a closer look."""
+    ready = proposed.exclude(pk__in=overtaken(proposed)).select_related("label")
+    for draft in ready:
+        approve(draft, user)
+    return len(ready)
+
+
+def overtaken(proposed: QuerySet[Draft]) -> QuerySet[Draft]:
+    """Drafts whose label was defined anew since they were made."""
+    return proposed.exclude(definition_version=F("label__definition_version"))
 
 
 def _decide(draft: Draft, user: User, state: str) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from decimal import Decimal
+from difflib import SequenceMatcher
 from typing import Any
 
 from django import template
@@ -35,3 +38,26 @@ def rate(measured: dict[str, Any]) -> str:
     low, high = (f"{100 * measured[bound]:.0f}" for bound in ("low", "high"))
     share = f"{100 * measured['mean']:.0f} % ({low} to {high} %)"
     return f"{share}, a prior, not yet measured" if measured["is_prior"] else share
+
+
+@register.filter
+def changes(old: str, new: str) -> list[tuple[str, str]]:
+    """What became of a text, word by word: ("equal", "delete" or "insert", piece), in reading order."""
+    before, after = (re.findall(r"\S+\s*", text) for text in (old, new))
+    pieces: list[tuple[str, str]] = []
+    for how, i1, i2, j1, j2 in SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
+        if how == "equal":
+            pieces.append((how, "".join(after[j1:j2])))
+            continue
+        gone, come = ("delete", "".join(before[i1:i2])), ("insert", "".join(after[j1:j2]))
+        pieces += [piece for piece in (gone, come) if piece[1]]
+    return pieces
+
+
+@register.filter
+def money(dollars: Any) -> str:
+    """US dollars, to the cent from one dollar on and to four digits below; a dash for None."""
+    if dollars is None or dollars == "":
+        return "–"
+    amount = Decimal(dollars)
+    return f"${amount:,.2f}" if amount >= 1 else f"${amount:.4f}"

@@ -7,13 +7,15 @@ from functools import partial
 
 import pytest
 
+from classifiers.messages_api import MessagesClient, Prompt
+from classifiers.messages_api import Reply as ApiReply
 from labelling import jobs
 from labelling.models import Call, Draft, Drafting
 from labelling.services import definitions as services
 from labelling.services import queueing
 from tests.factories import fruit_project
 from tests.labelling.test_drafting import MODEL, agree, api, asked_about, drafted, run  # noqa: F401
-from tests.labelling.test_killed import go_on, kill_after_transaction, kill_in_transaction, run_and_be_killed
+from tests.labelling.test_killed import die, go_on, kill_after_transaction, kill_in_transaction, run_and_be_killed
 from tests.messages_api import MessagesApi, Reply, Request
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -37,18 +39,12 @@ def kill_on_call(number: int):
     """Die while the n-th call is on its way."""
 
     def arm() -> None:
-        import os
-        import signal
+        call, left = MessagesClient.call, iter(range(number - 1, -1, -1))
 
-        from classifiers.messages_api import MessagesClient
-
-        call, calls = MessagesClient.call, Counter()
-
-        def dying(self, prompt):
-            calls["n"] += 1
+        def dying(self: MessagesClient, prompt: Prompt) -> ApiReply:
             reply = call(self, prompt)
-            if calls["n"] == number:
-                os.kill(os.getpid(), signal.SIGKILL)
+            if not next(left):
+                die()
             return reply
 
         MessagesClient.call = dying

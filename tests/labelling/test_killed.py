@@ -16,7 +16,17 @@ from django.utils import timezone
 from labelling import jobs
 from labelling.jobs.lease import Lease
 from labelling.jobs.worker import requeue_lost_jobs
-from labelling.models import Audit, BackgroundJob, CsvImport, Prediction, Project, Query, Round, TrainingExample, Verdict
+from labelling.models import (
+    Audit,
+    BackgroundJob,
+    CsvImport,
+    Prediction,
+    Project,
+    Query,
+    Round,
+    TrainingExample,
+    Verdict,
+)
 from labelling.services import imports, rounds
 from labelling.services.exports import export_lines
 from tests.factories import csv_file, fruit_project, fruit_rows, import_doubtful, make_project
