@@ -164,8 +164,8 @@ class MessagesClient:
 
     def close(self) -> None:
         """Break all connections; calls on their way fail."""
-        if "_client" in self.__dict__:
-            self._client.close()
+        if client := self.__dict__.pop("_client", None):
+            client.close()
 
     def call(self, prompt: Prompt) -> Reply:
         """Send a prompt and wait for the answer."""
@@ -266,7 +266,8 @@ def read_reply(message: Message, latency: float | None = None) -> Reply:
 
     if not isinstance(message, anthropic.types.Message):
         raise JudgeError(NOT_A_MESSAGE, usage=None)
-    billed, request_id = _usage(message), message._request_id or ""
+    # Only the answer to a call has its id; one from a batch has the message's.
+    billed, request_id = _usage(message), getattr(message, "_request_id", None) or message.id or ""
     if message.stop_reason == "refusal":
         raise JudgeError("The judge refused to answer.", usage=billed, request_id=request_id)
     if message.stop_reason in ("max_tokens", "model_context_window_exceeded"):
@@ -300,8 +301,10 @@ def _batch_outcome(result: MessageBatchResult) -> Reply | JudgeError:
         except JudgeError as error:
             return error
     if result.type == "errored":
-        said = getattr(result.error.error, "message", "no reason given")
-        return JudgeError(f"The judge did not accept the question: {said}", status=400)
+        said, kind = result.error.error.message, result.error.error.type
+        # Invalid requests stay invalid; what the provider's own machines did passes.
+        passing = kind in ("api_error", "overloaded_error", "rate_limit_error", "timeout_error")
+        return JudgeError(f"The judge did not answer the question: {said}", status=400, passing=passing)
     return JudgeError(f"The batch ended before this question was asked ({result.type}).", passing=True)
 
 

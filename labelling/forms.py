@@ -17,7 +17,7 @@ from labelling.csv_io.exporting import restore
 from labelling.csv_io.formats import DELIMITERS, ENCODINGS, Format, NotCsv, detect
 from labelling.csv_io.records import Malformed, Record
 from labelling.csv_io.rows import data_records, is_export_of, read_header, wrong_record
-from labelling.models import CsvImport, Drafting, Label, Membership, Project
+from labelling.models import Comparison, CsvImport, Drafting, Label, Membership, Project
 
 MAX_SHOWN_ERRORS = 20
 
@@ -41,6 +41,12 @@ class ProjectSettingsForm(forms.ModelForm):
             "task",
             "judge",
             "judge_model",
+            "judge_base_url",
+            "question",
+            "use_batches",
+            "confirm_spending",
+            "round_cap",
+            "project_cap",
             "auto_accept",
             "batch_size",
             "retrain_after",
@@ -57,11 +63,48 @@ class ProjectSettingsForm(forms.ModelForm):
 
     SECTIONS = {
         "Project": ["name", "task"],
-        "Judge": ["judge", "judge_model", "auto_accept"],
+        "Judge": ["judge", "question", "auto_accept"],
+        "Language model": [
+            "judge_model",
+            "judge_base_url",
+            "use_batches",
+            "confirm_spending",
+            "round_cap",
+            "project_cap",
+        ],
         "Rounds": ["batch_size", "retrain_after", "strategy", "certainty", "audit_share"],
         "Review": ["claim_minutes"],
         "Classifiers": ["combination", "subset_size", "noise_ratio", "random_seed"],
     }
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        default = settings.JUDGE_BASE_URL or "Anthropic"
+        # Whoever is sent a question is sent the key: only the administrator says who that may be.
+        allowed = [("", f"The site's default ({default})"), *((url, url) for url in settings.JUDGE_BASE_URLS)]
+        now = self.instance.judge_base_url
+        if now and now not in settings.JUDGE_BASE_URLS:
+            allowed.append((now, f"{now} (not allowed any more)"))
+        self.fields["judge_base_url"] = forms.ChoiceField(
+            choices=allowed,
+            required=False,
+            label=self.fields["judge_base_url"].label,
+            help_text=self.fields["judge_base_url"].help_text,
+        )
+        self.fields["judge_model"].help_text = f"As the server names it. Empty: {settings.JUDGE_MODEL}."
+
+    def clean_judge_base_url(self) -> str:
+        url = self.cleaned_data["judge_base_url"]
+        if url and url not in settings.JUDGE_BASE_URLS:
+            raise forms.ValidationError("This address is not allowed any more: choose another one.")
+        return url
+
+    def clean(self) -> dict[str, Any]:
+        """Only a language model takes batches."""
+        cleaned = super().clean() or {}
+        if cleaned.get("use_batches") and cleaned.get("judge") == Project.JudgeName.NEIGHBOURS:
+            self.add_error("use_batches", "Message batches need the judge “anthropic”.")
+        return cleaned
 
     def sections(self) -> list[tuple[str, list[forms.BoundField]]]:
         return [(title, [self[name] for name in names]) for title, names in self.SECTIONS.items()]
@@ -120,6 +163,28 @@ class DraftingForm(forms.ModelForm):
         self.fields["scope"].choices = [  # type: ignore[attr-defined]
             choice for choice in Drafting.Scope.choices if choice[0] != Drafting.Scope.CHOSEN
         ]
+
+
+class ComparisonForm(forms.ModelForm):
+    """Which judge is set beside which of those that were audited; ``figures`` as a Measurement has them."""
+
+    base = forms.TypedChoiceField(label="judge to compare with", coerce=int)
+
+    class Meta:
+        model = Comparison
+        fields = ["model", "question"]
+        labels = {"model": "another model", "question": "question to it"}
+
+    field_order = ["base", "model", "question"]
+
+    def __init__(self, *args: Any, figures: list[dict[str, Any]], project: Project, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        self.fields["base"].choices = [  # type: ignore[attr-defined]
+            (index, f"{judge['model']} · {judge['prompt_version']} ({judge['n']} verdicts)")
+            for index, judge in enumerate(figures)
+        ]
+        self.fields["model"].initial = project.judge_model or settings.JUDGE_MODEL
+        self.fields["question"].initial = project.question
 
 
 class UploadForm(forms.Form):

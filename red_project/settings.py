@@ -151,6 +151,9 @@ JUDGE_MODEL = env.str("JUDGE_MODEL", "claude-haiku-4-5")
 # Drafts definitions; a larger model than the judge pays here, as a label is defined once.
 DEFINITION_MODEL = env.str("DEFINITION_MODEL", "claude-opus-4-5")
 JUDGE_BASE_URL = env.str("JUDGE_BASE_URL", "") or None
+JUDGE_BASE_URLS: list[str] = env.list("JUDGE_BASE_URLS", [])
+JUDGE_TIMEOUT_SECONDS = env.float("JUDGE_TIMEOUT_SECONDS", 60.0, validate=validate.Range(min=0.1))
+JUDGE_BATCH_POLL_SECONDS = env.float("JUDGE_BATCH_POLL_SECONDS", 30.0, validate=validate.Range(min=0.1))
 JUDGE_CONCURRENCY = env.int("JUDGE_CONCURRENCY", 4, validate=validate.Range(min=1, max=64))
 MAX_UPLOAD_MB = env.int("MAX_UPLOAD_MB", 200, validate=validate.Range(min=1))
 MAX_TEXT_CHARS = env.int("MAX_TEXT_CHARS", 20_000, validate=validate.Range(min=1))

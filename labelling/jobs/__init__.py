@@ -7,7 +7,7 @@ ended; every step may run twice.
 from __future__ import annotations
 
 from labelling.jobs.lease import hold
-from labelling.models import CsvImport, Drafting, Measurement, Round
+from labelling.models import Comparison, CsvImport, Drafting, Measurement, Round
 from labelling.services.rounds import start_if_due
 
 
@@ -46,3 +46,12 @@ def run_drafting(pk: int) -> None:
     with hold(Drafting, pk) as lease:
         if lease:
             drafting.run(lease)
+
+
+def run_comparison(pk: int) -> None:
+    """Forecast, and then ask, what another judge says of audited documents."""
+    from labelling.jobs import comparing
+
+    with hold(Comparison, pk) as lease:
+        if lease:
+            comparing.run(lease)

@@ -10,7 +10,7 @@ import logging
 import random
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -41,7 +41,7 @@ Answer = TypeVar("Answer")
 
 
 class Paused(Exception):
-    """A cap is reached. The message says which, and what to do."""
+    """A cap is reached, or somebody asked to stop. The message says so, and what to do."""
 
 
 @dataclass
@@ -96,8 +96,14 @@ def close(call: Call, reply: Reply | None, error: JudgeError | None = None) -> N
     elif error is not None and error.usage is not None:
         ledger.finish(call, asdict(error.usage), error=str(error), request_id=error.request_id)
     elif reply is not None:
-        values = {"request_id": reply.request_id, "latency": reply.latency, "answered_by": reply.model}
-        ledger.finish(call, asdict(reply.usage), answer=dict(reply.said), **values)
+        ledger.finish(
+            call,
+            asdict(reply.usage),
+            answer=dict(reply.said),
+            request_id=reply.request_id,
+            latency=reply.latency,
+            answered_by=reply.model,
+        )
 
 
 def answer_again(task: Task[Key, Answer], fingerprint: str) -> Outcome[Key, Answer] | None:
@@ -125,12 +131,27 @@ def kept(lease: Lease[Any], outcome: Outcome) -> Iterator[None]:
         raise
 
 
+def look(lease: Lease[Any]) -> None:
+    """Stop when somebody wants it.
+
+    Raises:
+        LeaseLost: when the job was cancelled, or another worker has it.
+        Paused: when somebody asked to stop asking.
+    """
+    job = lease.rows().first()
+    if job is None:
+        raise LeaseLost
+    # Rounds can be stopped and keep what they have; other jobs are cancelled.
+    if getattr(job, "stop_asked_at", None):
+        raise Paused("Stopped by a manager before all was asked.")
+
+
 class Sender(Generic[Key, Answer]):
     """Sends tasks and yields their outcomes as they arrive.
 
     Args:
         client: one for all threads.
-        lease: of the job that asks; its loss stops everything within seconds.
+        lease: of the round that asks; its loss, or the wish to stop, ends everything within seconds.
         concurrency: calls at the same time, at most.
     """
 
@@ -148,13 +169,13 @@ class Sender(Generic[Key, Answer]):
         self._limited = self._unheard = 0
         self._heard_at = time.monotonic()
 
-    def outcomes(self, tasks: Iterable[Task[Key, Answer]]) -> Iterator[Outcome[Key, Answer]]:
+    def outcomes(self, tasks: Iterable[Task[Key, Answer]]) -> Generator[Outcome[Key, Answer], None, None]:
         """Send tasks in their order, as far as it goes.
 
         Raises:
             JobFailed: when nothing can be answered until somebody acts.
-            Paused: at a cap, when nothing is in flight any more.
-            LeaseLost: when the job was stopped.
+            Paused: at a cap, when nothing is in flight any more, or when somebody asked to stop.
+            LeaseLost: when the job was cancelled.
         """
         try:
             self.client.open()
@@ -185,11 +206,10 @@ class Sender(Generic[Key, Answer]):
         return bool(self._waiting)
 
     def _look(self) -> None:
-        """Make sure, every now and then, that the job is still ours."""
+        """See, every now and then, whether the job is still ours and goes on."""
         if time.monotonic() - self._looked_at > LOOK_SECONDS:
             self._looked_at = time.monotonic()
-            if not self.lease.rows().exists():
-                raise LeaseLost
+            look(self.lease)
 
     def _launch(self, pool: ThreadPoolExecutor) -> Iterator[Outcome[Key, Answer]]:
         """Send what may be sent now; yield what needs no sending."""

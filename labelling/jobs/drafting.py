@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from functools import partial
 
 import numpy as np
 from django.conf import settings
-from django.db.models import Avg
 from django.utils import timezone
 
 from classifiers.definitions import PROMPT_VERSION, ShownLabel, prompt, read_draft, rivals_of, telling_examples
 from classifiers.definitions import Draft as Proposal
-from classifiers.messages_api import JudgeError, JudgeUnavailable, MessagesClient, Prompt
+from classifiers.messages_api import JudgeError, MessagesClient, Prompt
 from classifiers.subsets import label_centroids
 from labelling.jobs import vectors
 from labelling.jobs.calls import Outcome, Paused, Sender, Task, kept
-from labelling.jobs.lease import JobFailed, Lease
-from labelling.models import Call, Document, Draft, Drafting, Label, Price, TrainingExample
+from labelling.jobs.forecasting import forecast
+from labelling.jobs.lease import Lease
+from labelling.jobs.rounds.auditing import language_model
+from labelling.models import Call, Document, Draft, Drafting, Label, TrainingExample
 from labelling.services import ledger
 
 Step, State = Drafting.Step, Drafting.State
@@ -26,12 +27,8 @@ Step, State = Drafting.Step, Drafting.State
 N_RIVALS = 4
 N_EXAMPLES = 12
 N_RIVAL_EXAMPLES = 4
-# Prompts whose tokens are counted; the others are reckoned from their length.
-N_COUNTED = 24
 # Of an answer, until this model has drafted before.
 ASSUMED_OUTPUT_TOKENS = 350
-# Where the endpoint doesn't count tokens.
-ASSUMED_TOKENS_A_BYTE = 0.25
 NO_EXAMPLE = "The label has no example yet. Give it some, then try again."
 CHUNK_ROWS = 500
 
@@ -42,9 +39,11 @@ def run(lease: Lease[Drafting]) -> None:
     lease.report(Step.PREPARE)
     ledger.lose(_calls_in_flight(drafting), "The worker died before the answer came.")
     _prepare(lease)
-    client = MessagesClient(drafting.model, drafting.project.judge_base_url or settings.JUDGE_BASE_URL)
+    client = language_model(drafting.project, drafting.model).client
     if drafting.confirmed_at is None:
-        lease.finish(State.WAITING, forecast=_forecast(drafting, client))
+        prompts = [asked for _, _, asked in _questions(drafting)]
+        expected = forecast(client, prompts, Call.Purpose.DEFINITION, ASSUMED_OUTPUT_TOKENS)
+        lease.finish(State.WAITING, forecast=expected)
         return
     try:
         _ask(lease, client)
@@ -109,51 +108,6 @@ def _waiting(drafting: Drafting):
     return drafting.drafts.filter(state=Draft.State.WAITING).select_related("label").order_by("label__name")
 
 
-def _forecast(drafting: Drafting, client: MessagesClient) -> dict[str, object]:
-    """What drafting will take, from the counted tokens of some prompts, and the first of them exactly as it is sent."""
-    prompts = [asked for _, _, asked in _questions(drafting)]
-    if not prompts:
-        return {"calls": 0}
-    counted = prompts[:: max(len(prompts) // N_COUNTED, 1)]
-    tokens, why_not = _count(client, counted)
-    per_byte = sum(tokens) / sum(_n_bytes(one) for one in counted) if tokens else ASSUMED_TOKENS_A_BYTE
-    said_before = Call.objects.filter(purpose=Call.Purpose.DEFINITION, model=client.model, state=Call.State.DONE)
-    measured = said_before.aggregate(mean=Avg("output_tokens"))["mean"]
-    n_input = round(per_byte * sum(map(_n_bytes, prompts)))
-    n_output = round((measured or ASSUMED_OUTPUT_TOKENS) * len(prompts))
-    price = Price.objects.today(client.model)
-    return {
-        "calls": len(prompts),
-        "input_tokens": n_input,
-        "output_tokens": n_output,
-        "counted": len(tokens),
-        "why_not_counted": why_not,
-        "output_is_assumed": measured is None,
-        "cost": str(price.cost(input_tokens=n_input, output_tokens=n_output)) if price else None,
-        "at_most": str(price.ceiling(n_input, sum(one.max_tokens for one in prompts))) if price else None,
-        "price_from": price.valid_from.isoformat() if price else None,
-        "prompt": {"system": prompts[0].system, "user": prompts[0].user},
-    }
-
-
-def _count(client: MessagesClient, prompts: list[Prompt]) -> tuple[list[int], str]:
-    """Count the tokens of prompts; where the endpoint can't, return nothing, and why."""
-    try:
-        client.open()
-    except JudgeUnavailable as error:
-        raise JobFailed(str(error)) from error
-    try:
-        with ThreadPoolExecutor(settings.JUDGE_CONCURRENCY, thread_name_prefix="count") as pool:
-            return list(pool.map(client.count_tokens, prompts)), ""
-    except (JudgeError, JudgeUnavailable) as error:
-        # Many servers that speak the Messages API don't count. If it is something else, asking will tell.
-        return [], str(error)
-
-
-def _n_bytes(sent: Prompt) -> int:
-    return len(sent.system.encode()) + len(sent.user.encode())
-
-
 def _questions(drafting: Drafting) -> Iterator[tuple[Draft, list[str], Prompt]]:
     """Each draft that waits, the names of its rivals, and what is asked for it."""
     labels = {label.pk: label for label in drafting.project.labels.all()}
@@ -186,12 +140,13 @@ def _ask(lease: Lease[Drafting], client: MessagesClient) -> None:
     left = _waiting(drafting).count()
     lease.report(Step.ASK, total - left, total)
     tasks = (_task(draft, rivals, asked) for draft, rivals, asked in _questions(drafting))
-    for outcome in Sender[Draft, Proposal](client, lease).outcomes(tasks):
-        with kept(lease, outcome):
-            _record(outcome)
-        left -= 1
-        lease.got_further()
-        lease.report(Step.ASK, total - left, total)
+    with closing(Sender[Draft, Proposal](client, lease).outcomes(tasks)) as outcomes:
+        for outcome in outcomes:
+            with kept(lease, outcome):
+                _record(outcome)
+            left -= 1
+            lease.got_further()
+            lease.report(Step.ASK, total - left, total)
 
 
 def _task(draft: Draft, rivals: list[str], asked: Prompt) -> Task[Draft, Proposal]:

@@ -5,7 +5,7 @@ from labelling.models.documents import Document, Embedding, TrainingExample
 from labelling.models.imports import CsvImport
 from labelling.models.jobs import BackgroundJob, Worker
 from labelling.models.ledger import Call, MessageBatch, Price
-from labelling.models.measuring import Measurement
+from labelling.models.measuring import ComparedAnswer, Comparison, Measurement
 from labelling.models.projects import Definition, Label, Membership, Project
 from labelling.models.review import Decision, QueueEntry
 from labelling.models.rounds import Audit, JudgeFailure, Prediction, Query, Round, Verdict
@@ -14,6 +14,8 @@ __all__ = [
     "Audit",
     "BackgroundJob",
     "Call",
+    "ComparedAnswer",
+    "Comparison",
     "CsvImport",
     "Decision",
     "Definition",

@@ -21,6 +21,7 @@ class Round(BackgroundJob):
         FIT = "fit", "Training the classifiers"
         PREDICT = "predict", "Predicting the pool"
         QUERY = "query", "Choosing what to ask"
+        FORECAST = "forecast", "Forecasting what the judge will cost"
         JUDGE = "judge", "Asking the judge"
         SETTLE = "settle", "Laying out the review queue"
 
@@ -51,6 +52,7 @@ class Round(BackgroundJob):
         default=dict, help_text="What asking the judge will take, and the first prompts exactly as they will be sent."
     )
     confirmed_at = models.DateTimeField(null=True, help_text="When a manager agreed to what the forecast says.")
+    stop_asked_at = models.DateTimeField(null=True, help_text="When a manager asked to stop asking the judge.")
     reliability = models.JSONField(default=dict, help_text="How often the judge is right, from audits.")
     certificate = models.JSONField(default=dict, help_text="What audits say of the labels accepted from the judge.")
     holdout_size = models.PositiveIntegerField(null=True)
@@ -204,8 +206,16 @@ class Verdict(models.Model):
         return f"{self.verdict}: {self.query}"
 
     @property
+    def chosen_id(self) -> int | None:
+        """In the form "choose": the label that was chosen, None for none of these."""
+        return self.query.label_id if self.verdict == self.Name.VALID else self.better_label_id
+
+    @property
     def in_words(self) -> str:
         """The verdict with the label it is about."""
+        if self.query.form == Query.Form.CHOOSE and self.verdict != self.Name.UNSURE:
+            chosen = self.query.label if self.verdict == self.Name.VALID else self.better_label
+            return f"chose {chosen or 'none of these'} from {len(self.query.offered)}"
         words = {self.Name.VALID: "valid", self.Name.INVALID: "not", self.Name.UNSURE: "unsure about"}
         return f"{words[self.Name(self.verdict)]} {self.query.label}"
 

@@ -48,21 +48,20 @@ class Judged(NamedTuple):
     label_id: int
     right: bool
     verdict: str
+    form: str = Query.Form.VALIDATE
 
 
 def judged(project: Project) -> list[Judged]:
     """Every verdict on an audited document that people have decided on without seeing it."""
     truths = _blind_decisions(project)
     rows = (
-        Verdict.objects.filter(query__round__project=project)
-        # In the audit's own round, on whichever label: what was asked before was not drawn at random.
-        .filter(query__document__queries__reason=Query.Reason.AUDIT, query__document__queries__round=F("query__round"))
-        .values_list("query__document", "query__label", "verdict", *JudgeId._fields)
+        _audited(project)
+        .values_list("query__document", "query__label", "verdict", "query__form", *JudgeId._fields)
         .distinct()
     )
     return [
-        Judged(JudgeId(*who), document_id, label_id, label_id == truths[document_id], verdict)
-        for document_id, label_id, verdict, *who in rows
+        Judged(JudgeId(*who), document_id, label_id, label_id == truths[document_id], verdict, form)
+        for document_id, label_id, verdict, form, *who in rows
         if document_id in truths
     ]
 
@@ -71,10 +70,22 @@ def verdict_counts(project: Project) -> dict[JudgeId, Counter[Outcome]]:
     """Verdicts on audited documents against what people decided without seeing them."""
     counts: dict[JudgeId, Counter[Outcome]] = {}
     for row in judged(project):
-        if row.verdict != Verdict.Name.UNSURE:
+        if row.form == Query.Form.VALIDATE and row.verdict != Verdict.Name.UNSURE:
             outcome = Outcome(row.right, row.verdict == Verdict.Name.VALID)
             counts.setdefault(row.judge, Counter())[outcome] += 1
     return counts
+
+
+def questions(project: Project, judge: JudgeId) -> QuerySet[Query]:
+    """The audits' own questions that this judge has answered and people have decided on without seeing the answer."""
+    answered = {f"verdict__{name}": value for name, value in judge._asdict().items()}
+    audits = Query.objects.filter(round__project=project, reason=Query.Reason.AUDIT, **answered)
+    return audits.filter(document__in=list(_blind_decisions(project))).order_by("pk")
+
+
+def truths(project: Project) -> dict[int, int | None]:
+    """By audited document: the label people gave it without seeing a verdict, None for none of these."""
+    return _blind_decisions(project)
 
 
 def state(project: Project) -> list[int | None]:
@@ -82,6 +93,33 @@ def state(project: Project) -> list[int | None]:
     decisions = Decision.objects.filter(document__project=project, document__queries__reason=Query.Reason.AUDIT)
     verdicts = Verdict.objects.filter(query__round__project=project)
     return [rows.aggregate(last=Max("pk"))["last"] for rows in (decisions, verdicts)]
+
+
+def choice_counts(project: Project) -> dict[JudgeId, tuple[int, int]]:
+    """By judge, how many choices on audited documents were right, and how many wrong.
+
+    Where the right label was not offered, "none of these" is right.
+    """
+    truths = _blind_decisions(project)
+    rows = _audited(project).filter(query__form=Query.Form.CHOOSE).exclude(verdict=Verdict.Name.UNSURE).distinct()
+    counts: dict[JudgeId, tuple[int, int]] = {}
+    for verdict in rows.select_related("query"):
+        if verdict.query.document_id in truths:
+            truth = truths[verdict.query.document_id]
+            right = verdict.chosen_id == (truth if truth in verdict.query.offered else None)
+            judge = JudgeId(verdict.judge, verdict.model, verdict.prompt_version)
+            so_far = counts.get(judge, (0, 0))
+            counts[judge] = (so_far[0] + right, so_far[1] + (not right))
+    return counts
+
+
+def _audited(project: Project) -> QuerySet[Verdict]:
+    """Verdicts on audits, in the audit's own round: what came before was not drawn at random."""
+    return Verdict.objects.filter(
+        query__round__project=project,
+        query__document__queries__reason=Query.Reason.AUDIT,
+        query__document__queries__round=F("query__round"),
+    )
 
 
 def verdicts_and_beliefs(round_: Round) -> dict[JudgeId, list[tuple[float, bool]]]:
@@ -94,6 +132,7 @@ def verdicts_and_beliefs(round_: Round) -> dict[JudgeId, list[tuple[float, bool]
     rows = Verdict.objects.filter(
         query__round__project=round_.project_id,
         query__round__number__lt=round_.number,
+        query__form=Query.Form.VALIDATE,
         verdict__in=[Verdict.Name.VALID, Verdict.Name.INVALID],
     ).values_list("query__document", "query__label", "query__posterior", "verdict", *JudgeId._fields)
     found: dict[JudgeId, list[tuple[float, bool]]] = {}

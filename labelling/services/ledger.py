@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Count, Q, QuerySet, Sum
 from django.utils import timezone
 
 from labelling.models import Call, Price, Project, Round
@@ -85,20 +85,64 @@ def answered(fingerprint: str) -> Call | None:
     return Call.objects.filter(fingerprint=fingerprint, state=State.DONE).order_by("-pk").first()
 
 
-def spent(project: Project, round_: Round | None = None) -> dict[str, Any]:
-    """What calls took so far, of a project or of one of its rounds.
+@dataclass(frozen=True)
+class Spent:
+    """What calls took.
 
-    ``cost`` is what is known, ``at_most`` counts lost calls and those in flight at their ceiling.
+    Attributes:
+        n: by state, how many calls.
+        cost: what is known, in US dollars.
+        at_most: with lost calls and those in flight at their ceiling.
+        prompt_tokens, cached_tokens, output_tokens: of all prompts, of those the part found in the cache, of answers.
+        unpriced: answered calls whose model had no price.
+        cap: in US dollars, None for no cap.
     """
+
+    n: Mapping[str, int]
+    cost: Decimal
+    at_most: Decimal
+    prompt_tokens: int
+    cached_tokens: int
+    output_tokens: int
+    unpriced: int
+    cap: Decimal | None
+
+    @property
+    def calls(self) -> int:
+        return sum(self.n.values())
+
+    @property
+    def cached_share(self) -> float | None:
+        return self.cached_tokens / self.prompt_tokens if self.prompt_tokens else None
+
+    @property
+    def percent_of_cap(self) -> int | None:
+        """Share of the cap that is used, 0 to 100."""
+        return None if self.cap is None else min(100, round(100 * self.at_most / self.cap)) if self.cap else 100
+
+
+def spent(project: Project, round_: Round | None = None) -> Spent:
+    """What calls took so far, of a project or of one of its rounds."""
     calls = Call.objects.filter(round=round_) if round_ else Call.objects.filter(project=project)
-    states = list(calls.values_list("state", "cost", "model"))
-    return {
-        "calls": len(states),
-        "cost": calls.known_cost(),
-        "at_most": calls.at_most(),
-        **{state.name.lower(): sum(row[0] == state for row in states) for state in State},
-        "unpriced": sorted({model for state, cost, model in states if state == State.DONE and cost is None}),
-    }
+    found = calls.aggregate(
+        **{state.name: Count("pk", filter=Q(state=state)) for state in State},
+        fresh=Sum("input_tokens"),
+        cached_tokens=Sum("cache_read_tokens"),
+        written=Sum("cache_write_tokens"),
+        output_tokens=Sum("output_tokens"),
+        unpriced=Count("pk", filter=Q(state=State.DONE, cost=None)),
+    )
+    tokens = {name: found[name] or 0 for name in ("fresh", "cached_tokens", "written", "output_tokens")}
+    return Spent(
+        n={state.value: found[state.name] for state in State},
+        cost=calls.known_cost(),
+        at_most=calls.at_most(),
+        prompt_tokens=tokens["fresh"] + tokens["cached_tokens"] + tokens["written"],
+        cached_tokens=tokens["cached_tokens"],
+        output_tokens=tokens["output_tokens"],
+        unpriced=found["unpriced"],
+        cap=project.round_cap if round_ else project.project_cap,
+    )
 
 
 def _stay_within(cap: Decimal | None, calls: CallQuerySet, call: Call, whose: str) -> None:
@@ -125,8 +169,7 @@ def _cost(price: Price | None, usage: Mapping[str, int], in_batch: bool) -> Deci
 
 
 def _close(call: Call, **values: object) -> None:
-    ended: datetime = timezone.now()
     # A call that was given up for lost may come back after all.
-    Call.objects.filter(pk=call.pk, state__in=[State.IN_FLIGHT, State.LOST]).update(ended_at=ended, **values)
+    Call.objects.filter(pk=call.pk, state__in=[State.IN_FLIGHT, State.LOST]).update(ended_at=timezone.now(), **values)
     for name, value in values.items():
         setattr(call, name, value)

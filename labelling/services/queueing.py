@@ -6,13 +6,14 @@ from django.db import transaction
 from django.utils import timezone
 from django_q.tasks import async_task
 
-from labelling.models import BackgroundJob, CsvImport, Drafting, Measurement, Round
+from labelling.models import BackgroundJob, Comparison, CsvImport, Drafting, Measurement, Round
 from labelling.services import Refused
 
 TASKS: dict[type[BackgroundJob], str] = {
     Round: "labelling.jobs.run_round",
     CsvImport: "labelling.jobs.run_import",
     Drafting: "labelling.jobs.run_drafting",
+    Comparison: "labelling.jobs.run_comparison",
     Measurement: "labelling.jobs.run_measurement",
 }
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 from django.db.models import Max
+from django.utils import timezone
 
 from labelling.models import BackgroundJob, JudgeFailure, Project, Round, TrainingExample
 from labelling.services import Refused, queueing
 
+STOPPED = (BackgroundJob.State.FAILED, BackgroundJob.State.PAUSED, BackgroundJob.State.CANCELLED)
 COPIED_SETTINGS = (
     "batch_size",
     "strategy",
@@ -16,12 +18,22 @@ COPIED_SETTINGS = (
     "audit_share",
     "judge",
     "judge_model",
+    "judge_base_url",
+    "question",
+    "use_batches",
+    "confirm_spending",
     "auto_accept",
     "combination",
     "subset_size",
     "noise_ratio",
     "random_seed",
 )
+
+
+# Who mends what stopped the judge may have chosen another one.
+JUDGE_SETTINGS = ("judge", "judge_model", "judge_base_url", "use_batches", "confirm_spending")
+# With any of these, a forecast is about something else.
+FORECAST_SETTINGS = ("judge", "judge_model", "judge_base_url", "use_batches")
 
 
 def start_round(project: Project, user: User | None = None) -> Round:
@@ -35,6 +47,8 @@ def start_round(project: Project, user: User | None = None) -> Round:
     measurable = project.documents.filter(holdout=True).exists() and new_examples(project)
     if not project.documents.pool().exists() and not measurable:
         raise Refused("There is nothing to ask about: every document has its label.")
+    if waiting := project.rounds.filter(state=BackgroundJob.State.WAITING).first():
+        raise Refused(f"Round {waiting.number} waits for you: look at its forecast first, or cancel it.")
     last = project.rounds.aggregate(number=Max("number"))["number"] or 0
     settings = {name: getattr(project, name) for name in COPIED_SETTINGS}
     try:
@@ -75,14 +89,37 @@ def new_examples(project: Project) -> int:
 
 
 def go_on(round_: Round) -> None:
-    """Queue a failed or cancelled round again; it goes on from the step it had reached.
+    """Queue a failed, paused or cancelled round again; it goes on from the step it had reached.
 
     Raises:
-        Refused: when it has neither failed nor been cancelled, or a newer round exists.
+        Refused: when it is none of these, or a newer round exists.
     """
-    if round_.state not in (BackgroundJob.State.FAILED, BackgroundJob.State.CANCELLED):
-        raise Refused("Only a failed or cancelled round can go on.")
+    if round_.state not in STOPPED:
+        raise Refused("Only a failed, paused or cancelled round can go on.")
     _queue_again(round_)
+
+
+def agree(round_: Round) -> None:
+    """Let a round spend what its forecast says.
+
+    Raises:
+        Refused: when it does not wait for that.
+    """
+    if round_.state != BackgroundJob.State.WAITING:
+        raise Refused("This round does not wait for anybody.")
+    round_.confirmed_at = timezone.now()
+    _queue_again(round_)
+
+
+def stop_asking(round_: Round) -> None:
+    """Let a round lay out what it has without asking the judge any further.
+
+    Raises:
+        Refused: when it does not ask the judge.
+    """
+    asking = Round.objects.filter(pk=round_.pk, state__in=BackgroundJob.ACTIVE, step=Round.Step.JUDGE)
+    if not asking.update(stop_asked_at=timezone.now()):
+        raise Refused("This round does not ask the judge any more.")
 
 
 def retry_judge(round_: Round) -> None:
@@ -102,8 +139,11 @@ def _queue_again(round_: Round) -> None:
         raise Refused("A newer round has taken this one's place.")
     if round_.is_active:
         raise Refused("This round is running already.")
-    # Who mends what stopped the judge may have chosen another one.
-    round_.settings |= {name: getattr(round_.project, name) for name in ("judge", "judge_model")}
+    round_.stop_asked_at = None
+    before = {name: round_.settings.get(name) for name in FORECAST_SETTINGS}
+    round_.settings |= {name: getattr(round_.project, name) for name in JUDGE_SETTINGS}
+    if before != {name: round_.settings[name] for name in FORECAST_SETTINGS}:
+        round_.forecast, round_.confirmed_at = {}, None
     try:
         with transaction.atomic():
             queueing.enqueue(round_)

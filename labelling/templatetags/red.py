@@ -55,9 +55,9 @@ def changes(old: str, new: str) -> list[tuple[str, str]]:
 
 
 @register.filter
-def money(dollars: Any) -> str:
-    """US dollars, to the cent from one dollar on and to four digits below; a dash for None."""
-    if dollars is None or dollars == "":
+def dollars(amount: Decimal | str | None) -> str:
+    """US dollars: in cents from one dollar on, below that as in "$0.0042"; a dash for None."""
+    if amount in (None, ""):
         return "–"
-    amount = Decimal(dollars)
-    return f"${amount:,.2f}" if amount >= 1 else f"${amount:.4f}"
+    value = Decimal(amount)
+    return f"${value:,.2f}" if value >= 1 or value == 0 else f"${value:.4f}"

@@ -10,7 +10,7 @@ from django.views.decorators.http import require_POST
 from django_htmx.http import HttpResponseClientRefresh
 
 from labelling.models import Project, Query, Round, Verdict
-from labelling.services import audits, queueing
+from labelling.services import audits, ledger, queueing
 from labelling.services import rounds as services
 from labelling.services.progress import round_scores
 from labelling.views.access import Request, attempt, manager_view, project_view
@@ -33,7 +33,13 @@ def progress(request: Request, project: Project) -> HttpResponse:
     if not compact and (round_ is None or request.GET.get("round") != str(round_.number)):
         return HttpResponseClientRefresh()
     template = "labelling/_round_status.html" if compact else "labelling/_round_progress.html"
-    context = {"project": project, "round": round_, "is_manager": project.is_managed_by(request.user)}
+    context: dict[str, object] = {
+        "project": project,
+        "round": round_,
+        "is_manager": project.is_managed_by(request.user),
+    }
+    if round_ and round_.step == Round.Step.JUDGE and not compact:
+        context["spent"] = ledger.spent(project, round_)
     return render(request, template, context)
 
 
@@ -45,6 +51,8 @@ def detail(request: Request, project: Project, number: int) -> HttpResponse:
         "project": project,
         "is_manager": project.is_managed_by(request.user),
         "round": round_,
+        "spent": ledger.spent(project, round_),
+        "may_go_on": round_.state in services.STOPPED,
         "score": next((score for score in round_scores(project) if score.round == round_), None),
         "steps": [(label, round_.seconds[step]) for step, label in Round.Step.choices if step in round_.seconds],
         "page": Paginator(_queries(round_, verdict, reason), PER_PAGE).get_page(request.GET.get("page")),
@@ -84,6 +92,20 @@ def cancel(request: Request, project: Project, number: int) -> HttpResponse:
 def go_on(request: Request, project: Project, number: int) -> HttpResponse:
     attempt(request, services.go_on, get_object_or_404(project.rounds, number=number))
     return redirect(project)
+
+
+@require_POST
+@manager_view
+def agree(request: Request, project: Project, number: int) -> HttpResponse:
+    attempt(request, services.agree, get_object_or_404(project.rounds, number=number))
+    return redirect("round", project.slug, number)
+
+
+@require_POST
+@manager_view
+def stop_asking(request: Request, project: Project, number: int) -> HttpResponse:
+    attempt(request, services.stop_asking, get_object_or_404(project.rounds, number=number))
+    return redirect("round", project.slug, number)
 
 
 @require_POST

@@ -7,7 +7,6 @@ import os
 import pytest
 
 from classifiers.judge import (
-    ANSWER_SCHEMA,
     Answer,
     AnthropicJudge,
     JudgeError,
@@ -15,15 +14,20 @@ from classifiers.judge import (
     Question,
     Rival,
     make_judge,
-    system_prompt,
-    user_prompt,
 )
+from classifiers.judge.prompt import mark_of, prompt
 from classifiers.messages_api import NO_KEY, MessagesClient
-from tests.messages_api import Fault, MessagesApi, Reply, answer, error, in_turn, message
+from labelling.fake_messages_api import Fault, MessagesApi, Reply, answer, error, message
+from tests.fakes import in_turn
 
 KEY = "sk-ant-a-secret-key"
 
 QUESTION = Question("My card was stolen", "lost card", "The card is gone.", rivals=[Rival("refund")])
+
+
+def says(verdict: str, reason: str = "It says so.", better_label: str | None = None) -> Reply:
+    """An answer about the question's own text."""
+    return answer(verdict, reason, better_label, text=mark_of(QUESTION))
 
 
 @pytest.fixture
@@ -34,7 +38,7 @@ def api(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("NO_PROXY", "*")
     monkeypatch.setenv("ANTHROPIC_API_KEY", KEY)
-    with MessagesApi(in_turn(answer("valid"))) as stub:
+    with MessagesApi(respond=in_turn(says("valid"))) as stub:
         yield stub
 
 
@@ -43,7 +47,7 @@ def ask(api: MessagesApi, timeout: float = 30.0) -> Answer:
 
 
 def test_an_answer_comes_back_with_what_it_took(api):
-    api.respond = in_turn(answer("invalid", "It was refunded.", "refund"))
+    api.respond = in_turn(says("invalid", "It was refunded.", "refund"))
     assert ask(api) == Answer("invalid", "It was refunded.", "refund", "stub-1", "req_1", 100, 20)
 
 
@@ -54,13 +58,13 @@ def test_the_question_is_put_with_a_cached_system_prompt_and_a_schema(api):
     assert KEY in request.headers.get("authorization", "") + request.headers.get("x-api-key", "")
     assert request.body["model"] == "stub-1"
     (system,) = request.body["system"]
-    assert (system["text"], system["cache_control"]) == (system_prompt(QUESTION), {"type": "ephemeral"})
-    assert request.body["messages"] == [{"role": "user", "content": user_prompt(QUESTION)}]
-    assert request.body["output_config"]["format"] == {"type": "json_schema", "schema": ANSWER_SCHEMA}
+    assert (system["text"], system["cache_control"]) == (prompt(QUESTION).system, {"type": "ephemeral"})
+    assert request.body["messages"] == [{"role": "user", "content": prompt(QUESTION).user}]
+    assert request.body["output_config"]["format"] == {"type": "json_schema", "schema": prompt(QUESTION).schema}
 
 
 def test_one_judge_answers_one_question_after_the_other(api):
-    api.respond = in_turn(answer("valid"), answer("unsure"), answer("invalid"))
+    api.respond = in_turn(says("valid"), says("unsure"), says("invalid"))
     judged = AnthropicJudge(MessagesClient("stub-1", api.url))
     assert [judged.ask(QUESTION).verdict for _ in range(3)] == ["valid", "unsure", "invalid"]
 
@@ -88,8 +92,9 @@ FAILURES = [
     (Reply(None), JudgeError, "not in the form of the Messages API"),
     (Reply({}), JudgeError, "not in the (agreed form|form of the Messages API)"),
     (Reply({"content": ["valid"], "stop_reason": "end_turn"}), JudgeError, "not in the agreed form"),
-    (Reply(answer("valid").body | {"usage": None}), JudgeError, "not in the agreed form"),
+    (Reply(says("valid").body | {"usage": None}), JudgeError, "not in the agreed form"),
     (message('{"verdict": "va', "max_tokens"), JudgeError, "cut off"),
+    (answer("valid", text="of another"), JudgeError, "about another text"),
     (message("", "refusal"), JudgeError, "refused to answer"),
     (message("I think it is valid."), JudgeError, "not in the agreed form"),
 ]
@@ -111,7 +116,7 @@ def test_silence_is_no_answer(api):
 
 
 def test_a_server_that_is_not_there_is_no_answer(api):
-    with MessagesApi(in_turn(answer("valid"))) as closed:
+    with MessagesApi(respond=in_turn(says("valid"))) as closed:
         pass
     with pytest.raises(JudgeError, match="could not be reached"):
         ask(closed)

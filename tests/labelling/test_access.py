@@ -42,6 +42,9 @@ ONLY_MANAGERS = {
     "cancel_drafting",
     "retry_drafting",
     "decide_draft",
+    "agree_to_forecast",
+    "stop_asking",
+    "ledger",
 }
 ALL = sorted(pattern.name for pattern in project_urls if isinstance(pattern, URLPattern) and pattern.name)
 NOT_LOGGED_IN = {"login", "health"}
@@ -79,7 +82,9 @@ def addresses(project) -> dict[str, str]:
             ["import", "import_progress", "keep_good_rows", "cancel_import", "retry_import", "rejected_rows"],
             {"pk": waiting.pk},
         ),
-        **dict.fromkeys(["round", "cancel_round", "go_on_round", "retry_judge"], {"number": 1}),
+        **dict.fromkeys(
+            ["round", "cancel_round", "go_on_round", "retry_judge", "agree_to_forecast", "stop_asking"], {"number": 1}
+        ),
         "decide": {"entry_id": project.queue.first().pk},
     }
     return {name: reverse(name, kwargs={"slug": project.slug} | arguments.get(name, {})) for name in ALL}

@@ -7,8 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from classifiers.reliability import reliability
-from labelling.jobs.rounds.believing import ASSUMED, after_answers, as_fields, belief_of, next_gain, open_belief
+from classifiers.reliability import Reliability, reliability
+from labelling.jobs.rounds.believing import ASSUMED, Said, as_fields, belief_of, next_gain, open_belief
 from labelling.jobs.rounds.querying import audits_in
 from labelling.models import Prediction, Query
 from labelling.templatetags.red import nats, rate
@@ -24,8 +24,13 @@ def test_the_share_of_audits_is_kept_over_the_rounds(share, batch_size):
     assert max(audits) <= batch_size
 
 
+def weigh(belief: np.ndarray, valid: bool, rates: Reliability) -> np.ndarray:
+    """The belief after a verdict on the first of two candidates, labels 7 and 8."""
+    return Said(1, 7, (), None, valid, rates, asked_before=True).weigh(belief, np.array([7, 8]))
+
+
 def test_a_valid_verdict_raises_its_label_and_an_invalid_one_lowers_it():
-    raised, lowered = (after_answers(BELIEF, [(0, valid, ASSUMED)]) for valid in (True, False))
+    raised, lowered = (weigh(BELIEF, valid, ASSUMED) for valid in (True, False))
     assert raised[0] > 0.6 > lowered[0]
     assert raised.sum() == pytest.approx(1)
     assert lowered[1] / lowered[2] == pytest.approx(3), "the others keep their proportion"
@@ -33,7 +38,7 @@ def test_a_valid_verdict_raises_its_label_and_an_invalid_one_lowers_it():
 
 def test_answers_weigh_as_much_as_their_judge_is_right():
     coin = reliability(500, 500, 500, 500)
-    assert after_answers(BELIEF, [(0, True, coin)])[0] == pytest.approx(0.6, abs=0.02)
+    assert weigh(BELIEF, True, coin)[0] == pytest.approx(0.6, abs=0.02)
 
 
 def test_what_was_asked_is_nothing_to_ask_about_any_more():

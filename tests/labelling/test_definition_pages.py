@@ -11,7 +11,7 @@ from django.urls import reverse
 from labelling.models import Draft, Drafting, Label
 from labelling.services import definitions as services
 from labelling.services import labels
-from labelling.templatetags.red import changes, money
+from labelling.templatetags.red import changes
 from tests.labelling.test_drafting import (  # noqa: F401
     MODEL,
     agree,
@@ -65,13 +65,6 @@ def send(client, name: str, *args: object, **data: object):
 )
 def test_changes_are_told_word_by_word(old, new, pieces):
     assert changes(old, new) == pieces
-
-
-@pytest.mark.parametrize(
-    ("dollars", "words"), [(None, "–"), ("", "–"), ("0", "$0.0000"), ("0.01234", "$0.0123"), ("1234.5", "$1,234.50")]
-)
-def test_money_is_told_to_the_cent_or_finer(dollars, words):
-    assert money(dollars) == words
 
 
 # The flow

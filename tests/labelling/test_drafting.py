@@ -8,11 +8,12 @@ from decimal import Decimal
 import pytest
 
 from labelling import jobs
+from labelling.fake_messages_api import Fault, MessagesApi, Reply, Request, error, message
 from labelling.models import Call, Draft, Drafting, Label, Price, Project
 from labelling.services import Refused, labels
 from labelling.services import definitions as services
 from tests.factories import fruit_project, import_rows, make_user
-from tests.messages_api import Fault, MessagesApi, Reply, Request, error, message
+from tests.labelling.conftest import KEY
 
 pytestmark = pytest.mark.django_db
 
@@ -31,15 +32,13 @@ def drafted(request: Request, **usage: int) -> Reply:
     shown = asked_about(request)
     name = shown["label"]["name"]
     against = [{"rival": rival["name"], "difference": f"{name}, not {rival['name']}."} for rival in shown["rivals"]]
-    return message(json.dumps({"use_when": f"It is {name}.", "not_when": "", "against": against}), **usage)
+    return message(json.dumps({"use_when": f"It is {name}.", "not_when": "", "against": against}), usage=usage)
 
 
 @pytest.fixture
-def api(monkeypatch, settings):
-    with MessagesApi(drafted) as served:
-        settings.JUDGE_BASE_URL = served.url
-        monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-planted")
-        yield served
+def api(api: MessagesApi) -> MessagesApi:
+    api.respond = drafted
+    return api
 
 
 @pytest.fixture
@@ -157,8 +156,7 @@ def test_failures_are_listed_with_their_reason_and_tried_again(api, project):
     assert len(api.requests) == 7, "what was drafted is not paid for again"
 
 
-def test_what_passes_is_tried_again_by_itself(api, project, monkeypatch):
-    monkeypatch.setattr("labelling.jobs.calls.FIRST_PAUSE", 0.01)
+def test_what_passes_is_tried_again_by_itself(api, project):
     tries: list[str] = []
 
     def at_first_overloaded(request: Request) -> Reply | Fault:
@@ -183,7 +181,7 @@ def test_a_refused_key_stops_it_with_what_to_do_and_it_goes_on_afterwards(api, p
     drafting.refresh_from_db()
     assert drafting.state == "failed"
     assert "ANTHROPIC_API_KEY" in drafting.error
-    assert "sk-planted" not in drafting.error
+    assert KEY not in drafting.error
     api.respond = drafted
     assert agree(drafting).state == "done"
 

@@ -10,13 +10,13 @@ import pytest
 from classifiers.messages_api import MessagesClient, Prompt
 from classifiers.messages_api import Reply as ApiReply
 from labelling import jobs
+from labelling.fake_messages_api import MessagesApi, Reply, Request
 from labelling.models import Call, Draft, Drafting
 from labelling.services import definitions as services
 from labelling.services import queueing
 from tests.factories import fruit_project
 from tests.labelling.test_drafting import MODEL, agree, api, asked_about, drafted, run  # noqa: F401
 from tests.labelling.test_killed import die, go_on, kill_after_transaction, kill_in_transaction, run_and_be_killed
-from tests.messages_api import MessagesApi, Reply, Request
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -119,7 +119,7 @@ def go_on(model: type[BackgroundJob], run: Callable[[int], None], pk: int) -> No
     """What a living worker does: find the job by its expired lease, queue it again, run it."""
     model._default_manager.filter(pk=pk).update(lease_until=timezone.now() - timedelta(seconds=1))
     requeue_lost_jobs()
-    assert model.objects.get(pk=pk).state == "queued"
+    assert model._default_manager.get(pk=pk).state == "queued"
     run(pk)
 
 

@@ -10,6 +10,7 @@ from django.db import transaction
 
 from classifiers.stopping import stop_reason
 from labelling.jobs.lease import Lease
+from labelling.jobs.rounds.forecasting import awaits_consent, forecast, forecast_is_due
 from labelling.jobs.rounds.judging import ask_judge
 from labelling.jobs.rounds.learning import embed_texts, fit, predict
 from labelling.jobs.rounds.memory import remember
@@ -45,10 +46,20 @@ def run(lease: Lease[Round]) -> None:
             record_queries(lease, learnt, choose_queries(round_, learnt, predicted))
         # Not before the batch is fixed: until then a round that starts afresh must find what the last one left.
         remember(round_.project, learnt.memory)
+    if forecast_is_due(round_):
+        with timed(Step.FORECAST):
+            forecast(lease)
+    if awaits_consent(round_):
+        lease.finish(BackgroundJob.State.WAITING)
+        return
     with timed(Step.JUDGE):
-        ask_judge(lease)
+        paused = ask_judge(lease)
+    # A round that pauses lays out what it has, too.
     with timed(Step.SETTLE):
         settle(lease)
+    if paused:
+        lease.finish(BackgroundJob.State.PAUSED, error=paused)
+        return
     with transaction.atomic():
         # Both or neither: a worker killed in between would leave the next round to nobody.
         lease.finish(BackgroundJob.State.DONE, stop_reason=_stop_reason(round_))

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import asdict
+from typing import Any, cast
 
 import numpy as np
 from django.conf import settings
 
-from classifiers.judge import Judge, make_judge
-from classifiers.reliability import Certificate, Reliability, certificate, expected, reliability
-from labelling.jobs.lease import Lease
-from labelling.models import Round, Verdict
+from classifiers.judge import AnthropicJudge, Form, Judge, make_judge
+from classifiers.reliability import Certificate, Reliability, certificate, choice_accuracy, expected, reliability
+from labelling.jobs.lease import JobFailed, Lease
+from labelling.models import Project, Query, Round, Verdict
 from labelling.services import audits
 from labelling.services.audits import JudgeId, Outcome
 
@@ -20,9 +22,31 @@ ASSUMED = reliability(0, 0, 0, 0)
 
 
 def judge_of(round_: Round) -> Judge:
-    """The judge that the round's settings name."""
-    model = round_.settings["judge_model"] or settings.JUDGE_MODEL
-    return make_judge(round_.settings["judge"], model, settings.JUDGE_BASE_URL)
+    """The judge that the round's settings name; see judge_from for what it raises."""
+    return judge_from(round_.settings)
+
+
+def judge_from(wanted: Mapping[str, Any]) -> Judge:
+    """The judge that settings name as a project has them.
+
+    Raises:
+        JobFailed: when its address is none that the administrator allows: it would be sent the key.
+    """
+    base_url = wanted.get("judge_base_url") or settings.JUDGE_BASE_URL
+    if base_url and base_url not in {settings.JUDGE_BASE_URL, *settings.JUDGE_BASE_URLS}:
+        raise JobFailed(
+            f"The judge's address {base_url} is not allowed: choose another in the project's settings, or have it "
+            "listed in JUDGE_BASE_URLS in the environment of web server and worker."
+        )
+    model = wanted["judge_model"] or settings.JUDGE_MODEL
+    form = wanted.get("question", Query.Form.VALIDATE)
+    return make_judge(wanted["judge"], model, base_url, form, settings.JUDGE_TIMEOUT_SECONDS)
+
+
+def language_model(project: Project, model: str, form: Form = "validate") -> AnthropicJudge:
+    """A language model at the project's address, also where its judge is none; see judge_from for what it raises."""
+    wanted = {"judge": Project.JudgeName.ANTHROPIC, "judge_model": model, "question": form}
+    return cast("AnthropicJudge", judge_from({**wanted, "judge_base_url": project.judge_base_url}))
 
 
 def measure_judge(lease: Lease[Round]) -> Certificate:
@@ -42,7 +66,8 @@ def all_rates(round_: Round) -> dict[JudgeId, Reliability]:
     """How often each judge is right: what its earlier verdicts lead one to expect, then what audits say of it."""
     counts = audits.verdict_counts(round_.project)
     earlier = audits.verdicts_and_beliefs(round_)
-    return {judge: _rates(counts.get(judge, Counter()), earlier.get(judge, [])) for judge in {*counts, *earlier}}
+    rates = {judge: _rates(counts.get(judge, Counter()), earlier.get(judge, [])) for judge in {*counts, *earlier}}
+    return rates | {judge: _choosing(*found) for judge, found in audits.choice_counts(round_.project).items()}
 
 
 def present_judge(round_: Round) -> JudgeId:
@@ -55,6 +80,12 @@ def present_judge(round_: Round) -> JudgeId:
         prompt_version=judge.prompt_version,
     ).order_by("-pk")
     return JudgeId(judge.name, last.values_list("model", flat=True).first() or judge.model, judge.prompt_version)
+
+
+def _choosing(right: int, wrong: int) -> Reliability:
+    """Of a judge that chooses there is one rate: how often it chooses the right option."""
+    rate = choice_accuracy(right, wrong)
+    return Reliability(rate, rate)
 
 
 def _rates(counts: Counter[Outcome], earlier: list[tuple[float, bool]]) -> Reliability:

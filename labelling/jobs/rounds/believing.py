@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 from django.db.models import F, Q
 
-from classifiers.posterior import after_verdict, expected_information_gain, prior
+from classifiers.posterior import (
+    after_choice,
+    after_verdict,
+    expected_choice_gain,
+    expected_information_gain,
+    prior,
+)
 from classifiers.reliability import Reliability
 from labelling.jobs.rounds.auditing import ASSUMED, all_rates, present_judge
 from labelling.models import Prediction, Query, Round, Verdict
@@ -17,6 +23,8 @@ from labelling.services.audits import JudgeId
 
 # Digits of a stored belief: a label that a thousand candidates share a percent with must not round to never.
 DIGITS = 6
+# Candidates that the judge chooses among, besides "none of these".
+N_OFFERED = 5
 
 
 @dataclass(frozen=True)
@@ -26,7 +34,7 @@ class Believed:
     Attributes:
         belief: probability of each candidate and, last, of none of these; rows sum to 1. Shape (n, k + 1).
         asked: what the present judge has been asked about already, boolean, shape (n, k).
-        gain: nats that its next verdict is expected to tell, shape (n,); 0 where there is nothing left to ask.
+        gain: nats that its next answer is expected to tell, shape (n,); 0 where there is nothing left to ask.
         rates: how often the present judge is right.
     """
 
@@ -43,13 +51,50 @@ class Believed:
 
 @dataclass(frozen=True)
 class Said:
-    """A verdict: valid, or invalid, or None for unsure, which is no evidence; and whether it is the present judge's."""
+    """What a judge said of a document.
+
+    Attributes:
+        label_id: the label it was asked about.
+        offered: those it was to choose among; empty for a verdict on the one label.
+        chosen_id: of them, the one it chose, None for none of these.
+        valid: its verdict on the one label; None for unsure, which is no evidence.
+        rates: how often this judge is right.
+        asked_before: whether it is the present judge, and saw what it would see now.
+    """
 
     document_id: int
     label_id: int
+    offered: tuple[int, ...]
+    chosen_id: int | None
     valid: bool | None
     rates: Reliability
     asked_before: bool
+
+    def about(self, labels: np.ndarray) -> np.ndarray:
+        """Which of a document's candidates are settled by this for the one who said it, boolean, shape (k,)."""
+        return np.full(len(labels), True) if self.offered else labels == self.label_id
+
+    def weigh(self, belief: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        """Return the belief, shape (k + 1,), after this; labels that are no candidates any more don't count."""
+        if self.valid is None:
+            return belief
+        if self.offered:
+            return self._weigh_choice(belief, labels)
+        for column in np.flatnonzero(labels == self.label_id):
+            belief = after_verdict(
+                belief[None, :],
+                np.array([column]),
+                np.array([self.valid]),
+                self.rates.sensitivity.mean,
+                self.rates.specificity.mean,
+            )[0]
+        return belief
+
+    def _weigh_choice(self, belief: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        offered = np.isin(labels, self.offered)
+        # A choice that is no candidate any more says of the others what "none of these" says.
+        chosen = np.append(np.flatnonzero(labels == self.chosen_id), len(labels))[:1]
+        return after_choice(belief[None, :], chosen, offered[None, :], self.rates.sensitivity.mean)[0]
 
 
 class Further(NamedTuple):
@@ -76,33 +121,14 @@ def believe(
     row_of = {document_id: row for row, document_id in enumerate(document_ids)}
     belief = prior(probabilities, none_factor)
     asked = np.zeros(labels.shape, dtype=bool)
-    evidence: dict[int, list[tuple[int, bool, Reliability]]] = {}
     for said in _said(round_, rates, present):
         row = row_of.get(said.document_id, -1)
-        # A label that is no candidate any more takes its verdicts along.
-        columns = np.flatnonzero(labels[row] == said.label_id).tolist() if row >= 0 else []
-        for column in columns:
-            asked[row, column] |= said.asked_before
-            if said.valid is not None:
-                evidence.setdefault(row, []).append((column, said.valid, said.rates))
-    for row, answers in evidence.items():
-        belief[row] = after_answers(belief[row], answers)
+        if row >= 0:
+            asked[row] |= said.asked_before & said.about(labels[row])
+            belief[row] = said.weigh(belief[row], labels[row])
     now = rates.get(present, ASSUMED)
-    return Believed(belief, asked, next_gain(belief, asked, now), now)
-
-
-def after_answers(belief: np.ndarray, answers: Iterable[tuple[int, bool, Reliability]]) -> np.ndarray:
-    """Return one document's belief, shape (k + 1,), after answers: candidate's column, valid or not, whose."""
-    for column, valid, rates in answers:
-        changed = after_verdict(
-            belief[None, :],
-            np.array([column]),
-            np.array([valid]),
-            rates.sensitivity.mean,
-            rates.specificity.mean,
-        )
-        belief = changed[0]
-    return belief
+    form = round_.settings.get("question", Query.Form.VALIDATE)
+    return Believed(belief, asked, next_gain(belief, asked, now, form), now)
 
 
 def open_belief(belief: np.ndarray, asked: np.ndarray) -> np.ndarray:
@@ -111,10 +137,20 @@ def open_belief(belief: np.ndarray, asked: np.ndarray) -> np.ndarray:
     return np.hstack([candidates, 1 - candidates.sum(axis=1, keepdims=True)])
 
 
-def next_gain(belief: np.ndarray, asked: np.ndarray, rates: Reliability) -> np.ndarray:
-    """Return the expected information gain, in nats, of asking about each row's best open candidate; shape (n,)."""
-    best = open_belief(belief, asked)[:, :-1].max(axis=1, initial=0.0)
-    return expected_information_gain(best, rates.sensitivity.mean, rates.specificity.mean)
+def next_gain(belief: np.ndarray, asked: np.ndarray, rates: Reliability, form: str = "validate") -> np.ndarray:
+    """Return the expected information gain, in nats, of the next question about each row; shape (n,).
+
+    It is about the row's best open candidate, or a choice among the best few.
+    """
+    candidates = open_belief(belief, asked)[:, :-1]
+    if form == Query.Form.CHOOSE:
+        order = np.argsort(-np.where(asked, -1.0, candidates), axis=1, kind="stable")
+        offered = np.zeros(asked.shape, dtype=bool)
+        np.put_along_axis(offered, order[:, :N_OFFERED], values=True, axis=1)
+        return expected_choice_gain(belief, offered & ~asked, rates.sensitivity.mean)
+    return expected_information_gain(
+        candidates.max(axis=1, initial=0.0), rates.sensitivity.mean, rates.specificity.mean
+    )
 
 
 def believe_verdict(verdict: Verdict, rates: Reliability) -> Further | None:
@@ -123,17 +159,29 @@ def believe_verdict(verdict: Verdict, rates: Reliability) -> Further | None:
     prediction = Prediction.objects.filter(document=query.document_id).first()
     if prediction is None:
         return None
-    labels, belief = belief_of(prediction)
-    if verdict.verdict != Verdict.Name.UNSURE and query.label_id in labels:
-        answer = (labels.index(query.label_id), verdict.verdict == Verdict.Name.VALID, rates)
-        belief = after_answers(belief, [answer])
-    asked = np.isin(labels, _asked_of(verdict))
-    gain = float(next_gain(belief[None, :], asked[None, :], rates)[0])
-    Prediction.objects.filter(pk=prediction.pk).update(**as_fields(labels, belief.tolist(), gain))
+    label_ids, belief = belief_of(prediction)
+    labels = np.array(label_ids)
+    said = _of(verdict, rates)
+    belief = said.weigh(belief, labels)
+    asked = np.isin(labels, _asked_of(verdict)) | (said.about(labels) & bool(said.offered))
+    gain = float(next_gain(belief[None, :], asked[None, :], rates, query.form)[0])
+    Prediction.objects.filter(pk=prediction.pk).update(**as_fields(label_ids, belief.tolist(), gain))
     if asked.all():
         return None
     best = int(np.where(asked, -1.0, belief[:-1]).argmax())
-    return Further(labels[best], float(belief[best]), gain)
+    return Further(label_ids[best], float(belief[best]), gain)
+
+
+def _of(verdict: Verdict, rates: Reliability) -> Said:
+    return Said(
+        document_id=verdict.query.document_id,
+        label_id=verdict.query.label_id,
+        offered=tuple(verdict.query.offered),
+        chosen_id=verdict.chosen_id,
+        valid=None if verdict.verdict == Verdict.Name.UNSURE else verdict.verdict == Verdict.Name.VALID,
+        rates=rates,
+        asked_before=True,
+    )
 
 
 def _asked_of(verdict: Verdict) -> list[int]:
@@ -175,6 +223,8 @@ def _said(round_: Round, rates: dict[JudgeId, Reliability], present: JudgeId) ->
         .values_list(
             "query__document",
             "query__label",
+            "query__offered",
+            "better_label",
             "verdict",
             "definition_version",
             "query__label__definition_version",
@@ -182,11 +232,14 @@ def _said(round_: Round, rates: dict[JudgeId, Reliability], present: JudgeId) ->
         )
     )
     last = {}
-    for document_id, label_id, verdict, version, current_version, *who in rows:
+    for document_id, label_id, offered, better_id, verdict, version, current_version, *who in rows:
         judge = JudgeId(*who)
-        last[document_id, label_id] = Said(
+        # A choice takes the place of any earlier one, whichever label was the best then.
+        last[document_id, None if offered else label_id] = Said(
             document_id=document_id,
             label_id=label_id,
+            offered=tuple(offered),
+            chosen_id=label_id if verdict == Verdict.Name.VALID else better_id,
             valid=None if verdict == Verdict.Name.UNSURE else verdict == Verdict.Name.VALID,
             rates=rates.get(judge, ASSUMED),
             asked_before=judge == present and version == current_version,

@@ -2,129 +2,160 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from functools import partial
 
-from django.conf import settings
-
-from classifiers.judge import Answer, Example, Judge, JudgeError, JudgeUnavailable, Question, Rival
+from classifiers.judge import Answer, AnthropicJudge, Judge, JudgeError, JudgeUnavailable, Question
+from classifiers.judge.prompt import prompt, read_answer
+from classifiers.messages_api import Reply
 from classifiers.reliability import Reliability
+from labelling.jobs.batches import BatchSender
+from labelling.jobs.calls import Outcome, Paused, Sender, Task, kept
 from labelling.jobs.lease import JobFailed, Lease
 from labelling.jobs.rounds.auditing import ASSUMED, all_rates, judge_of
 from labelling.jobs.rounds.believing import Further, believe_verdict
-from labelling.models import Document, JudgeFailure, Label, Query, Round, Verdict
+from labelling.jobs.rounds.questions import questions
+from labelling.models import Call, JudgeFailure, Query, Round, Verdict
+from labelling.services import ledger
 from labelling.services.audits import JudgeId
 
 Step = Round.Step
 
-N_RIVALS = 4
 # A refused label leads to the next while its verdict is expected to tell so many nats, at most so many in a row.
 DELEGATION_FLOOR = 0.05
 MAX_IN_A_ROW = 3
-# Queries whose questions are put together at a time: their examples' texts are held in memory.
-CHUNK_QUERIES = 200
 
 
-def ask_judge(lease: Lease[Round]) -> None:
+def ask_judge(lease: Lease[Round]) -> str:
     """Get a verdict, or the reason why there is none, for each query that has neither.
 
     A label that the judge refuses leads to the next question about the same document.
 
+    Returns:
+        Why the round pauses before all is asked; nothing when it does not.
+
     Raises:
         JobFailed: when the judge can't answer anything until somebody acts.
     """
-    round_ = lease.job
-    judge = judge_of(round_)
-    labels = {label.pk: label for label in round_.project.labels.all()}
-    rates = all_rates(round_)
-    while queries := _unanswered(round_):
-        total = round_.queries.count()
-        done = total - len(queries)
-        for start in range(0, len(queries), CHUNK_QUERIES):
-            questions = _questions(round_, queries[start : start + CHUNK_QUERIES], labels)
-            for query, outcome in _outcomes(judge, questions):
-                with lease.transaction():
-                    total += _record(query, outcome, judge, labels, rates)
-                done += 1
-                lease.got_further()
-                lease.report(Step.JUDGE, done, total)
+    judge = judge_of(lease.job)
+    # The worker that made them is gone: nobody will ever hear what came of them. Batches can still be asked for.
+    ledger.lose(Call.objects.filter(round=lease.job, batch=None), "The worker stopped while this call was in flight.")
+    record = _Recorder(lease, judge)
+    try:
+        while queries := unanswered(lease.job):
+            if isinstance(judge, AnthropicJudge):
+                _ask_by_call(lease, judge, queries, record)
+            else:
+                _ask_here(lease, judge, queries, record)
+    except Paused as reason:
+        return str(reason)
+    return ""
 
 
-def _unanswered(round_: Round) -> list[Query]:
-    """Queries to ask, best first.
+def unanswered(round_: Round) -> list[Query]:
+    """Queries to ask, ordered by label: the judge's provider caches what those of one label share.
 
     What has its label meanwhile needs no verdict, and one that comes after the decision would prove nothing.
     """
-    unanswered = round_.queries.filter(verdict=None, judge_failure=None, document__example=None)
-    return list(unanswered.select_related("document").order_by("rank", "pk"))
+    waiting = round_.queries.filter(verdict=None, judge_failure=None, document__example=None)
+    return list(waiting.select_related("document").order_by("label", "rank", "pk"))
 
 
-def _outcomes(judge: Judge, questions: list[tuple[Query, Question]]) -> Iterator[tuple[Query, Answer | JudgeError]]:
-    """Ask side by side and yield in the order of the answers."""
-    with ThreadPoolExecutor(settings.JUDGE_CONCURRENCY, thread_name_prefix="judge") as pool:
-        asked = {pool.submit(judge.ask, question): query for query, question in questions}
-        unavailable: BaseException | None = None
-        try:
-            for future in as_completed(asked):
-                if future.cancelled():
-                    continue
-                if isinstance(future.exception(), JudgeUnavailable):
-                    # Ask nothing more, but keep the answers that are there or on their way: they were paid for.
-                    unavailable = future.exception()
-                    _cancel(asked)
-                else:
-                    yield asked[future], _outcome(future)
-        finally:
-            _cancel(asked)
-    if unavailable:
-        raise JobFailed(str(unavailable)) from unavailable
+def tasks(round_: Round, queries: list[Query]) -> Iterator[Task[Query, Answer]]:
+    """The queries' questions as they are sent, each with its line for the ledger."""
+    for query, question in questions(round_, queries):
+        yield Task(query, prompt(question), partial(_row, query), _reader(question))
 
 
-def _cancel(asked: Iterable[Future[Answer]]) -> None:
-    for future in asked:
-        future.cancel()
-
-
-def _outcome(future: Future[Answer]) -> Answer | JudgeError:
-    try:
-        return future.result()
-    except JudgeError as error:
-        return error
-
-
-def _record(
-    query: Query,
-    outcome: Answer | JudgeError,
-    judge: Judge,
-    labels: dict[int, Label],
-    rates: dict[JudgeId, Reliability],
-) -> int:
-    """Keep the verdict, what it makes of the belief in the document's labels, and the next question: all or nothing.
-
-    Returns how many questions were added.
-    """
-    if isinstance(outcome, JudgeError):
-        JudgeFailure.objects.create(query=query, reason=str(outcome))
-        return 0
-    by_name = {label.name: label for label in labels.values()}
-    verdict = Verdict.objects.create(
+def _row(query: Query) -> Call:
+    return Call(
+        project_id=query.round.project_id,
+        round_id=query.round_id,
         query=query,
-        verdict=outcome.verdict,
-        reason=outcome.reason,
-        better_label=by_name.get(outcome.better_label or ""),
-        judge=judge.name,
-        model=outcome.model,
-        prompt_version=judge.prompt_version,
-        definition_version=labels[query.label_id].definition_version,
-        request_id=outcome.request_id,
-        input_tokens=outcome.input_tokens,
-        output_tokens=outcome.output_tokens,
+        label_id=query.label_id,
+        purpose=Call.Purpose.VERDICT,
     )
-    who = JudgeId(verdict.judge, verdict.model, verdict.prompt_version)
-    further = believe_verdict(verdict, rates.get(who, ASSUMED))
-    if further and verdict.verdict == Verdict.Name.INVALID and further.gain >= DELEGATION_FLOOR:
-        return _delegate(query, further)
-    return 0
+
+
+def _reader(question: Question) -> Callable[[Reply], Answer]:
+    return lambda reply: read_answer(reply, question)
+
+
+def _ask_by_call(lease: Lease[Round], judge: AnthropicJudge, queries: list[Query], record: _Recorder) -> None:
+    in_batches = lease.job.settings.get("use_batches", False)
+    sender: Sender[Query, Answer] | BatchSender[Query, Answer]
+    sender = BatchSender(judge.client, lease) if in_batches else Sender(judge.client, lease)
+    # Closed at once when something is raised: calls on their way are written down then.
+    with closing(sender.outcomes(tasks(lease.job, queries))) as outcomes:
+        for outcome in outcomes:
+            record.outcome(outcome)
+
+
+def _ask_here(lease: Lease[Round], judge: Judge, queries: list[Query], record: _Recorder) -> None:
+    """Ask a judge that costs nothing and answers at once."""
+    for query, question in questions(lease.job, queries):
+        result: Answer | JudgeError
+        try:
+            result = judge.ask(question)
+        except JudgeError as error:
+            result = error
+        except JudgeUnavailable as error:
+            raise JobFailed(str(error)) from error
+        record.result(query, result)
+
+
+class _Recorder:
+    """Keeps verdicts: each with what it makes of the belief in the document's labels, and the next question."""
+
+    def __init__(self, lease: Lease[Round], judge: Judge):
+        self.lease, self.judge = lease, judge
+        self.labels = {label.pk: label for label in lease.job.project.labels.all()}
+        self.by_name = {label.name: label for label in self.labels.values()}
+        self.rates: dict[JudgeId, Reliability] = all_rates(lease.job)
+        self.total = lease.job.queries.count()
+        self.done = self.total - len(unanswered(lease.job))
+
+    def outcome(self, outcome: Outcome[Query, Answer]) -> None:
+        """Record what came of a call, and the call, both or neither."""
+        with kept(self.lease, outcome):
+            self.total += self._record(outcome.key, outcome.result, outcome.call)
+        self._report()
+
+    def result(self, query: Query, result: Answer | JudgeError) -> None:
+        """Record what a judge said that costs nothing."""
+        with self.lease.transaction():
+            self.total += self._record(query, result, None)
+        self._report()
+
+    def _report(self) -> None:
+        self.done += 1
+        self.lease.got_further()
+        self.lease.report(Step.JUDGE, self.done, self.total)
+
+    def _record(self, query: Query, result: Answer | JudgeError, call: Call | None) -> int:
+        """Return how many questions were added."""
+        if isinstance(result, JudgeError):
+            JudgeFailure.objects.create(query=query, reason=str(result))
+            return 0
+        verdict = Verdict.objects.create(
+            query=query,
+            verdict=result.verdict,
+            reason=result.reason,
+            better_label=self.by_name.get(result.better_label or ""),
+            judge=self.judge.name,
+            model=result.model,
+            prompt_version=self.judge.prompt_version,
+            definition_version=self.labels[query.label_id].definition_version,
+            request_id=result.request_id,
+            input_tokens=result.input_tokens,
+            output_tokens=result.output_tokens,
+            call=call,
+        )
+        rates = self.rates.get(JudgeId(verdict.judge, verdict.model, verdict.prompt_version), ASSUMED)
+        further = believe_verdict(verdict, rates)
+        refused = verdict.verdict == Verdict.Name.INVALID and query.form == Query.Form.VALIDATE
+        return _delegate(query, further) if further and refused and further.gain >= DELEGATION_FLOOR else 0
 
 
 def _delegate(query: Query, further: Further) -> int:
@@ -147,35 +178,3 @@ def _delegate(query: Query, further: Further) -> int:
         neighbours=query.neighbours,
     )
     return 1
-
-
-def _questions(round_: Round, queries: list[Query], labels: dict[int, Label]) -> list[tuple[Query, Question]]:
-    shown = {row[0] for query in queries for row in (*query.examples, *query.neighbours)}
-    texts = dict(Document.objects.filter(pk__in=shown).values_list("pk", "text"))
-
-    def examples(evidence: list) -> list[Example]:
-        return [
-            Example(texts[document_id], labels[label_id].name if label_id else None, similarity)
-            for document_id, label_id, similarity in evidence
-            if document_id in texts
-        ]
-
-    return [
-        (
-            query,
-            Question(
-                text=query.document.text,
-                label=labels[query.label_id].name,
-                definition=labels[query.label_id].definition,
-                task=round_.project.task,
-                rivals=[Rival(labels[label_id].name, labels[label_id].definition) for label_id in _rivals(query)],
-                examples=examples(query.compared_examples),
-                neighbours=examples(query.neighbours),
-            ),
-        )
-        for query in queries
-    ]
-
-
-def _rivals(query: Query) -> list[int]:
-    return [label_id for label_id, _ in query.candidates if label_id != query.label_id][:N_RIVALS]

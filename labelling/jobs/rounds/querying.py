@@ -9,7 +9,9 @@ from django.utils import timezone
 
 from classifiers.neighbours import nearest
 from classifiers.query import Asked, audit_slice, choose
+from classifiers.subsets import unit_rows
 from labelling.jobs.lease import Lease
+from labelling.jobs.rounds.believing import N_OFFERED
 from labelling.jobs.rounds.learning import Learnt, Predicted, listed
 from labelling.models import Decision, Query, QueueEntry, Round, TrainingExample
 from labelling.services.audits import waiting as waiting_audits
@@ -18,6 +20,8 @@ N_NEIGHBOURS = 10
 N_EXAMPLES = 5
 # As many as the judge may be asked about, and the rival of the last.
 N_LABELS_SHOWN = 4
+# Rivals of a label whose definitions stand in all its questions.
+N_RIVALS = 4
 CHUNK_ROWS = 500
 
 Evidence = list[tuple[int, int | None, float]]
@@ -70,7 +74,21 @@ def record_queries(lease: Lease[Round], learnt: Learnt, queries: list[Query]) ->
         for start in range(0, len(learnt.example_ids), CHUNK_ROWS):
             chunk = learnt.example_ids[start : start + CHUNK_ROWS]
             TrainingExample.objects.filter(pk__in=chunk, learned_in=None).update(learned_in=lease.job)
-        lease.update(queried_at=timezone.now(), attempts=1)
+        lease.update(queried_at=timezone.now(), attempts=1, rivals=_rivals(learnt))
+
+
+def _rivals(learnt: Learnt) -> dict[str, list[int]]:
+    """By label id, as JSON has it: the labels whose examples are most like its own, most alike first.
+
+    They are the label's, not the text's, so that all questions about a label begin alike.
+    """
+    centroids = np.stack([learnt.X[learnt.y == code].mean(axis=0) for code in range(len(learnt.label_ids))])
+    positions, _ = nearest(unit_rows(centroids), unit_rows(centroids), N_RIVALS + 1)
+    ids = learnt.label_ids
+    return {
+        str(ids[code]): [ids[position] for position in row if position != code][:N_RIVALS]
+        for code, row in enumerate(positions.tolist())
+    }
 
 
 def _free_positions(round_: Round, predicted: Predicted) -> np.ndarray:
@@ -99,6 +117,10 @@ def _query(
     best = np.argsort(-np.where(predicted.believed.asked[position], -1.0, open_belief), kind="stable")
     column = best[0]
     x, codes = predicted.X[position], predicted.candidates.labels[position]
+    chooses = round_.settings.get("question") == Query.Form.CHOOSE
+    offered = [column for column in best if not predicted.believed.asked[position, column]][:N_OFFERED]
+    rng = np.random.default_rng([round_.settings["random_seed"], predicted.document_ids[position]])
+    shown = rng.permutation(offered).tolist() if chooses else []
     probabilities = predicted.candidates.probabilities[position].tolist()
     return Query(
         round=round_,
@@ -111,7 +133,13 @@ def _query(
         gain=predicted.believed.gain[position].item(),
         entropy=predicted.candidates.entropy[position].item(),
         candidates=listed(predicted.labels[position].tolist(), probabilities),
-        examples=[row for code in codes[best[:N_LABELS_SHOWN]] for row in _examples(learnt, x, code)],
+        form=Query.Form.CHOOSE if chooses else Query.Form.VALIDATE,
+        offered=[predicted.labels[position, column].item() for column in shown],
+        examples=[
+            row
+            for code in codes[best[: N_OFFERED if chooses else N_LABELS_SHOWN]]
+            for row in _examples(learnt, x, code)
+        ],
         neighbours=neighbours,
     )
 

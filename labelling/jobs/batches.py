@@ -1,0 +1,186 @@
+"""Put prompts to a language model as message batches: cheaper, but the answers may take hours.
+
+What was submitted is in the database before anybody waits for it: a worker that goes on after a kill waits for the
+same batch, and matches its answers by the calls' own ids.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Iterable, Iterator
+from itertools import islice
+from typing import Any, Generic, TypeVar
+
+from django.conf import settings
+from django.utils import timezone
+
+from classifiers.messages_api import JudgeError, JudgeUnavailable, MessagesClient, Prompt, Reply
+from labelling.jobs.calls import LOOK_SECONDS, Outcome, Paused, Task, answer_again, close, look
+from labelling.jobs.lease import JobFailed, Lease, LeaseLost
+from labelling.models import Call, MessageBatch
+from labelling.services import Refused, ledger
+
+Key = TypeVar("Key")
+Answer = TypeVar("Answer")
+
+# The API takes up to 100,000 requests and 256 MB at once; so many are written down in a moment.
+MAX_REQUESTS = 10_000
+# What failed in a batch in a way that passes goes into the next one, so often.
+MAX_TRIES = 3
+# A call for the state of a batch that fails is repeated so often in a row.
+MAX_MISSES = 20
+
+
+class BatchSender(Generic[Key, Answer]):
+    """Sends tasks as batches and yields their outcomes when a batch has ended.
+
+    Args:
+        client: the model and where it is.
+        lease: of the job that asks; its job has ``batches`` and ``project``.
+    """
+
+    def __init__(self, client: MessagesClient, lease: Lease[Any]):
+        self.client, self.lease = client, lease
+        self._paused = ""
+
+    def outcomes(self, tasks: Iterable[Task[Key, Answer]]) -> Generator[Outcome[Key, Answer], None, None]:
+        """Collect what is still under way, then send the rest.
+
+        Raises:
+            JobFailed: when nothing can be answered until somebody acts.
+            Paused: at a cap, when no batch is under way any more, or when somebody asked to stop.
+            LeaseLost: when the job was cancelled. In both cases the provider is asked to stop, too.
+        """
+        by_fingerprint = {self.client.fingerprint(task.prompt): task for task in tasks}
+        try:
+            self.client.open()
+            self._drop_unsubmitted()
+            for batch in self.lease.job.batches.filter(ended_at=None):
+                yield from self._collect(batch, by_fingerprint)
+            while by_fingerprint and not self._paused:
+                for fingerprint, task in list(by_fingerprint.items()):
+                    if again := answer_again(task, fingerprint):
+                        del by_fingerprint[fingerprint]
+                        yield again
+                if batch := self._submit(by_fingerprint):
+                    yield from self._collect(batch, by_fingerprint)
+        except JudgeUnavailable as error:
+            raise JobFailed(str(error)) from error
+        finally:
+            self.client.close()
+        if self._paused:
+            raise Paused(self._paused)
+
+    def _drop_unsubmitted(self) -> None:
+        """A worker was killed while it submitted these: whether the provider took them nobody knows."""
+        for batch in self.lease.job.batches.filter(ended_at=None, remote_id=""):
+            ledger.lose(batch.calls.all(), "The worker stopped while this batch was being submitted.")
+            MessageBatch.objects.filter(pk=batch.pk).update(ended_at=timezone.now())
+
+    def _submit(self, by_fingerprint: dict[str, Task[Key, Answer]]) -> MessageBatch | None:
+        """Write down as many calls as the budget allows, and send them."""
+        batch, prompts = self._write_down(by_fingerprint)
+        if not prompts:
+            return None
+        try:
+            remote_id = self.client.send_batch(prompts)
+        except (JudgeError, JudgeUnavailable) as error:
+            self._not_taken(batch, error)
+            raise JobFailed(str(error)) from error
+        MessageBatch.objects.filter(pk=batch.pk).update(remote_id=remote_id, submitted_at=timezone.now())
+        batch.remote_id = remote_id
+        return batch
+
+    def _write_down(self, by_fingerprint: dict[str, Task[Key, Answer]]) -> tuple[MessageBatch, dict[str, Prompt]]:
+        prompts: dict[str, Prompt] = {}
+        job = self.lease.job
+        batch = MessageBatch.objects.create(project_id=job.project_id, round=job)
+        for fingerprint, task in islice(by_fingerprint.items(), MAX_REQUESTS):
+            row = task.row()
+            row.model, row.fingerprint, row.batch = self.client.model, fingerprint, batch
+            try:
+                call = ledger.reserve(row, task.prompt.most_input_tokens, task.prompt.max_tokens, in_batch=True)
+            except ledger.OverBudget as refusal:
+                self._paused = "" if prompts else str(refusal)
+                break
+            except Refused as refusal:
+                raise JobFailed(str(refusal)) from refusal
+            task.tries += 1
+            prompts[str(call.pk)] = task.prompt
+        if not prompts:
+            batch.delete()
+        return batch, prompts
+
+    def _not_taken(self, batch: MessageBatch, error: JudgeError | JudgeUnavailable) -> None:
+        if isinstance(error, JudgeError) and error.usage is None:
+            ledger.lose(batch.calls.all(), str(error))
+        else:
+            for call in batch.calls.all():
+                ledger.finish(call, {}, error=str(error))
+        MessageBatch.objects.filter(pk=batch.pk).update(ended_at=timezone.now())
+
+    def _collect(
+        self, batch: MessageBatch, by_fingerprint: dict[str, Task[Key, Answer]]
+    ) -> Iterator[Outcome[Key, Answer]]:
+        """Wait for a batch to end, and yield what came of each of its calls."""
+        self._wait(batch)
+        calls = {str(call.pk): call for call in batch.calls.filter(state=Call.State.IN_FLIGHT)}
+        for custom_id, result in self.client.batch_results(batch.remote_id):
+            call = calls.pop(custom_id, None)
+            # Recorded before a kill, or no call of ours.
+            if call is None:
+                continue
+            task = by_fingerprint.get(call.fingerprint)
+            again = task and isinstance(result, JudgeError) and result.passing and task.tries < MAX_TRIES
+            if task is None or again:
+                # Its question was withdrawn or is put otherwise by now, and the ledger keeps the answer; or there
+                # is none yet, and the next batch asks again.
+                _close_unread(call, result)
+                continue
+            del by_fingerprint[call.fingerprint]
+            yield _outcome(task, call, result)
+        ledger.lose(batch.calls.all(), "The batch ended without a word about this call.")
+        MessageBatch.objects.filter(pk=batch.pk).update(ended_at=timezone.now())
+
+    def _wait(self, batch: MessageBatch) -> None:
+        misses, next_look = 0, 0.0
+        while True:
+            try:
+                look(self.lease)
+            except (LeaseLost, Paused):
+                self._cancel(batch)
+                raise
+            if time.monotonic() >= next_look:
+                next_look = time.monotonic() + settings.JUDGE_BATCH_POLL_SECONDS
+                try:
+                    if self.client.batch_state(batch.remote_id).ended:
+                        return
+                    misses = 0
+                except JudgeError as error:
+                    misses += 1
+                    if misses > MAX_MISSES or not error.passing:
+                        raise JobFailed(f"The message batch can't be looked at: {error}") from error
+            time.sleep(min(LOOK_SECONDS, settings.JUDGE_BATCH_POLL_SECONDS))
+
+    def _cancel(self, batch: MessageBatch) -> None:
+        """Ask the provider to stop. What it has answered by then is collected when the round goes on."""
+        try:
+            self.client.cancel_batch(batch.remote_id)
+        except (JudgeError, JudgeUnavailable):
+            return
+
+
+def _outcome(task: Task[Key, Answer], call: Call, result: Reply | JudgeError) -> Outcome[Key, Answer]:
+    if isinstance(result, JudgeError):
+        return Outcome(task.key, call, None, result)
+    try:
+        return Outcome(task.key, call, result, task.read(result))
+    except JudgeError as error:
+        return Outcome(task.key, call, None, error)
+
+
+def _close_unread(call: Call, result: Reply | JudgeError) -> None:
+    if isinstance(result, JudgeError):
+        close(call, None, result)
+    else:
+        close(call, result)

@@ -1,0 +1,67 @@
+"""Serve a stand-in for the Messages API on this machine."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from labelling.fake_messages_api import FAILURES, FakeModel, MessagesApi
+
+
+class Command(BaseCommand):
+    help = (
+        "Serve a stand-in for the Messages API at a port of 127.0.0.1: for trying the judge without a key. "
+        "It compares words and costs nothing; GET /fake/books tells what a real one would have charged."
+    )
+    requires_system_checks: list[str] = []
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--port", type=int, default=8090)
+        parser.add_argument("--latency", type=float, default=0.3, help="seconds until an answer")
+        parser.add_argument("--cache-min-tokens", type=int, default=1024, help="shortest system prompt that is cached")
+        parser.add_argument("--seed", type=int, default=0, help="of the failures")
+        parser.add_argument(
+            "--fail",
+            action="append",
+            default=[],
+            metavar="NAME=SHARE",
+            help=f"let this share of the calls fail: all={{share}} for every way, or one of {', '.join(FAILURES)}",
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        model = FakeModel(
+            latency=options["latency"],
+            failures=_shares(options["fail"]),
+            cache_min_tokens=options["cache_min_tokens"],
+            seed=options["seed"],
+        )
+        with MessagesApi(model, port=options["port"]) as api:
+            self.stdout.write(
+                f"A stand-in for the Messages API answers at {api.url} (Ctrl-C stops it).\n"
+                f"Start the product with JUDGE_BASE_URL={api.url} ANTHROPIC_API_KEY=any, "
+                "and choose the judge “anthropic” in a project's settings.\n"
+                f"What it was asked, and what that would have cost: {api.url}/fake/books"
+            )
+            self.stdout.flush()
+            try:
+                api.closing.wait()
+            except KeyboardInterrupt:
+                self.stdout.write("Stopped.")
+
+
+def _shares(arguments: list[str]) -> dict[str, float]:
+    shares: dict[str, float] = {}
+    for argument in arguments:
+        name, _, share = argument.partition("=")
+        try:
+            value = float(share)
+        except ValueError as error:
+            raise CommandError(f"--fail {argument}: give a share, as in --fail overloaded=0.1") from error
+        if name == "all":
+            shares |= dict.fromkeys(FAILURES, value / len(FAILURES))
+        elif name in FAILURES:
+            shares[name] = value
+        else:
+            raise CommandError(f"--fail {argument}: choose all or one of {', '.join(FAILURES)}.")
+    return shares

@@ -1,0 +1,44 @@
+"""The ledger: what was asked of language models, and what it cost."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.core.paginator import Paginator
+from django.db.models import Exists, OuterRef, QuerySet
+from django.http import HttpResponse
+from django.shortcuts import render
+
+from labelling.models import Call, Price, Project
+from labelling.services import audits, ledger
+from labelling.views.access import Request, manager_view, number
+
+PER_PAGE = 100
+
+
+@manager_view
+def call_list(request: Request, project: Project) -> HttpResponse:
+    state, round_number = request.GET.get("state", ""), request.GET.get("round", "")
+    model = project.judge_model or settings.JUDGE_MODEL
+    context = {
+        "project": project,
+        "spent": ledger.spent(project),
+        "page": Paginator(_calls(project, state, round_number), PER_PAGE).get_page(request.GET.get("page")),
+        "state": state,
+        "states": Call.State.choices,
+        "round_number": round_number,
+        "rounds": project.rounds.filter(calls__isnull=False).distinct(),
+        "model": model,
+        "price": Price.objects.today(model),
+        "may_price": request.user.has_perm("labelling.add_price"),
+    }
+    return render(request, "labelling/ledger.html", context)
+
+
+def _calls(project: Project, state: str, round_number: str) -> QuerySet[Call]:
+    # That a further label of an audit was asked about would tell that the judge refused the one before.
+    blind = audits.waiting(project).filter(document=OuterRef("query__document"))
+    calls = project.calls.select_related("round", "label", "query__document").defer("answer")
+    calls = calls.annotate(is_blind=Exists(blind))
+    if state:
+        calls = calls.filter(state=state)
+    return calls.filter(round__number=number(round_number)) if round_number else calls

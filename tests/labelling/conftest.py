@@ -1,0 +1,46 @@
+"""A judge behind the Messages API: the real SDK against the stand-in, on a port of this machine."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from decimal import Decimal
+
+import pytest
+
+from labelling.fake_messages_api import FakeModel, MessagesApi
+from labelling.models import Price
+
+KEY = "sk-ant-api03-planted-key-that-must-appear-nowhere"
+
+
+@pytest.fixture
+def api(monkeypatch, settings, tmp_path) -> Iterator[MessagesApi]:
+    """The stand-in as the site's default judge, and one key in the environment."""
+    for name in [name for name in os.environ if name.startswith("ANTHROPIC_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("NO_PROXY", "*")
+    monkeypatch.setenv("ANTHROPIC_API_KEY", KEY)
+    # The pauses of the product are for servers far away.
+    monkeypatch.setattr("labelling.jobs.calls.FIRST_PAUSE", 0.01)
+    with MessagesApi(FakeModel(cache_min_tokens=50)) as server:
+        settings.JUDGE_BASE_URL = server.url
+        settings.JUDGE_MODEL = "stub-1"
+        settings.JUDGE_TIMEOUT_SECONDS = 0.5
+        settings.JUDGE_BATCH_POLL_SECONDS = 0.1
+        yield server
+
+
+@pytest.fixture
+def price() -> Price:
+    """What the stand-in charges."""
+    return Price.objects.create(
+        model="stub-1",
+        valid_from="2020-01-01",
+        input=Decimal("1.00"),
+        output=Decimal("5.00"),
+        cache_write=Decimal("1.25"),
+        cache_read=Decimal("0.10"),
+        cache_min_tokens=50,
+    )
