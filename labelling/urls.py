@@ -47,6 +47,7 @@ project_urls = [
     path("import/<int:pk>/rejected.csv", imports.rejected, name="rejected_rows"),
     path("export.csv", exports.export, name="export"),
     path("rounds/start/", rounds.start, name="start_round"),
+    path("rounds/ask-again/", rounds.ask_again, name="ask_again"),
     path("rounds/progress/", rounds.progress, name="round_progress"),
     path("rounds/<int:number>/", rounds.detail, name="round"),
     path("rounds/<int:number>/cancel/", rounds.cancel, name="cancel_round"),

@@ -20,6 +20,10 @@ class JudgeId(NamedTuple):
     model: str
     prompt_version: str
 
+    @classmethod
+    def of(cls, verdict: Verdict) -> JudgeId:
+        return cls(verdict.judge, verdict.model, verdict.prompt_version)
+
 
 class Outcome(NamedTuple):
     """A verdict against the truth: whether the label was right, and whether the judge said so."""
@@ -107,7 +111,7 @@ def choice_counts(project: Project) -> dict[JudgeId, tuple[int, int]]:
         if verdict.query.document_id in truths:
             truth = truths[verdict.query.document_id]
             right = verdict.chosen_id == (truth if truth in verdict.query.offered else None)
-            judge = JudgeId(verdict.judge, verdict.model, verdict.prompt_version)
+            judge = JudgeId.of(verdict)
             so_far = counts.get(judge, (0, 0))
             counts[judge] = (so_far[0] + right, so_far[1] + (not right))
     return counts

@@ -6,11 +6,11 @@ from collections.abc import Iterable
 
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
-from django.db.models import F, QuerySet
+from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet
 from django.utils import timezone
 
-from labelling.models import Draft, Drafting, Label, Project
-from labelling.services import Refused, labels, queueing
+from labelling.models import Draft, Drafting, Label, Project, Query, Round, Verdict
+from labelling.services import Refused, audits, labels, queueing, rounds
 
 State = Drafting.State
 
@@ -117,6 +117,45 @@ def approve_all(proposed: QuerySet[Draft], user: User) -> int:
 def overtaken(proposed: QuerySet[Draft]) -> QuerySet[Draft]:
     """Drafts whose label was defined anew since they were made."""
     return proposed.exclude(definition_version=F("label__definition_version"))
+
+
+def stale(project: Project) -> QuerySet[Verdict]:
+    """The last verdicts on documents without a label that saw an older definition than there is now.
+
+    The offline judge reads no definitions. Audits that wait for their person are left alone: their verdict is to be
+    measured as it is.
+    """
+    newer = Verdict.objects.filter(
+        Q(query__label=OuterRef("query__label")) | Q(query__form=Query.Form.CHOOSE),
+        query__document=OuterRef("query__document"),
+        pk__gt=OuterRef("pk"),
+    )
+    blind = audits.waiting(project).filter(document=OuterRef("query__document"))
+    given = Verdict.objects.filter(query__round__project=project, query__document__example=None)
+    outdated = given.exclude(judge="neighbours").exclude(definition_version=F("query__label__definition_version"))
+    return outdated.filter(~Exists(newer), ~Exists(blind), query__document__holdout=False)
+
+
+def stale_counts(project: Project) -> dict[Label, int]:
+    """How many verdicts saw an older definition, by label, those with most first."""
+    counts = stale(project).order_by().values_list("query__label").annotate(n=Count("pk")).order_by("-n")
+    labels = Label.objects.in_bulk([label_id for label_id, _ in counts])
+    return {labels[label_id]: n for label_id, n in counts}
+
+
+def ask_again(project: Project, user: User | None, label: Label | None = None) -> Round:
+    """Start a round that asks about the stale verdicts again, of one label or of all; its forecast comes first.
+
+    Raises:
+        Refused: when there are none, the project's judge reads no definitions, or no round can start.
+    """
+    if project.judge == Project.JudgeName.NEIGHBOURS:
+        raise Refused("The judge in use reads no definitions: it would answer the same. Choose a language model first.")
+    labels = [label] if label else project.labels.all()
+    found = sorted(set(stale(project).filter(query__label__in=labels).values_list("query__label", flat=True)))
+    if not found:
+        raise Refused("No verdict saw an older definition.")
+    return rounds.start_round(project, user, ask_again=found)
 
 
 def _decide(draft: Draft, user: User, state: str) -> None:

@@ -14,7 +14,7 @@ from django.views.decorators.http import require_POST
 from labelling.forms import DefinitionsForm, LabelForm
 from labelling.models import Draft, Label, Prediction, Project
 from labelling.resources import LabelCsv, LabelResource
-from labelling.services import Refused
+from labelling.services import Refused, definitions
 from labelling.services import labels as services
 from labelling.views.access import Request, manager_view, project_view, searched
 
@@ -115,6 +115,7 @@ def detail(request: Request, project: Project, pk: int) -> HttpResponse:
         "label": label,
         "form": form,
         "definitions": label.definitions.select_related("author", "draft"),
+        "n_stale": definitions.stale(project).filter(query__label=label).count(),
         "n_examples": label.examples.count(),
         "is_learnt": label.examples.exclude(learned_in=None).exists(),
         "examples": label.examples.select_related("document").order_by("-pk")[:SHOWN_EXAMPLES],

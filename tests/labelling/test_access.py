@@ -28,6 +28,7 @@ ONLY_MANAGERS = {
     "retry_import",
     "rejected_rows",
     "start_round",
+    "ask_again",
     "cancel_round",
     "go_on_round",
     "retry_judge",
