@@ -168,12 +168,12 @@ class DraftingForm(forms.ModelForm):
 class ComparisonForm(forms.ModelForm):
     """Which judge is set beside which of those that were audited; ``figures`` as a Measurement has them."""
 
-    base = forms.TypedChoiceField(label="judge to compare with", coerce=int)
+    base = forms.TypedChoiceField(label="Judge to compare with", coerce=int)
 
     class Meta:
         model = Comparison
         fields = ["model", "question"]
-        labels = {"model": "another model", "question": "question to it"}
+        labels = {"model": "Another model", "question": "Question to it"}
 
     field_order = ["base", "model", "question"]
 

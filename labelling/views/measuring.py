@@ -20,6 +20,7 @@ from labelling.services.audits import JudgeId
 from labelling.views.access import Request, attempt, manager_view, number
 
 PER_PAGE = 50
+DISAGREEMENTS_PER_PAGE = 20
 # More judges than that are told apart in the table alone.
 JUDGES_DRAWN = 4
 RATES = {
@@ -173,7 +174,7 @@ def _disagreements(request: Request, comparison: Comparison) -> Page:
     answered: QuerySet[ComparedAnswer] = comparison.answers.exclude(verdict="")
     differ = answered.exclude(verdict=F("query__verdict__verdict")).order_by("pk")
     shown = differ.select_related("query__document", "query__label", "query__verdict", "better_label")
-    page = Paginator(shown, PER_PAGE).get_page(request.GET.get("page"))
+    page = Paginator(shown, DISAGREEMENTS_PER_PAGE).get_page(request.GET.get("page"))
     truths = audits.truths(comparison.project)
     names = {label.pk: label.name for label in comparison.project.labels.all()}
     for answer in page:

@@ -71,6 +71,12 @@ const strokes = {
   },
 };
 
+// On a phone a name takes two lines.
+function broken(name) {
+  const middle = name.indexOf(" ", name.length / 3);
+  return innerWidth > 600 || middle < 0 ? name : [name.slice(0, middle), name.slice(middle + 1)];
+}
+
 function drawIntervals(canvas) {
   const colours = ["--accent", "--warn", "--good", "--muted"].map(colour);
   const axis = { grid: { color: colour("--line") }, ticks: { color: colour("--muted") } };
@@ -79,7 +85,7 @@ function drawIntervals(canvas) {
   new Chart(canvas, {
     type: "bar",
     data: {
-      labels: judges[0].rates.map((rate) => rate.name),
+      labels: judges[0].rates.map((rate) => broken(rate.name)),
       datasets: judges.map((judge, index) => ({
         label: judge.judge,
         data: judge.rates.map((rate) => (rate.value === null ? null : [rate.low, rate.high])),
