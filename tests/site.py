@@ -33,7 +33,7 @@ class Site:
 
     def __init__(self, folder: Path, **settings: str):
         self.folder = folder
-        self.port = _free_port()
+        self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.passwords: dict[str, str] = {}
         self.environment = os.environ | {
@@ -128,7 +128,7 @@ def wait_for(condition: Callable[[], object], what: str, seconds: float = 60) ->
         time.sleep(0.05)
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         return found.getsockname()[1]

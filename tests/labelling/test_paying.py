@@ -435,10 +435,10 @@ def test_a_batch_survives_its_worker(api, price, monkeypatch):
 
 
 def test_a_cap_pauses_a_round_of_batches(api, price):
-    round_ = run_round(paying_project(use_batches=True, batch_size=44, round_cap=Decimal("0.005")))
+    round_ = run_round(paying_project(use_batches=True, batch_size=44, round_cap=Decimal("0.01")))
     assert round_.state == "paused"
     assert 0 < Verdict.objects.count() < 44
-    assert Call.objects.all().at_most() <= Decimal("0.005")
+    assert Call.objects.all().at_most() <= Decimal("0.01")
     assert agrees(api)
 
 
