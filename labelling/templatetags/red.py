@@ -11,6 +11,8 @@ from django import template
 
 register = template.Library()
 
+FEWEST_KEPT_WORDS = 3
+
 
 @register.filter
 def percent(share: float | None) -> str:
@@ -45,13 +47,32 @@ def changes(old: str, new: str) -> list[tuple[str, str]]:
     """What became of a text, word by word: ("equal", "delete" or "insert", piece), in reading order."""
     before, after = (re.findall(r"\S+\s*", text) for text in (old, new))
     pieces: list[tuple[str, str]] = []
-    for how, i1, i2, j1, j2 in SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
-        if how == "equal":
-            pieces.append((how, "".join(after[j1:j2])))
-            continue
-        gone, come = ("delete", "".join(before[i1:i2])), ("insert", "".join(after[j1:j2]))
-        pieces += [piece for piece in (gone, come) if piece[1]]
+    i = j = 0
+    for start, start_new, n in _kept(before, after):
+        gone, come = ("delete", "".join(before[i:start])), ("insert", "".join(after[j:start_new]))
+        kept = ("equal", "".join(after[start_new : start_new + n]))
+        pieces += [piece for piece in (gone, come, kept) if piece[1]]
+        i, j = start + n, start_new + n
     return pieces
+
+
+def _kept(before: list[str], after: list[str]) -> list[tuple[int, int, int]]:
+    """Runs of words that both texts have: where in each, and how many words; last, an empty one at their ends.
+
+    A word or two between changes are left out: they only make it hard to read.
+    """
+    *runs, end = SequenceMatcher(None, before, after, autojunk=False).get_matching_blocks()
+    firsts, lasts = (0, 0), (len(before), len(after))
+    return [
+        *(
+            run
+            for run in runs
+            if run.size >= FEWEST_KEPT_WORDS
+            or (run.a, run.b) == firsts
+            or (run.a + run.size, run.b + run.size) == lasts
+        ),
+        end,
+    ]
 
 
 @register.filter

@@ -60,6 +60,12 @@ def send(client, name: str, *args: object, **data: object):
         ("", "all new", [("insert", "all new")]),
         ("all gone", "", [("delete", "all gone")]),
         ("use it now", "use them now", [("equal", "use "), ("delete", "it "), ("insert", "them "), ("equal", "now")]),
+        ("a b c d", "x b y d", [("delete", "a b c "), ("insert", "x b y "), ("equal", "d")]),
+        (
+            "old one two three old",
+            "new one two three new",
+            [("delete", "old "), ("insert", "new "), ("equal", "one two three "), ("delete", "old"), ("insert", "new")],
+        ),
         ("one\ntwo", "one\nthree", [("equal", "one\n"), ("delete", "two"), ("insert", "three")]),
     ],
 )
@@ -134,7 +140,7 @@ def test_all_are_approved_after_a_second_look(client, drafts, project, manager):
 def test_a_draft_for_a_defined_label_shows_what_it_would_change(client, api, project):  # noqa: F811
     labels.define(project.labels.get(name="apple"), "It is round.", None)
     agree(start(project))
-    assert "<del>round.</del><ins>apple." in page(client, "drafts", project.slug)
+    assert "<del>It is round.</del><ins>Use when: It is apple." in page(client, "drafts", project.slug)
 
 
 def test_failures_are_listed_with_reasons(client, api, project):  # noqa: F811
