@@ -168,6 +168,7 @@ class Sender(Generic[Key, Answer]):
         self._hold_until = self._looked_at = 0.0
         self._limited = self._unheard = 0
         self._heard_at = time.monotonic()
+        self._leave_at: float | None = None
 
     def outcomes(self, tasks: Iterable[Task[Key, Answer]]) -> Generator[Outcome[Key, Answer], None, None]:
         """Send tasks in their order, as far as it goes.
@@ -188,7 +189,7 @@ class Sender(Generic[Key, Answer]):
                 self._look()
                 yield from self._launch(pool)
                 yield from self._land()
-                if not self._flying and (self._stopped or self._paused):
+                if self._is_over():
                     break
         finally:
             self._give_up()
@@ -198,6 +199,13 @@ class Sender(Generic[Key, Answer]):
             raise JobFailed(self._stopped)
         if self._paused:
             raise Paused(self._paused)
+
+    def _is_over(self) -> bool:
+        """Whether nothing more comes: at a cap all calls are waited for, after a stop those that come soon."""
+        if self._stopped and self._leave_at is None:
+            self._leave_at = time.monotonic() + GRACE_SECONDS
+        late = self._leave_at is not None and time.monotonic() > self._leave_at
+        return late or (not self._flying and bool(self._stopped or self._paused))
 
     def _refill(self, source: Iterator[Task[Key, Answer]]) -> bool:
         """Keep enough tasks at hand to choose among; whether there are any."""
@@ -328,7 +336,7 @@ class Sender(Generic[Key, Answer]):
         """Let calls on their way arrive for a moment, for the ledger; write the others off."""
         if not self._flying:
             return
-        landed, _ = wait(self._flying, timeout=GRACE_SECONDS)
+        landed, _ = wait(self._flying, timeout=0 if self._leave_at else GRACE_SECONDS)
         for future, (_, call) in self._flying.items():
             if future not in landed:
                 ledger.lose(Call.objects.filter(pk=call.pk), "The round was stopped while this call was in flight.")

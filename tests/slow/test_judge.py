@@ -16,9 +16,11 @@ from contextlib import contextmanager
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 from django.db import connections
+from django.db.models import Max, Min
 from django.utils import timezone
 
 from labelling import jobs
@@ -58,8 +60,10 @@ def serving(fail: dict[str, float] | None = None, **options: float) -> Iterator[
     environment = os.environ | {"SECRET_KEY": "test"}
     with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as process:
         assert "answers at" in process.stdout.readline()
-        yield Server(port)
-        process.send_signal(signal.SIGINT)
+        try:
+            yield Server(port)
+        finally:
+            process.kill()
 
 
 @pytest.fixture(autouse=True)
@@ -123,10 +127,11 @@ def test_a_thousand_verdicts_from_a_server_that_fails_in_every_way(settings, que
         round_ = rounds.start_round(project)
         stops = run_on(round_)
         books = server.books()
-    seconds = round_.seconds["judge"]
+    asking = Call.objects.aggregate(begun=Min("started_at"), ended=Max("ended_at"))
+    seconds = (asking["ended"] - asking["begun"]).total_seconds()
     queries = round_.queries.count()
     states = Counter(Call.objects.values_list("state", flat=True))
-    tell(f"{question}: {queries} questions, {books['calls']} calls, {stops} stops, {seconds} s, {dict(states)}")
+    tell(f"{question}: {queries} questions, {books['calls']} calls, {stops} stops, {seconds:.1f} s, {dict(states)}")
 
     assert round_.state == "done"
     assert queries >= 1000
@@ -144,17 +149,30 @@ def test_a_thousand_verdicts_from_a_server_that_fails_in_every_way(settings, que
     assert seconds < 60
 
 
-def test_a_worker_killed_at_ten_random_moments_leaves_books_that_agree(settings):
+def test_a_worker_killed_at_ten_random_moments_leaves_books_that_agree(settings, monkeypatch):
     """What was in flight at a kill is in the ledger as lost, and asked again."""
     set_price()
     settings.JUDGE_CONCURRENCY = 8
     rng = random.Random(4)
     with serving(latency=0.2) as server:
         settings.JUDGE_BASE_URL = server.url
-        project = big_project(400)
-        round_ = rounds.start_round(project)
+        environment = os.environ | {
+            "SECRET_KEY": "test",
+            "DJANGO_SETTINGS_MODULE": "red_project.settings",
+            "DATABASE_URL": database_url(),
+            "JUDGE_BASE_URL": server.url,
+            "JUDGE_MODEL": "stub-1",
+            "JUDGE_CONCURRENCY": "8",
+        }
+        round_ = rounds.start_round(big_project(400))
+        # All but the asking is done here, where the encoder is a fake.
+        with monkeypatch.context() as without, pytest.raises(JobFailed):
+            without.delenv("ANTHROPIC_API_KEY")
+            jobs.run_round(round_.pk)
+        round_.refresh_from_db()
+        rounds.go_on(round_)
         for _ in range(10):
-            kill_while_asking(round_, rng.uniform(0.2, 1.2))
+            kill_while_asking(round_, environment, rng.uniform(0.1, 1.0))
             Round.objects.filter(pk=round_.pk).update(lease_until=timezone.now() - timedelta(seconds=1))
             requeue_lost_jobs()
         jobs.run_round(round_.pk)
@@ -174,19 +192,22 @@ def test_a_worker_killed_at_ten_random_moments_leaves_books_that_agree(settings)
     assert Call.objects.filter(state="done").count() == round_.queries.count()
 
 
-def kill_while_asking(round_: Round, seconds: float) -> None:
-    """Run the round in a process of its own and kill that so many seconds after it has begun to ask."""
-    connections.close_all()
-    child = os.fork()
-    if child == 0:
-        try:
-            jobs.run_round(round_.pk)
-        finally:
-            os._exit(0)
-    wait_for(lambda: Round.objects.get(pk=round_.pk).step == "judge", "the judge's step")
-    time.sleep(seconds)
-    os.kill(child, signal.SIGKILL)
-    assert os.WIFSIGNALED(os.waitpid(child, 0)[1]), "the round ended too soon: this proves nothing"
+def kill_while_asking(round_: Round, environment: dict[str, str], seconds: float) -> None:
+    """Run the round in a process of its own and kill that so many seconds after its first call has left."""
+    before = Call.objects.count()
+    code = f"import django; django.setup(); from labelling.jobs import run_round; run_round({round_.pk})"
+    with subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, env=environment) as process:
+        wait_for(lambda: Call.objects.count() > before, "the first call")
+        time.sleep(seconds)
+        process.kill()
+    assert process.returncode == -signal.SIGKILL, "the round ended too soon: this proves nothing"
+
+
+def database_url() -> str:
+    """Of the tests' own database."""
+    name = connections["default"].settings_dict["NAME"]
+    server = os.environ.get("DATABASE_URL", "")
+    return urlunsplit(urlsplit(server)._replace(path=f"/{name}")) if server else f"sqlite:///{name}"
 
 
 def test_a_cap_of_one_dollar_is_kept(settings):

@@ -47,7 +47,7 @@ class Command(BaseCommand):
             try:
                 api.closing.wait()
             except KeyboardInterrupt:
-                self.stdout.write("Stopped.")
+                return
 
 
 def _shares(arguments: list[str]) -> dict[str, float]:
