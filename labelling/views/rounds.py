@@ -77,7 +77,7 @@ def _queries(round_: Round, verdict: str, reason: str) -> QuerySet[Query]:
     """What a round asked; verdicts on audits that wait for their person are not told, nor looked for."""
     audits_waiting = audits.waiting(round_.project).filter(document=OuterRef("document"))
     queries = round_.queries.annotate(is_blind=Exists(audits_waiting)).select_related(
-        "document", "label", "verdict", "judge_failure"
+        "document", "label", "verdict__better_label", "judge_failure"
     )
     if reason:
         queries = queries.filter(reason=reason)

@@ -58,20 +58,17 @@ def test_a_failure_that_is_none_is_refused(wrong):
 
 def test_the_cache_behaves_like_the_real_one(key):
     """Written by the first call, read by those that come when it has answered, kept apart by prompt and by length."""
-    system = [{"type": "text", "text": "word " * 1000, "cache_control": {"type": "ephemeral"}}]
+    system: Any = [{"type": "text", "text": "word " * 1000, "cache_control": {"type": "ephemeral"}}]
     schema = {"type": "json_schema", "schema": {"type": "object", "properties": {"title": {"type": "string"}}}}
     with MessagesApi(FakeModel(cache_min_tokens=1000)) as api:
         client = anthropic.Anthropic(base_url=api.url, max_retries=0)
+        hello: Any = [{"role": "user", "content": "Hello"}]
 
         def ask(system: Any) -> anthropic.types.Usage:
-            content = [{"role": "user", "content": "Hello"}]
-            return client.messages.create(
-                model="m", max_tokens=9, system=system, messages=content, output_config={"format": schema}
-            ).usage
+            body: dict[str, Any] = {"system": system, "messages": hello, "output_config": {"format": schema}}
+            return client.messages.create(model="m", max_tokens=9, **body).usage
 
-        counted = client.messages.count_tokens(
-            model="m", system=system, messages=[{"role": "user", "content": "Hello"}]
-        )
+        counted = client.messages.count_tokens(model="m", system=system, messages=hello)
         first, second = ask(system), ask(system)
         short = ask([system[0] | {"text": "word"}])
         unmarked = ask([{"type": "text", "text": "word " * 1000}])
@@ -83,19 +80,18 @@ def test_the_cache_behaves_like_the_real_one(key):
 
 @pytest.mark.parametrize("failure", FAILURES)
 def test_every_failure_is_to_be_had_by_a_header(key, failure):
+    schema = {"type": "object", "properties": {"verdict": {"type": "string"}}}
+    body: dict[str, Any] = {
+        "system": [{"type": "text", "text": "Proposed label: x"}],
+        "messages": [{"role": "user", "content": "=====text-ab=====\nx"}],
+        "output_config": {"format": {"type": "json_schema", "schema": schema}},
+    }
     with MessagesApi() as api:
         client = anthropic.Anthropic(
             base_url=api.url, max_retries=0, timeout=0.3, default_headers={"X-Fake-Failure": failure}
         )
-        system = [{"type": "text", "text": "Proposed label: x"}]
-        schema = {"type": "object", "properties": {"verdict": {"type": "string"}}}
-        body: dict[str, Any] = {
-            "system": system,
-            "output_config": {"format": {"type": "json_schema", "schema": schema}},
-        }
-        body |= {"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "=====text-ab=====\nx"}]}
         try:
-            message = client.messages.create(**body)
+            message = client.messages.create(model="m", max_tokens=9, **body)
         except anthropic.AnthropicError:
             charged = False
         else:

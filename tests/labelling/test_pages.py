@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from labelling.models import CsvImport, Decision, JudgeFailure, Label, Project, Round, Worker
 from labelling.services import labels, review, rounds
-from tests.factories import fruit_project, import_doubtful, import_rows, make_project, make_user, run_round
+from tests.factories import fruit_project, import_doubtful, import_rows, make_project, make_user, run_round, typed
 
 pytestmark = pytest.mark.django_db
 
@@ -528,12 +528,6 @@ def test_members_are_added_changed_and_removed_but_one_manager_stays(client, pro
 def test_an_unknown_user_is_no_member(client, project):
     response = client.post(reverse("members", args=[project.slug]), {"user": "nobody", "role": "reviewer"})
     assert "no such user" in response.content.decode()
-
-
-def typed(form) -> dict[str, object]:
-    """What a browser sends of a form that nobody has touched."""
-    values = {name: form[name].value() for name in form.fields}
-    return {name: value for name, value in values.items() if value not in (None, False)}
 
 
 def test_settings_are_checked_and_kept(client, project):
