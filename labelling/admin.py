@@ -13,10 +13,13 @@ from import_export.admin import ImportExportModelAdmin
 from labelling.models import (
     Audit,
     Call,
+    Comparison,
     CsvImport,
     Decision,
     Definition,
     Document,
+    Draft,
+    Drafting,
     JudgeFailure,
     Label,
     Membership,
@@ -301,6 +304,26 @@ class DefinitionAdmin(ReadOnly):
     project_path = "label__project"
     list_display = ["label", "version", "author", "created_at"]
     list_filter = (("label__project", ManagedProjects),)
+
+
+@admin.register(Drafting)
+class DraftingAdmin(ReadOnly):
+    list_display = ["project", "scope", "model", "state", "created_by", "created_at"]
+    list_filter = (("project", ManagedProjects), "state")
+
+
+@admin.register(Draft)
+class DraftAdmin(ReadOnly):
+    project_path = "label__project"
+    list_display = ["label", "state", "model", "decided_by", "decided_at"]
+    list_filter = (("label__project", ManagedProjects), "state")
+    list_select_related = ("label", "decided_by")
+
+
+@admin.register(Comparison)
+class ComparisonAdmin(ReadOnly):
+    list_display = ["project", "base_model", "model", "question", "state", "created_at"]
+    list_filter = (("project", ManagedProjects), "state")
 
 
 @admin.register(Worker)

@@ -17,7 +17,7 @@ from labelling.csv_io.exporting import restore
 from labelling.csv_io.formats import DELIMITERS, ENCODINGS, Format, NotCsv, detect
 from labelling.csv_io.records import Malformed, Record
 from labelling.csv_io.rows import data_records, is_export_of, read_header, wrong_record
-from labelling.models import CsvImport, Label, Membership, Project
+from labelling.models import Comparison, CsvImport, Drafting, Label, Membership, Project
 
 MAX_SHOWN_ERRORS = 20
 
@@ -147,6 +147,44 @@ class LabelForm(forms.ModelForm):
         if Label.objects.filter(project=self.instance.project, name=name).exclude(pk=self.instance.pk).exists():
             raise forms.ValidationError("The project has a label of this name already.")
         return name
+
+
+class DraftingForm(forms.ModelForm):
+    """Which labels' definitions a language model is to draft, and which model."""
+
+    class Meta:
+        model = Drafting
+        fields = ["scope", "model"]
+        help_texts = {"model": "A label is defined once: a larger model than the judge's pays here."}
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        self.fields["model"].initial = settings.DEFINITION_MODEL
+        self.fields["scope"].choices = [  # type: ignore[attr-defined]
+            choice for choice in Drafting.Scope.choices if choice[0] != Drafting.Scope.CHOSEN
+        ]
+
+
+class ComparisonForm(forms.ModelForm):
+    """Which judge is set beside which of those that were audited; ``figures`` as a Measurement has them."""
+
+    base = forms.TypedChoiceField(label="Judge to compare with", coerce=int)
+
+    class Meta:
+        model = Comparison
+        fields = ["model", "question"]
+        labels = {"model": "Another model", "question": "Question to it"}
+
+    field_order = ["base", "model", "question"]
+
+    def __init__(self, *args: Any, figures: list[dict[str, Any]], project: Project, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        self.fields["base"].choices = [  # type: ignore[attr-defined]
+            (index, f"{judge['model']} · {judge['prompt_version']} ({judge['n']} verdicts)")
+            for index, judge in enumerate(figures)
+        ]
+        self.fields["model"].initial = project.judge_model or settings.JUDGE_MODEL
+        self.fields["question"].initial = project.question
 
 
 class UploadForm(forms.Form):

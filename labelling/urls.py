@@ -2,7 +2,19 @@
 
 from django.urls import include, path
 
-from labelling.views import documents, exports, imports, labels, ledger, projects, review, rounds, status
+from labelling.views import (
+    definitions,
+    documents,
+    exports,
+    imports,
+    labels,
+    ledger,
+    measuring,
+    projects,
+    review,
+    rounds,
+    status,
+)
 
 project_urls = [
     path("", projects.overview, name="project"),
@@ -13,6 +25,15 @@ project_urls = [
     path("labels/new/", labels.create, name="create_label"),
     path("labels/definitions.csv", labels.export_definitions, name="export_definitions"),
     path("labels/definitions/", labels.import_definitions, name="import_definitions"),
+    path("labels/drafts/", definitions.drafts, name="drafts"),
+    path("labels/drafts/start/", definitions.start, name="start_drafting"),
+    path("labels/drafts/progress/", definitions.progress, name="drafting_progress"),
+    path("labels/drafts/approve/", definitions.approve_all, name="approve_drafts"),
+    path("labels/drafts/go-on/<int:pk>/", definitions.go_on, name="go_on_drafting"),
+    path("labels/drafts/cancel/<int:pk>/", definitions.cancel, name="cancel_drafting"),
+    path("labels/drafts/retry/<int:pk>/", definitions.retry, name="retry_drafting"),
+    path("labels/drafts/<int:pk>/", definitions.decide, name="decide_draft"),
+    path("labels/<int:pk>/versions/", definitions.versions, name="versions"),
     path("labels/<int:pk>/", labels.detail, name="label"),
     path("labels/<int:pk>/delete/", labels.delete, name="delete_label"),
     path("documents/", documents.document_list, name="documents"),
@@ -26,6 +47,7 @@ project_urls = [
     path("import/<int:pk>/rejected.csv", imports.rejected, name="rejected_rows"),
     path("export.csv", exports.export, name="export"),
     path("rounds/start/", rounds.start, name="start_round"),
+    path("rounds/ask-again/", rounds.ask_again, name="ask_again"),
     path("rounds/progress/", rounds.progress, name="round_progress"),
     path("rounds/<int:number>/", rounds.detail, name="round"),
     path("rounds/<int:number>/cancel/", rounds.cancel, name="cancel_round"),
@@ -33,6 +55,16 @@ project_urls = [
     path("rounds/<int:number>/stop/", rounds.stop_asking, name="stop_asking"),
     path("rounds/<int:number>/go-on/", rounds.go_on, name="go_on_round"),
     path("rounds/<int:number>/retry-judge/", rounds.retry_judge, name="retry_judge"),
+    path("judge/", measuring.overview, name="judge"),
+    path("judge/measure/", measuring.measure, name="measure"),
+    path("judge/compare/", measuring.start_comparison, name="start_comparison"),
+    path("judge/compare/<int:pk>/", measuring.comparison, name="comparison"),
+    path("judge/compare/<int:pk>/progress/", measuring.comparison_progress, name="comparison_progress"),
+    path("judge/compare/<int:pk>/go-on/", measuring.go_on, name="go_on_comparison"),
+    path("judge/compare/<int:pk>/cancel/", measuring.cancel, name="cancel_comparison"),
+    path("judge/compare/<int:pk>/retry/", measuring.retry, name="retry_comparison"),
+    path("judge/compare/<int:pk>/switch/", measuring.switch, name="switch_judge"),
+    path("judge/progress/", measuring.progress, name="measuring_progress"),
     path("ledger/", ledger.call_list, name="ledger"),
     path("review/", review.review, name="review"),
     path("review/<int:entry_id>/decide/", review.decide, name="decide"),

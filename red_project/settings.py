@@ -148,6 +148,8 @@ LOGGING = {
 # What the product itself can be told
 ENCODER = env.str("ENCODER", "all-MiniLM-L6-v2")
 JUDGE_MODEL = env.str("JUDGE_MODEL", "claude-haiku-4-5")
+# Drafts definitions; a larger model than the judge pays here, as a label is defined once.
+DEFINITION_MODEL = env.str("DEFINITION_MODEL", "claude-opus-4-5")
 JUDGE_BASE_URL = env.str("JUDGE_BASE_URL", "") or None
 JUDGE_BASE_URLS: list[str] = env.list("JUDGE_BASE_URLS", [])
 JUDGE_TIMEOUT_SECONDS = env.float("JUDGE_TIMEOUT_SECONDS", 60.0, validate=validate.Range(min=0.1))

@@ -7,7 +7,7 @@ ended; every step may run twice.
 from __future__ import annotations
 
 from labelling.jobs.lease import hold
-from labelling.models import CsvImport, Round
+from labelling.models import Comparison, CsvImport, Drafting, Measurement, Round
 from labelling.services.rounds import start_if_due
 
 
@@ -28,3 +28,30 @@ def run_round(pk: int) -> None:
     with hold(Round, pk) as lease:
         if lease:
             rounds.run(lease)
+
+
+def run_measurement(pk: int) -> None:
+    """Count what audits say of each judge."""
+    from labelling.jobs import measuring
+
+    with hold(Measurement, pk) as lease:
+        if lease:
+            measuring.run(lease)
+
+
+def run_drafting(pk: int) -> None:
+    """Forecast, and then make, drafts of definitions."""
+    from labelling.jobs import drafting
+
+    with hold(Drafting, pk) as lease:
+        if lease:
+            drafting.run(lease)
+
+
+def run_comparison(pk: int) -> None:
+    """Forecast, and then ask, what another judge says of audited documents."""
+    from labelling.jobs import comparing
+
+    with hold(Comparison, pk) as lease:
+        if lease:
+            comparing.run(lease)

@@ -138,10 +138,11 @@ def look(lease: Lease[Any]) -> None:
         LeaseLost: when the job was cancelled, or another worker has it.
         Paused: when somebody asked to stop asking.
     """
-    job = lease.rows().values("stop_asked_at").first()
+    job = lease.rows().first()
     if job is None:
         raise LeaseLost
-    if job["stop_asked_at"]:
+    # Rounds can be stopped and keep what they have; other jobs are cancelled.
+    if getattr(job, "stop_asked_at", None):
         raise Paused("Stopped by a manager before all was asked.")
 
 

@@ -132,6 +132,7 @@ class Call(models.Model):
     class Purpose(models.TextChoices):
         VERDICT = "verdict", "Verdict"
         DEFINITION = "definition", "Definition"
+        COMPARISON = "comparison", "Comparison"
 
     class State(models.TextChoices):
         IN_FLIGHT = "in flight", "In flight"

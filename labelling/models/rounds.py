@@ -135,6 +135,7 @@ class Query(models.Model):
         UNCERTAIN = "uncertain", "An answer tells much"
         AUDIT = "audit", "Audit"
         DELEGATED = "delegated", "Next label after a refusal"
+        REDEFINED = "redefined", "The definition has changed"
 
     round = models.ForeignKey(Round, models.CASCADE, related_name="queries")
     document = models.ForeignKey(Document, models.CASCADE, related_name="queries")

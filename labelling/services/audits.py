@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from typing import NamedTuple
 
-from django.db.models import F, QuerySet
+from django.db.models import F, Max, QuerySet
 
 from labelling.models import Audit, Decision, Document, Project, Query, Round, Verdict
+
+# The state of a project without decisions and verdicts.
+NOTHING_YET = [None, None]
 
 
 class JudgeId(NamedTuple):
@@ -16,6 +19,10 @@ class JudgeId(NamedTuple):
     judge: str
     model: str
     prompt_version: str
+
+    @classmethod
+    def of(cls, verdict: Verdict) -> JudgeId:
+        return cls(verdict.judge, verdict.model, verdict.prompt_version)
 
 
 class Outcome(NamedTuple):
@@ -37,21 +44,59 @@ def waits(document: Document) -> bool:
     return waiting(document.project).filter(document=document).exists()
 
 
-def verdict_counts(project: Project) -> dict[JudgeId, Counter[Outcome]]:
-    """Verdicts on audited documents against what people decided without seeing them."""
+class Judged(NamedTuple):
+    """A judge's verdict on an audited document, and whether the label it was asked about is the one people chose."""
+
+    judge: JudgeId
+    document_id: int
+    label_id: int
+    right: bool
+    verdict: str
+    form: str = Query.Form.VALIDATE
+
+
+def judged(project: Project) -> list[Judged]:
+    """Every verdict on an audited document that people have decided on without seeing it."""
     truths = _blind_decisions(project)
     rows = (
         _audited(project)
-        .filter(query__form=Query.Form.VALIDATE)
-        .values_list("query__document", "query__label", "verdict", *JudgeId._fields)
+        .values_list("query__document", "query__label", "verdict", "query__form", *JudgeId._fields)
         .distinct()
     )
+    return [
+        Judged(JudgeId(*who), document_id, label_id, label_id == truths[document_id], verdict, form)
+        for document_id, label_id, verdict, form, *who in rows
+        if document_id in truths
+    ]
+
+
+def verdict_counts(project: Project) -> dict[JudgeId, Counter[Outcome]]:
+    """Verdicts on audited documents against what people decided without seeing them."""
     counts: dict[JudgeId, Counter[Outcome]] = {}
-    for document_id, label_id, verdict, *who in rows:
-        if document_id in truths:
-            outcome = Outcome(label_id == truths[document_id], verdict == Verdict.Name.VALID)
-            counts.setdefault(JudgeId(*who), Counter())[outcome] += 1
+    for row in judged(project):
+        if row.form == Query.Form.VALIDATE and row.verdict != Verdict.Name.UNSURE:
+            outcome = Outcome(row.right, row.verdict == Verdict.Name.VALID)
+            counts.setdefault(row.judge, Counter())[outcome] += 1
     return counts
+
+
+def questions(project: Project, judge: JudgeId) -> QuerySet[Query]:
+    """The audits' own questions that this judge has answered and people have decided on without seeing the answer."""
+    answered = {f"verdict__{name}": value for name, value in judge._asdict().items()}
+    audits = Query.objects.filter(round__project=project, reason=Query.Reason.AUDIT, **answered)
+    return audits.filter(document__in=list(_blind_decisions(project))).order_by("pk")
+
+
+def truths(project: Project) -> dict[int, int | None]:
+    """By audited document: the label people gave it without seeing a verdict, None for none of these."""
+    return _blind_decisions(project)
+
+
+def state(project: Project) -> list[int | None]:
+    """What changes whenever a decision or a verdict is added: what was counted before is old then."""
+    decisions = Decision.objects.filter(document__project=project, document__queries__reason=Query.Reason.AUDIT)
+    verdicts = Verdict.objects.filter(query__round__project=project)
+    return [rows.aggregate(last=Max("pk"))["last"] for rows in (decisions, verdicts)]
 
 
 def choice_counts(project: Project) -> dict[JudgeId, tuple[int, int]]:
@@ -60,23 +105,24 @@ def choice_counts(project: Project) -> dict[JudgeId, tuple[int, int]]:
     Where the right label was not offered, "none of these" is right.
     """
     truths = _blind_decisions(project)
-    rows = _audited(project).filter(query__form=Query.Form.CHOOSE).distinct()
+    rows = _audited(project).filter(query__form=Query.Form.CHOOSE).exclude(verdict=Verdict.Name.UNSURE).distinct()
     counts: dict[JudgeId, tuple[int, int]] = {}
     for verdict in rows.select_related("query"):
         if verdict.query.document_id in truths:
             truth = truths[verdict.query.document_id]
             right = verdict.chosen_id == (truth if truth in verdict.query.offered else None)
-            judge = JudgeId(verdict.judge, verdict.model, verdict.prompt_version)
+            judge = JudgeId.of(verdict)
             so_far = counts.get(judge, (0, 0))
             counts[judge] = (so_far[0] + right, so_far[1] + (not right))
     return counts
 
 
 def _audited(project: Project) -> QuerySet[Verdict]:
-    """Verdicts that are evidence, on audits and in the audit's own round: what came before was not drawn at random."""
-    said = Verdict.objects.filter(query__round__project=project, verdict__in=[Verdict.Name.VALID, Verdict.Name.INVALID])
-    return said.filter(
-        query__document__queries__reason=Query.Reason.AUDIT, query__document__queries__round=F("query__round")
+    """Verdicts on audits, in the audit's own round: what came before was not drawn at random."""
+    return Verdict.objects.filter(
+        query__round__project=project,
+        query__document__queries__reason=Query.Reason.AUDIT,
+        query__document__queries__round=F("query__round"),
     )
 
 

@@ -100,6 +100,8 @@ class Evidence:
             return "Asked because it was drawn at random: an audit of the judge, whose verdict is shown afterwards."
         if self.query.reason == Query.Reason.DELEGATED:
             return "Asked because the judge refused what was more probable before, and this label is next."
+        if self.query.reason == Query.Reason.REDEFINED:
+            return "Asked again because the definition has changed since the judge answered."
         return BECAUSE.get(self.query.round.settings.get("strategy", ""), "Asked because the label is uncertain.")
 
 

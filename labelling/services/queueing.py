@@ -6,12 +6,15 @@ from django.db import transaction
 from django.utils import timezone
 from django_q.tasks import async_task
 
-from labelling.models import BackgroundJob, CsvImport, Round
+from labelling.models import BackgroundJob, Comparison, CsvImport, Drafting, Measurement, Round
 from labelling.services import Refused
 
 TASKS: dict[type[BackgroundJob], str] = {
     Round: "labelling.jobs.run_round",
     CsvImport: "labelling.jobs.run_import",
+    Drafting: "labelling.jobs.run_drafting",
+    Comparison: "labelling.jobs.run_comparison",
+    Measurement: "labelling.jobs.run_measurement",
 }
 
 
@@ -41,7 +44,7 @@ def cancel(job: BackgroundJob) -> None:
     Raises:
         Refused: when it has ended already.
     """
-    stoppable = [*BackgroundJob.ACTIVE, BackgroundJob.State.WAITING]
+    stoppable = [*BackgroundJob.ACTIVE, BackgroundJob.State.WAITING, BackgroundJob.State.PAUSED]
     cancelled = {"state": BackgroundJob.State.CANCELLED, "lease": None, "finished_at": timezone.now()}
     if not type(job)._default_manager.filter(pk=job.pk, state__in=stoppable).update(**cancelled):
         raise Refused("It has ended already.")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 from django.db.models import Max
@@ -36,8 +38,11 @@ JUDGE_SETTINGS = ("judge", "judge_model", "judge_base_url", "use_batches", "conf
 FORECAST_SETTINGS = ("judge", "judge_model", "judge_base_url", "use_batches")
 
 
-def start_round(project: Project, user: User | None = None) -> Round:
+def start_round(project: Project, user: User | None = None, ask_again: Sequence[int] = ()) -> Round:
     """Queue the project's next round; without a user it starts by itself.
+
+    ``ask_again``: ids of labels; then the round asks about their stale verdicts (services.definitions.stale) alone,
+    and shows its forecast first.
 
     Raises:
         Refused: when there is too little to learn from, nothing to ask about, or a round is active.
@@ -51,6 +56,8 @@ def start_round(project: Project, user: User | None = None) -> Round:
         raise Refused(f"Round {waiting.number} waits for you: look at its forecast first, or cancel it.")
     last = project.rounds.aggregate(number=Max("number"))["number"] or 0
     settings = {name: getattr(project, name) for name in COPIED_SETTINGS}
+    if ask_again:
+        settings |= {"ask_again": list(ask_again), "confirm_spending": True}
     try:
         with transaction.atomic():
             round_ = Round.objects.create(project=project, number=last + 1, started_by=user, settings=settings)
@@ -142,6 +149,8 @@ def _queue_again(round_: Round) -> None:
     round_.stop_asked_at = None
     before = {name: round_.settings.get(name) for name in FORECAST_SETTINGS}
     round_.settings |= {name: getattr(round_.project, name) for name in JUDGE_SETTINGS}
+    # Asking again is always forecast first.
+    round_.settings["confirm_spending"] |= "ask_again" in round_.settings
     if before != {name: round_.settings[name] for name in FORECAST_SETTINGS}:
         round_.forecast, round_.confirmed_at = {}, None
     try:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
+from difflib import SequenceMatcher
 from typing import Any
 
 from django import template
 
 register = template.Library()
+
+FEWEST_KEPT_WORDS = 3
 
 
 @register.filter
@@ -39,7 +43,42 @@ def rate(measured: dict[str, Any]) -> str:
 
 
 @register.filter
-def dollars(amount: Decimal | str) -> str:
-    """US dollars: in cents from one dollar on, below that with the digits that count, as in "$0.0042"."""
+def changes(old: str, new: str) -> list[tuple[str, str]]:
+    """What became of a text, word by word: ("equal", "delete" or "insert", piece), in reading order."""
+    before, after = (re.findall(r"\S+\s*", text) for text in (old, new))
+    pieces: list[tuple[str, str]] = []
+    i = j = 0
+    for start, start_new, n in _kept(before, after):
+        gone, come = ("delete", "".join(before[i:start])), ("insert", "".join(after[j:start_new]))
+        kept = ("equal", "".join(after[start_new : start_new + n]))
+        pieces += [piece for piece in (gone, come, kept) if piece[1]]
+        i, j = start + n, start_new + n
+    return pieces
+
+
+def _kept(before: list[str], after: list[str]) -> list[tuple[int, int, int]]:
+    """Runs of words that both texts have: where in each, and how many words; last, an empty one at their ends.
+
+    A word or two between changes are left out: they only make it hard to read.
+    """
+    *runs, end = SequenceMatcher(None, before, after, autojunk=False).get_matching_blocks()
+    firsts, lasts = (0, 0), (len(before), len(after))
+    return [
+        *(
+            run
+            for run in runs
+            if run.size >= FEWEST_KEPT_WORDS
+            or (run.a, run.b) == firsts
+            or (run.a + run.size, run.b + run.size) == lasts
+        ),
+        end,
+    ]
+
+
+@register.filter
+def dollars(amount: Decimal | str | None) -> str:
+    """US dollars: in cents from one dollar on, below that as in "$0.0042"; a dash for None."""
+    if amount in (None, ""):
+        return "–"
     value = Decimal(amount)
     return f"${value:,.2f}" if value >= 1 or value == 0 else f"${value:.4f}"

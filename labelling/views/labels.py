@@ -12,9 +12,9 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_POST
 
 from labelling.forms import DefinitionsForm, LabelForm
-from labelling.models import Label, Prediction, Project
+from labelling.models import Draft, Label, Prediction, Project
 from labelling.resources import LabelCsv, LabelResource
-from labelling.services import Refused
+from labelling.services import Refused, definitions
 from labelling.services import labels as services
 from labelling.views.access import Request, manager_view, project_view, searched
 
@@ -33,6 +33,9 @@ def label_list(request: Request, project: Project) -> HttpResponse:
     ).order_by("name")
     if query:
         labels = labels.filter(Q(name__icontains=query) | Q(definition__icontains=query))
+    only_undefined = "undefined" in request.GET
+    if only_undefined:
+        labels = labels.filter(definition="")
     page = Paginator(labels, PER_PAGE).get_page(request.GET.get("page"))
     recall = _holdout_recall(project)
     for label in page:
@@ -42,6 +45,8 @@ def label_list(request: Request, project: Project) -> HttpResponse:
         "is_manager": project.is_managed_by(request.user),
         "page": page,
         "query": query,
+        "only_undefined": only_undefined,
+        "n_proposed": Draft.objects.filter(label__project=project, state=Draft.State.PROPOSED).count(),
         "n_undefined": project.labels.filter(definition="").count(),
         "n_without_examples": project.labels.filter(examples=None).count(),
     }
@@ -109,7 +114,8 @@ def detail(request: Request, project: Project, pk: int) -> HttpResponse:
         "is_manager": is_manager,
         "label": label,
         "form": form,
-        "definitions": label.definitions.select_related("author"),
+        "definitions": label.definitions.select_related("author", "draft"),
+        "n_stale": definitions.stale(project).filter(query__label=label).count(),
         "n_examples": label.examples.count(),
         "is_learnt": label.examples.exclude(learned_in=None).exists(),
         "examples": label.examples.select_related("document").order_by("-pk")[:SHOWN_EXAMPLES],

@@ -14,7 +14,7 @@ from django.views.decorators.http import require_POST
 from labelling.forms import MemberForm, ProjectForm, ProjectSettingsForm
 from labelling.models import Document, Project, Query, QueueEntry, TrainingExample
 from labelling.models.documents import Source
-from labelling.services import Refused, ledger, review, rounds
+from labelling.services import Refused, definitions, ledger, review, rounds
 from labelling.services import projects as services
 from labelling.services.progress import round_scores, settled_counts
 from labelling.views.access import Request, manager_view, project_view
@@ -57,6 +57,7 @@ def overview(request: Request, project: Project) -> HttpResponse:
         "measured": project.rounds.exclude(certificate={}).first(),
         "n_audits_waiting": project.queue.filter(query__reason=Query.Reason.AUDIT).count(),
         "settled": settled_counts(project),
+        "stale": definitions.stale_counts(project),
         "scores": scores,
         "points": [score.as_point() for score in reversed(scores)],
     }

@@ -10,10 +10,10 @@ from django.views.decorators.http import require_POST
 from django_htmx.http import HttpResponseClientRefresh
 
 from labelling.models import Project, Query, Round, Verdict
-from labelling.services import audits, ledger, queueing
+from labelling.services import audits, definitions, ledger, queueing
 from labelling.services import rounds as services
 from labelling.services.progress import round_scores
-from labelling.views.access import Request, attempt, manager_view, project_view
+from labelling.views.access import Request, attempt, manager_view, number, project_view
 
 PER_PAGE = 50
 
@@ -22,6 +22,15 @@ PER_PAGE = 50
 @manager_view
 def start(request: Request, project: Project) -> HttpResponse:
     attempt(request, services.start_round, project, request.user)
+    return redirect(project)
+
+
+@require_POST
+@manager_view
+def ask_again(request: Request, project: Project) -> HttpResponse:
+    """Ask about stale verdicts again, of the label that is named or of all."""
+    label = project.labels.filter(pk=number(request.POST.get("label", ""))).first()
+    attempt(request, definitions.ask_again, project, request.user, label)
     return redirect(project)
 
 

@@ -1,4 +1,4 @@
-// The two plots of the project page, drawn from the figures that the page carries.
+// The plots of the project's and the judge's page, drawn from the figures that the pages carry.
 const style = getComputedStyle(document.documentElement);
 const colour = (name) => style.getPropertyValue(name).trim();
 const points = JSON.parse(document.getElementById("points")?.textContent ?? "[]");
@@ -55,3 +55,57 @@ draw(
     right: { beginAtZero: true, position: "right", grid: { drawOnChartArea: false }, title: { display: true, text: "Training examples", color: colour("--muted") } },
   },
 );
+
+// Rates with their intervals: a bar from the lower bound to the upper one, and a stroke at the value.
+const judges = JSON.parse(document.getElementById("interval-data")?.textContent ?? "[]");
+const strokes = {
+  id: "strokes",
+  afterDatasetsDraw(chart) {
+    chart.ctx.fillStyle = colour("--ink");
+    judges.forEach((judge, index) =>
+      chart.getDatasetMeta(index).data.forEach((bar, row) => {
+        const { value } = judge.rates[row];
+        if (value !== null) chart.ctx.fillRect(chart.scales.x.getPixelForValue(value) - 1, bar.y - bar.height / 2 - 3, 3, bar.height + 6);
+      }),
+    );
+  },
+};
+
+// On a phone a name takes two lines.
+function broken(name) {
+  const middle = name.indexOf(" ", name.length / 3);
+  return innerWidth > 600 || middle < 0 ? name : [name.slice(0, middle), name.slice(middle + 1)];
+}
+
+function drawIntervals(canvas) {
+  const colours = ["--accent", "--warn", "--good", "--muted"].map(colour);
+  const axis = { grid: { color: colour("--line") }, ticks: { color: colour("--muted") } };
+  const lows = judges.flatMap((judge) => judge.rates.map((rate) => rate.low ?? 0));
+  const said = ({ value, low, high, n }) => (value === null ? `nothing is claimed from ${n}` : `${value.toFixed(2)} (${low.toFixed(2)} to ${high.toFixed(2)}), n = ${n}`);
+  new Chart(canvas, {
+    type: "bar",
+    data: {
+      labels: judges[0].rates.map((rate) => broken(rate.name)),
+      datasets: judges.map((judge, index) => ({
+        label: judge.judge,
+        data: judge.rates.map((rate) => (rate.value === null ? null : [rate.low, rate.high])),
+        backgroundColor: colours[index],
+        borderSkipped: false,
+        borderRadius: 3,
+        maxBarThickness: 10,
+      })),
+    },
+    options: {
+      indexAxis: "y",
+      animation: false,
+      maintainAspectRatio: false,
+      plugins: {
+        legend: { position: "bottom", labels: { color: colour("--ink"), boxWidth: 12 } },
+        tooltip: { callbacks: { label: ({ datasetIndex, dataIndex }) => said(judges[datasetIndex].rates[dataIndex]) } },
+      },
+      scales: { x: { ...axis, min: Math.floor(Math.min(0, ...lows) * 10) / 10, max: 1 }, y: { ...axis, ticks: { color: colour("--ink") } } },
+    },
+    plugins: [strokes],
+  });
+}
+if (judges.length) drawIntervals(document.getElementById("intervals"));

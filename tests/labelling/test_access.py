@@ -6,8 +6,8 @@ import pytest
 from django.test import Client
 from django.urls import URLPattern, reverse
 
-from labelling.models import CsvImport, Definition, Label, Round
-from labelling.services import imports, labels, rounds
+from labelling.models import Comparison, CsvImport, Definition, Label, Round
+from labelling.services import definitions, imports, labels, rounds
 from labelling.urls import project_urls
 from tests.factories import csv_file, fruit_project, make_user, run_round
 
@@ -28,9 +28,28 @@ ONLY_MANAGERS = {
     "retry_import",
     "rejected_rows",
     "start_round",
+    "ask_again",
     "cancel_round",
     "go_on_round",
     "retry_judge",
+    "judge",
+    "measure",
+    "measuring_progress",
+    "drafts",
+    "start_drafting",
+    "drafting_progress",
+    "approve_drafts",
+    "go_on_drafting",
+    "cancel_drafting",
+    "retry_drafting",
+    "decide_draft",
+    "start_comparison",
+    "comparison",
+    "comparison_progress",
+    "go_on_comparison",
+    "cancel_comparison",
+    "retry_comparison",
+    "switch_judge",
     "agree_to_forecast",
     "stop_asking",
     "ledger",
@@ -60,8 +79,23 @@ def project(manager, reviewer):
 def addresses(project) -> dict[str, str]:
     """Each address of the project, with arguments that exist."""
     waiting = imports.upload(project, csv_file([("new", "")]), user=None)
+    drafting = definitions.start_drafting(project, None, "all", "big-1")
+    comparison = Comparison.objects.create(project=project, model="big-1", state="waiting")
     arguments: dict[str, dict[str, int]] = {
-        **dict.fromkeys(["label", "delete_label"], {"pk": Label.objects.filter(project=project)[0].pk}),
+        **dict.fromkeys(
+            [
+                "comparison",
+                "comparison_progress",
+                "go_on_comparison",
+                "cancel_comparison",
+                "retry_comparison",
+                "switch_judge",
+            ],
+            {"pk": comparison.pk},
+        ),
+        **dict.fromkeys(["go_on_drafting", "cancel_drafting", "retry_drafting"], {"pk": drafting.pk}),
+        "decide_draft": {"pk": drafting.drafts.first().pk},
+        **dict.fromkeys(["label", "delete_label", "versions"], {"pk": Label.objects.filter(project=project)[0].pk}),
         "document": {"pk": project.documents.first().pk},
         "remove_member": {"pk": project.memberships.first().pk},
         **dict.fromkeys(
@@ -137,21 +171,40 @@ def test_the_list_shows_ones_own_projects_only(client, project, reviewer):
     assert "Somebody else" not in page
 
 
-@pytest.mark.parametrize("kind", ["label", "document", "import", "round"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "label",
+        "versions",
+        "document",
+        "import",
+        "round",
+        "decide_draft",
+        "go_on_drafting",
+        "comparison",
+        "switch_judge",
+    ],
+)
 def test_another_projects_rows_are_not_reached_through_ones_own(client, manager, project, kind):
     other = fruit_project()
     run_round(other)
     labels.define(other.labels.first(), "secret", None)
     upload = imports.upload(other, csv_file([("new", "")]), user=None)
+    drafting = definitions.start_drafting(other, None, "all", "big-1")
+    comparison = Comparison.objects.create(project=other, model="big-1", state="done")
     second = Round.objects.create(project=other, number=2, state="done")
     arguments = {
         "label": {"pk": other.labels.first().pk},
+        "versions": {"pk": other.labels.first().pk},
+        "decide_draft": {"pk": drafting.drafts.first().pk},
+        "go_on_drafting": {"pk": drafting.pk},
+        **dict.fromkeys(["comparison", "switch_judge"], {"pk": comparison.pk}),
         "document": {"pk": other.documents.first().pk},
         "import": {"pk": upload.pk},
         "round": {"number": second.number},
     }[kind]
     client.force_login(manager)
-    assert client.get(reverse(kind, kwargs={"slug": project.slug} | arguments)).status_code == 404
+    assert both_ways(client, reverse(kind, kwargs={"slug": project.slug} | arguments)) == {404}
 
 
 def test_a_label_of_another_project_is_no_override(client, project, reviewer):

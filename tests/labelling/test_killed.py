@@ -16,7 +16,17 @@ from django.utils import timezone
 from labelling import jobs
 from labelling.jobs.lease import Lease
 from labelling.jobs.worker import requeue_lost_jobs
-from labelling.models import Audit, CsvImport, Prediction, Project, Query, Round, TrainingExample, Verdict
+from labelling.models import (
+    Audit,
+    BackgroundJob,
+    CsvImport,
+    Prediction,
+    Project,
+    Query,
+    Round,
+    TrainingExample,
+    Verdict,
+)
 from labelling.services import imports, rounds
 from labelling.services.exports import export_lines
 from tests.factories import csv_file, fruit_project, fruit_rows, import_doubtful, make_project
@@ -105,11 +115,11 @@ def run_and_be_killed(job: Callable[[], None], arm: Callable[[], None]) -> bool:
     return os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
 
 
-def go_on(model: type[Round] | type[CsvImport], run: Callable[[int], None], pk: int) -> None:
+def go_on(model: type[BackgroundJob], run: Callable[[int], None], pk: int) -> None:
     """What a living worker does: find the job by its expired lease, queue it again, run it."""
-    model.objects.filter(pk=pk).update(lease_until=timezone.now() - timedelta(seconds=1))
+    model._default_manager.filter(pk=pk).update(lease_until=timezone.now() - timedelta(seconds=1))
     requeue_lost_jobs()
-    assert model.objects.get(pk=pk).state == "queued"
+    assert model._default_manager.get(pk=pk).state == "queued"
     run(pk)
 
 

@@ -370,7 +370,7 @@ def test_the_label_list_shows_examples_and_the_holdout(client, project):
     run_round(project)
     text = page(client, "labels", project.slug)
     assert "1 of 1" in text
-    assert "4 labels have no definition" in text
+    assert "4 labels have no approved definition" in text
     assert "apple" not in page(client, "labels", project.slug, q="cherry").split("<main")[1].split("<table>")[1]
 
 

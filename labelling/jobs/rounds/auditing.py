@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import asdict
+from typing import Any, cast
 
 import numpy as np
 from django.conf import settings
 
-from classifiers.judge import Judge, make_judge
+from classifiers.judge import AnthropicJudge, Form, Judge, make_judge
 from classifiers.reliability import Certificate, Reliability, certificate, choice_accuracy, expected, reliability
 from labelling.jobs.lease import JobFailed, Lease
-from labelling.models import Query, Round, Verdict
+from labelling.models import Project, Query, Round, Verdict
 from labelling.services import audits
 from labelling.services.audits import JudgeId, Outcome
 
@@ -20,12 +22,16 @@ ASSUMED = reliability(0, 0, 0, 0)
 
 
 def judge_of(round_: Round) -> Judge:
-    """The judge that the round's settings name.
+    """The judge that the round's settings name; see judge_from for what it raises."""
+    return judge_from(round_.settings)
+
+
+def judge_from(wanted: Mapping[str, Any]) -> Judge:
+    """The judge that settings name as a project has them.
 
     Raises:
         JobFailed: when its address is none that the administrator allows: it would be sent the key.
     """
-    wanted = round_.settings
     base_url = wanted.get("judge_base_url") or settings.JUDGE_BASE_URL
     if base_url and base_url not in {settings.JUDGE_BASE_URL, *settings.JUDGE_BASE_URLS}:
         raise JobFailed(
@@ -35,6 +41,12 @@ def judge_of(round_: Round) -> Judge:
     model = wanted["judge_model"] or settings.JUDGE_MODEL
     form = wanted.get("question", Query.Form.VALIDATE)
     return make_judge(wanted["judge"], model, base_url, form, settings.JUDGE_TIMEOUT_SECONDS)
+
+
+def language_model(project: Project, model: str, form: Form = "validate") -> AnthropicJudge:
+    """A language model at the project's address, also where its judge is none; see judge_from for what it raises."""
+    wanted = {"judge": Project.JudgeName.ANTHROPIC, "judge_model": model, "question": form}
+    return cast("AnthropicJudge", judge_from({**wanted, "judge_base_url": project.judge_base_url}))
 
 
 def measure_judge(lease: Lease[Round]) -> Certificate:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -90,6 +90,13 @@ class Said:
             )[0]
         return belief
 
+    def take_back(self, belief: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        """Return the belief, shape (k + 1,), as it is without this, which was weighed before."""
+        # What it makes of an even belief is its likelihood.
+        likelihood = self.weigh(np.full(len(belief), 1 / len(belief)), labels)
+        without = belief / likelihood
+        return without / without.sum()
+
     def _weigh_choice(self, belief: np.ndarray, labels: np.ndarray) -> np.ndarray:
         offered = np.isin(labels, self.offered)
         # A choice that is no candidate any more says of the others what "none of these" says.
@@ -153,15 +160,21 @@ def next_gain(belief: np.ndarray, asked: np.ndarray, rates: Reliability, form: s
     )
 
 
-def believe_verdict(verdict: Verdict, rates: Reliability) -> Further | None:
-    """Change the belief in a document's labels by one verdict; return what could be asked next, None for nothing."""
+def believe_verdict(verdict: Verdict, all_rates: Mapping[JudgeId, Reliability]) -> Further | None:
+    """Change the belief in a document's labels by one verdict; return what could be asked next, None for nothing.
+
+    What was said before about the same counts no longer.
+    """
     query = verdict.query
     prediction = Prediction.objects.filter(document=query.document_id).first()
     if prediction is None:
         return None
     label_ids, belief = belief_of(prediction)
     labels = np.array(label_ids)
+    rates = all_rates.get(JudgeId.of(verdict), ASSUMED)
     said = _of(verdict, rates)
+    if earlier := _superseded(verdict):
+        belief = _of(earlier, all_rates.get(JudgeId.of(earlier), ASSUMED)).take_back(belief, labels)
     belief = said.weigh(belief, labels)
     asked = np.isin(labels, _asked_of(verdict)) | (said.about(labels) & bool(said.offered))
     gain = float(next_gain(belief[None, :], asked[None, :], rates, query.form)[0])
@@ -170,6 +183,13 @@ def believe_verdict(verdict: Verdict, rates: Reliability) -> Further | None:
         return None
     best = int(np.where(asked, -1.0, belief[:-1]).argmax())
     return Further(label_ids[best], float(belief[best]), gain)
+
+
+def _superseded(verdict: Verdict) -> Verdict | None:
+    """The verdict whose place this one takes: the last on the same document and label, or the last choice."""
+    earlier = Verdict.objects.filter(query__document=verdict.query.document_id, pk__lt=verdict.pk)
+    same = Q(query__form=Query.Form.CHOOSE) if verdict.query.offered else Q(query__label=verdict.query.label_id)
+    return earlier.filter(same, query__form=verdict.query.form).select_related("query").order_by("-pk").first()
 
 
 def _of(verdict: Verdict, rates: Reliability) -> Said:
@@ -231,9 +251,16 @@ def _said(round_: Round, rates: dict[JudgeId, Reliability], present: JudgeId) ->
             *JudgeId._fields,
         )
     )
-    last = {}
+    last: dict[tuple[int, int | None], Said] = {}
+    outdated: dict[int, list[int]] = {}
     for document_id, label_id, offered, better_id, verdict, version, current_version, *who in rows:
         judge = JudgeId(*who)
+        if offered:
+            # So are verdicts that saw another definition than this choice.
+            for outdated_id in outdated.pop(document_id, []):
+                last.pop((document_id, outdated_id), None)
+        elif version != current_version:
+            outdated.setdefault(document_id, []).append(label_id)
         # A choice takes the place of any earlier one, whichever label was the best then.
         last[document_id, None if offered else label_id] = Said(
             document_id=document_id,

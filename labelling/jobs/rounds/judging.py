@@ -13,7 +13,7 @@ from classifiers.reliability import Reliability
 from labelling.jobs.batches import BatchSender
 from labelling.jobs.calls import Outcome, Paused, Sender, Task, kept
 from labelling.jobs.lease import JobFailed, Lease
-from labelling.jobs.rounds.auditing import ASSUMED, all_rates, judge_of
+from labelling.jobs.rounds.auditing import all_rates, judge_of
 from labelling.jobs.rounds.believing import Further, believe_verdict
 from labelling.jobs.rounds.questions import questions
 from labelling.models import Call, JudgeFailure, Query, Round, Verdict
@@ -152,8 +152,7 @@ class _Recorder:
             output_tokens=result.output_tokens,
             call=call,
         )
-        rates = self.rates.get(JudgeId(verdict.judge, verdict.model, verdict.prompt_version), ASSUMED)
-        further = believe_verdict(verdict, rates)
+        further = believe_verdict(verdict, self.rates)
         refused = verdict.verdict == Verdict.Name.INVALID and query.form == Query.Form.VALIDATE
         return _delegate(query, further) if further and refused and further.gain >= DELEGATION_FLOOR else 0
 

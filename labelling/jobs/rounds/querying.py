@@ -15,6 +15,7 @@ from labelling.jobs.rounds.believing import N_OFFERED
 from labelling.jobs.rounds.learning import Learnt, Predicted, listed
 from labelling.models import Decision, Query, QueueEntry, Round, TrainingExample
 from labelling.services.audits import waiting as waiting_audits
+from labelling.services.definitions import stale
 
 N_NEIGHBOURS = 10
 N_EXAMPLES = 5
@@ -30,8 +31,11 @@ Evidence = list[tuple[int, int | None, float]]
 def choose_queries(round_: Round, learnt: Learnt, predicted: Predicted) -> list[Query]:
     """Choose the round's batch: a share of audits, drawn at random, and the rest by the query strategy.
 
-    What waits for review, or was skipped, is not asked about again, nor the same question of the same judge.
+    What waits for review, or was skipped, is not asked about again, nor the same question of the same judge. A round
+    that asks again does nothing else.
     """
+    if round_.settings.get("ask_again"):
+        return _ask_again(round_, learnt, predicted)
     free = _free_positions(round_, predicted)
     settings = round_.settings
     seed = settings["random_seed"] + round_.number
@@ -55,6 +59,41 @@ def choose_queries(round_: Round, learnt: Learnt, predicted: Predicted) -> list[
         _query(round_, learnt, predicted, position, reason, rank, neighbours[rank])
         for rank, (position, reason) in enumerate(reasons)
     ]
+
+
+def _ask_again(round_: Round, learnt: Learnt, predicted: Predicted) -> list[Query]:
+    """The questions whose answers saw an older definition than there is now."""
+    verdicts = stale(round_.project).filter(query__label__in=round_.settings["ask_again"])
+    asked = verdicts.order_by("query__label", "query__document").values_list("query__document", "query__label")
+    position_of = {document_id: position for position, document_id in enumerate(predicted.document_ids)}
+    pairs = {(position_of[document_id], label_id) for document_id, label_id in asked if document_id in position_of}
+    if round_.settings.get("question") == Query.Form.CHOOSE:
+        # One choice tells of all labels.
+        pairs = {(position, label_id) for position, label_id in dict(sorted(pairs)).items()}
+    ordered = sorted(pairs, key=lambda pair: (pair[1], pair[0]))
+    neighbours = _neighbours(learnt, predicted.X[[position for position, _ in ordered]])
+    queries = []
+    for rank, (position, label_id) in enumerate(ordered):
+        query = _query(round_, learnt, predicted, position, Query.Reason.REDEFINED, rank, neighbours[rank])
+        queries.append(_about(query, label_id, learnt, predicted, position))
+    return queries
+
+
+def _about(query: Query, label_id: int, learnt: Learnt, predicted: Predicted, position: int) -> Query:
+    """Turn a question into one about this label, whether it is a candidate still or not."""
+    columns = np.flatnonzero(predicted.labels[position] == label_id).tolist()
+    query.label_id = label_id
+    query.probability = dict(query.candidates)[label_id] if columns else 0.0
+    query.posterior = predicted.believed.belief[position, columns[0]].item() if columns else 0.0
+    query.gain = None
+    if label_id in learnt.label_ids and not any(row[1] == label_id for row in query.examples):
+        own = _examples(learnt, predicted.X[position], learnt.label_ids.index(label_id))
+        query.examples = [*own, *query.examples]
+    if query.form == Query.Form.CHOOSE:
+        others = [other for other, _ in query.candidates if other != label_id]
+        rng = np.random.default_rng([query.round.settings["random_seed"], query.document_id])
+        query.offered = rng.permutation([label_id, *others][:N_OFFERED]).tolist()
+    return query
 
 
 def audits_in(share: float, batch_size: int, number: int) -> int:

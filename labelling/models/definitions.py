@@ -1,0 +1,94 @@
+"""Definitions that a language model proposes, and what people made of them."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.db import models
+from django.urls import reverse
+
+from labelling.models.jobs import BackgroundJob
+from labelling.models.ledger import Call
+from labelling.models.projects import Definition, Label, Project
+
+
+class Drafting(BackgroundJob):
+    """Have definitions drafted for some of a project's labels; each of them has a Draft row.
+
+    Waiting after PREPARE: the forecast is there, and a manager has to agree to it.
+    """
+
+    class Step(models.TextChoices):
+        PREPARE = "prepare", "Finding rivals and examples, counting tokens"
+        ASK = "ask", "Drafting"
+
+    class Scope(models.TextChoices):
+        UNDEFINED = "undefined", "Labels without an approved definition"
+        ALL = "all", "All labels"
+        CHOSEN = "chosen", "Chosen labels"
+
+    project = models.ForeignKey(Project, models.CASCADE, related_name="draftings")
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    scope = models.CharField("which labels", max_length=10, choices=Scope, default=Scope.UNDEFINED)
+    model = models.CharField(max_length=100)
+    forecast = models.JSONField(default=dict)
+    confirmed_at = models.DateTimeField(null=True, help_text="When a manager agreed to what the forecast says.")
+
+    class Meta:
+        ordering = ["-pk"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["project"],
+                condition=models.Q(state__in=BackgroundJob.ACTIVE),
+                name="one_active_drafting_a_project",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.project}, drafts of {self.created_at:%d %b %Y}"
+
+    @property
+    def step_label(self) -> str:
+        return str(self.Step(self.step).label) if self.step else ""
+
+    def get_absolute_url(self) -> str:
+        return reverse("drafts", args=[self.project.slug])
+
+
+class Draft(models.Model):
+    """A proposed definition of one label, from the moment it is wanted until somebody has decided on it.
+
+    ``rivals``: label ids, the closest first. ``examples``: by label id, the documents shown of it and of each rival.
+    ``definition_version`` is the label's when the draft was made; ``definition`` what it became, perhaps edited.
+    """
+
+    class State(models.TextChoices):
+        WAITING = "waiting", "Not drafted yet"
+        PROPOSED = "proposed", "Proposed"
+        FAILED = "failed", "Failed"
+        APPROVED = "approved", "Approved"
+        REJECTED = "rejected", "Rejected"
+        REPLACED = "replaced", "Replaced by a newer draft"
+
+    drafting = models.ForeignKey(Drafting, models.CASCADE, related_name="drafts")
+    label = models.ForeignKey(Label, models.CASCADE, related_name="drafts")
+    state = models.CharField(max_length=10, choices=State, default=State.WAITING)
+    rivals = models.JSONField(default=list)
+    examples = models.JSONField(default=dict)
+    text = models.TextField(blank=True)
+    definition_version = models.PositiveIntegerField(default=0)
+    model = models.CharField(max_length=100, blank=True, help_text="As the endpoint names it.")
+    prompt_version = models.CharField(max_length=40, blank=True)
+    call = models.ForeignKey(Call, models.SET_NULL, null=True, related_name="drafts")
+    reason = models.TextField(blank=True, help_text="Why there is none.")
+    drafted_at = models.DateTimeField(null=True)
+    decided_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True)
+    decided_at = models.DateTimeField(null=True)
+    definition = models.OneToOneField(Definition, models.SET_NULL, null=True, related_name="draft")
+
+    class Meta:
+        ordering = ["label__name", "-pk"]
+        constraints = [models.UniqueConstraint(fields=["drafting", "label"], name="one_draft_a_label_and_drafting")]
+
+    def __str__(self) -> str:
+        return f"{self.label}: {self.get_state_display()}"
