@@ -21,15 +21,13 @@ from labelling.jobs.lease import Lease
 from labelling.jobs.measuring import measured
 from labelling.jobs.rounds.auditing import language_model
 from labelling.jobs.rounds.believing import N_OFFERED
+from labelling.jobs.rounds.forecasting import ASSUMED_OUTPUT_TOKENS
 from labelling.jobs.rounds.questions import questions
 from labelling.models import Call, ComparedAnswer, Comparison, Query, Verdict
 from labelling.services import audits, ledger
 from labelling.services.audits import Judged, JudgeId
 
 Step, State = Comparison.Step, Comparison.State
-
-# Of an answer, until this model has been asked before: a sentence and a word.
-ASSUMED_OUTPUT_TOKENS = 90
 
 
 def run(lease: Lease[Comparison]) -> None:
@@ -41,8 +39,7 @@ def run(lease: Lease[Comparison]) -> None:
     ledger.lose(ours, "The worker died before the answer came.")
     judge = language_model(comparison.project, comparison.model, cast("Form", comparison.question))
     if comparison.confirmed_at is None:
-        prompts = [task.prompt for task in _tasks(comparison)]
-        expected = forecast(judge.client, prompts, Call.Purpose.COMPARISON, ASSUMED_OUTPUT_TOKENS)
+        expected = forecast(judge.client, list(_tasks(comparison)), ASSUMED_OUTPUT_TOKENS)
         lease.finish(State.WAITING, forecast=expected, prompt_version=judge.prompt_version)
         return
     try:

@@ -41,8 +41,7 @@ def run(lease: Lease[Drafting]) -> None:
     _prepare(lease)
     client = language_model(drafting.project, drafting.model).client
     if drafting.confirmed_at is None:
-        prompts = [asked for _, _, asked in _questions(drafting)]
-        expected = forecast(client, prompts, Call.Purpose.DEFINITION, ASSUMED_OUTPUT_TOKENS)
+        expected = forecast(client, list(_tasks(drafting)), ASSUMED_OUTPUT_TOKENS)
         lease.finish(State.WAITING, forecast=expected)
         return
     try:
@@ -139,14 +138,18 @@ def _ask(lease: Lease[Drafting], client: MessagesClient) -> None:
     total = drafting.drafts.count()
     left = _waiting(drafting).count()
     lease.report(Step.ASK, total - left, total)
-    tasks = (_task(draft, rivals, asked) for draft, rivals, asked in _questions(drafting))
-    with closing(Sender[Draft, Proposal](client, lease).outcomes(tasks)) as outcomes:
+    with closing(Sender[Draft, Proposal](client, lease).outcomes(_tasks(drafting))) as outcomes:
         for outcome in outcomes:
             with kept(lease, outcome):
                 _record(outcome)
             left -= 1
             lease.got_further()
             lease.report(Step.ASK, total - left, total)
+
+
+def _tasks(drafting: Drafting) -> Iterator[Task[Draft, Proposal]]:
+    for draft, rivals, asked in _questions(drafting):
+        yield _task(draft, rivals, asked)
 
 
 def _task(draft: Draft, rivals: list[str], asked: Prompt) -> Task[Draft, Proposal]:

@@ -116,6 +116,11 @@ class Spent:
         return self.cached_tokens / self.prompt_tokens if self.prompt_tokens else None
 
     @property
+    def left(self) -> Decimal | None:
+        """What the cap leaves, in US dollars; None for no cap."""
+        return None if self.cap is None else max(self.cap - self.at_most, Decimal(0))
+
+    @property
     def percent_of_cap(self) -> int | None:
         """Share of the cap that is used, 0 to 100."""
         return None if self.cap is None else min(100, round(100 * self.at_most / self.cap)) if self.cap else 100

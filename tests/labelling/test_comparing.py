@@ -113,9 +113,9 @@ def test_nothing_is_asked_before_the_forecast_was_seen(api: MessagesApi, project
     assert (api.requests, Call.objects.count()) == ([], 0)
     forecast = comparison.forecast
     assert (forecast["calls"], forecast["counted"], forecast["output_is_assumed"]) == (20, 20, True)
-    expected = (forecast["input_tokens"] + 5 * 90 * 20) / Decimal(1_000_000)
-    assert Decimal(forecast["cost"]) == expected
-    assert "Proposed label: " in forecast["prompt"]["system"]
+    expected = (forecast["prompt_tokens"] + 5 * 90 * 20) / Decimal(1_000_000)
+    assert Decimal(forecast["cost"]) + Decimal(forecast["saved"]) == expected
+    assert "Proposed label: " in forecast["prompts"][0]["system"]
 
 
 def test_both_judges_stand_side_by_side_on_the_same_audits(api, project, price):
@@ -160,7 +160,8 @@ def start_version(project: Project) -> str:
 def test_the_prompt_that_was_shown_is_among_those_that_are_sent(api, project):
     comparison = start(project)
     agree(comparison)
-    assert comparison.forecast["prompt"]["user"] in [r.body["messages"][0]["content"] for r in api.requests]
+    sent = [request.body["messages"][0]["content"] for request in api.requests]
+    assert [prompt["user"] in sent for prompt in comparison.forecast["prompts"]] == [True] * 3
 
 
 def test_asking_the_same_again_costs_nothing(api, project):

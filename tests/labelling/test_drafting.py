@@ -81,8 +81,8 @@ def test_nothing_is_spent_before_a_manager_has_seen_the_forecast(api, project, p
     assert (forecast["calls"], forecast["output_tokens"], forecast["output_is_assumed"]) == (4, 4 * 350, True)
     assert Decimal(forecast["cost"]) == (5 * forecast["input_tokens"] + 25 * 1400) / Decimal(1_000_000)
     assert Decimal(forecast["at_most"]) > Decimal(forecast["cost"])
-    assert "Fruit." in forecast["prompt"]["system"]
-    assert "apple apple seed number" in forecast["prompt"]["user"]
+    assert "Fruit." in forecast["prompts"][0]["system"]
+    assert "apple apple seed number" in forecast["prompts"][0]["user"]
 
 
 def test_every_label_gets_a_draft_from_its_examples_and_its_rivals(api, project, price):
@@ -105,7 +105,8 @@ def test_the_prompt_that_was_shown_is_the_one_that_is_sent(api, project):
     drafting = start(project)
     agree(drafting)
     sent = [(request.body["system"][0]["text"], request.body["messages"][0]["content"]) for request in api.requests]
-    assert (drafting.forecast["prompt"]["system"], drafting.forecast["prompt"]["user"]) in sent
+    shown = drafting.forecast["prompts"]
+    assert [(prompt["system"], prompt["user"]) in sent for prompt in shown] == [True] * 3
 
 
 def test_only_the_labels_that_are_meant_are_drafted(api, project):

@@ -10,7 +10,7 @@ from django.db import transaction
 
 from classifiers.stopping import stop_reason
 from labelling.jobs.lease import Lease
-from labelling.jobs.rounds.forecasting import awaits_consent, forecast, forecast_is_due
+from labelling.jobs.rounds.forecasting import awaits_consent, forecast_is_due, record_forecast
 from labelling.jobs.rounds.judging import ask_judge
 from labelling.jobs.rounds.learning import embed_texts, fit, predict
 from labelling.jobs.rounds.memory import remember
@@ -48,7 +48,7 @@ def run(lease: Lease[Round]) -> None:
         remember(round_.project, learnt.memory)
     if forecast_is_due(round_):
         with timed(Step.FORECAST):
-            forecast(lease)
+            record_forecast(lease)
     if awaits_consent(round_):
         lease.finish(BackgroundJob.State.WAITING)
         return
