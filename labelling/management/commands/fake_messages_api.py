@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -44,10 +45,10 @@ class Command(BaseCommand):
                 f"What it was asked, and what that would have cost: {api.url}/fake/books"
             )
             self.stdout.flush()
-            try:
-                api.closing.wait()
-            except KeyboardInterrupt:
-                return
+            # Asked for by name: a shell starts what runs in its background with Ctrl-C ignored.
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, lambda *_: api.closing.set())
+            api.closing.wait()
 
 
 def _shares(arguments: list[str]) -> dict[str, float]:
