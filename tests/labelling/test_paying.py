@@ -7,13 +7,15 @@ from collections import Counter
 from decimal import Decimal
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from classifiers.messages_api import MessagesClient
 from labelling import jobs
 from labelling.fake_messages_api import FAILURES, MessagesApi, error
 from labelling.jobs.lease import JobFailed
 from labelling.jobs.rounds.auditing import all_rates
-from labelling.models import Call, JudgeFailure, Price, Project, Query, Round, TrainingExample, Verdict
+from labelling.models import Call, JudgeFailure, Price, Project, Query, Round, Total, TrainingExample, Verdict
 from labelling.services import Refused, audits, ledger, queueing, rounds
 from labelling.services.review import claim_next, decide
 from tests.factories import fruit_project, import_doubtful, make_user, run_round
@@ -41,8 +43,17 @@ def go_on(round_: Round) -> Round:
     return round_
 
 
+def adds_up() -> bool:
+    """Whether what the caps go by is what the calls have cost at most."""
+    totals = {(total.project_id, total.round_id): round(total.at_most, 8) for total in Total.objects.all()}
+    keys = set(Call.objects.values_list("project", "round"))
+    calls = {(project, round_): Call.objects.filter(project=project, round=round_) for project, round_ in keys}
+    return totals == {key: round(of_key.at_most(), 8) for key, of_key in calls.items()}
+
+
 def agrees(api: MessagesApi) -> bool:
     """Whether ledger and stand-in tell the same: cost to the last digit, tokens, and who was billed for what."""
+    assert adds_up()
     books = api.model.books
     done = Call.objects.exclude(request_id="").filter(cost__gt=0)
     return (
@@ -222,6 +233,29 @@ def test_lost_calls_count_against_the_cap_at_their_ceiling(api, price):
     assert Decimal("0.01") < Call.objects.all().at_most() <= Decimal("0.02")
 
 
+def test_the_caps_cost_as_little_after_many_calls(api, price):
+    project = paying_project(project_cap=Decimal("100"), round_cap=Decimal("100"))
+    round_ = run_round(project)
+
+    def reserve() -> None:
+        ledger.reserve(Call(project=project, round=round_, purpose="verdict", model="stub-1"), 100, 10)
+
+    with CaptureQueriesContext(connection) as queries:
+        reserve()
+    assert not [query["sql"] for query in queries if 'FROM "labelling_call"' in query["sql"]], "no sum over all calls"
+    assert adds_up()
+
+
+def test_a_lost_call_that_comes_back_costs_what_it_took(api, price):
+    project = paying_project()
+    call = ledger.reserve(Call(project=project, purpose="verdict", model="stub-1"), 1_000_000, 0)
+    ledger.lose(Call.objects.all(), "Silence.")
+    assert Total.objects.get().at_most == Decimal("1.25")
+    for _ in range(2):
+        ledger.finish(call, {"input_tokens": 1000})
+    assert Total.objects.get().at_most == Decimal("0.001")
+
+
 def test_a_cap_needs_a_price(api):
     project = paying_project(round_cap=Decimal("1.00"))
     with pytest.raises(JobFailed, match="No price is known for the model 'stub-1'"):
@@ -354,7 +388,7 @@ def test_what_a_dead_worker_left_in_flight_is_lost_and_asked_again(api, price):
     with pytest.raises(JobFailed):
         run_round(project)
     query = project.rounds.get().queries.first()
-    Call.objects.create(project=project, round=query.round, query=query, purpose="verdict", model="stub-1", ceiling=1)
+    ledger.reserve(Call(project=project, round=query.round, query=query, purpose="verdict", model="stub-1"), 100, 10)
     round_ = go_on(project.rounds.get())
     lost = Call.objects.get(state="lost")
     assert (lost.query, lost.error) == (query, "The worker stopped while this call was in flight.")
