@@ -107,12 +107,16 @@ def close(call: Call, reply: Reply | None, error: JudgeError | None = None) -> N
 
 
 def answer_again(task: Task[Key, Answer], fingerprint: str) -> Outcome[Key, Answer] | None:
-    """The answer to a question that was put in the very same words before; None when it wasn't."""
+    """The answer to a question that was put in the very same words before; None when there is none of use."""
     known = ledger.answered(fingerprint)
     if known is None or known.answer is None:
         return None
     reply = Reply(known.answer, known.answered_by, known.request_id)
-    return Outcome(task.key, known, reply, task.read(reply), reused=True)
+    try:
+        return Outcome(task.key, known, reply, task.read(reply), reused=True)
+    except JudgeError:
+        # Kept without being read, because nobody waited for it any more.
+        return None
 
 
 @contextmanager
@@ -346,8 +350,10 @@ class Sender(Generic[Key, Answer]):
                 close(call, None, error)
             elif error is None:
                 close(call, future.result()[0])
-            else:
+            elif isinstance(error, JudgeUnavailable):
                 ledger.finish(call, {}, error=str(error))
+            else:
+                ledger.lose(Call.objects.filter(pk=call.pk), f"{type(error).__name__}: {error}")
         self._flying.clear()
 
 

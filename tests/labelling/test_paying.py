@@ -395,6 +395,18 @@ def test_what_a_dead_worker_left_in_flight_is_lost_and_asked_again(api, price):
     assert Verdict.objects.count() == round_.queries.count()
 
 
+def test_what_nobody_expected_stops_the_round_and_its_calls_may_have_been_paid_for(api, price, monkeypatch):
+    def read(reply, question):
+        raise ZeroDivisionError
+
+    api.model.latency = 0.1
+    monkeypatch.setattr("labelling.jobs.rounds.judging.read_answer", read)
+    with pytest.raises(ZeroDivisionError):
+        run_round(paying_project())
+    assert Call.objects.count() > 1
+    assert set(Call.objects.values_list("state", "cost")) == {("lost", None)}
+
+
 # The same words again
 
 
@@ -410,6 +422,15 @@ def test_the_very_same_question_is_not_paid_for_again(api, price):
     assert {verdict.call.project_id for verdict in verdicts} == {first.pk}
     assert {verdict.input_tokens for verdict in verdicts} == {0}
     assert ledger.spent(second).calls == 0
+
+
+def test_an_answer_that_was_kept_unread_and_is_of_no_use_is_asked_for_again(api, price):
+    run_round(paying_project(random_seed=7))
+    Call.objects.update(answer={"text": "of another", "reason": "So.", "verdict": "valid"})
+    round_ = run_round(paying_project(random_seed=7))
+    assert (round_.state, round_.error) == ("done", "")
+    assert Verdict.objects.filter(query__round=round_).count() == round_.queries.count()
+    assert agrees(api)
 
 
 def test_another_model_is_another_question(api, price):
