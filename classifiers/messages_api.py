@@ -189,8 +189,8 @@ class MessagesClient:
             return self._client.messages.batches.create(requests=requests).id  # type: ignore[arg-type]
 
     def batch_state(self, batch_id: str) -> BatchState:
-        """How far the batch is."""
-        with self._in_words():
+        """How far the batch is; the JudgeError for one that is not known here has the status 404."""
+        with self._in_words(of_batch=True):
             batch = self._client.messages.batches.retrieve(batch_id)
             counts = batch.request_counts
             waiting = counts.processing
@@ -198,8 +198,8 @@ class MessagesClient:
             return BatchState(batch.processing_status == "ended", total - waiting, total)
 
     def batch_results(self, batch_id: str) -> Iterator[tuple[str, Reply | JudgeError]]:
-        """What came of each request of an ended batch, by custom id, in any order."""
-        with self._in_words():
+        """What came of each request of an ended batch, by custom id, in any order; 404 as for batch_state."""
+        with self._in_words(of_batch=True):
             for line in self._client.messages.batches.results(batch_id):
                 yield line.custom_id, _batch_outcome(line.result)
 
@@ -225,17 +225,21 @@ class MessagesClient:
         return client
 
     @contextmanager
-    def _in_words(self) -> Iterator[None]:
+    def _in_words(self, of_batch: bool = False) -> Iterator[None]:
         """Turn whatever the SDK raises into a sentence for people."""
         import anthropic
+        import httpx2
 
         try:
             yield
         except anthropic.APIStatusError as error:
+            if of_batch and isinstance(error, anthropic.NotFoundError):
+                raise JudgeError(NO_BATCH, status=404, usage=None) from error
             raise _explain(error, self.model) from error
         except anthropic.APITimeoutError as error:
             raise JudgeError("The judge did not answer in time.", passing=True, status=None, usage=None) from error
-        except anthropic.APIConnectionError as error:
+        # Of a connection that breaks while a batch's results come the SDK says nothing of its own.
+        except (anthropic.APIConnectionError, httpx2.TransportError) as error:
             raise JudgeError("The judge could not be reached.", passing=True, status=None, usage=None) from error
         except anthropic.CredentialsError as error:
             raise JudgeUnavailable(NO_KEY) from error
@@ -250,6 +254,7 @@ NO_KEY = (
 )
 SPEND_LIMIT = "The judge's spend limit is reached: raise it with the provider, then go on."
 NOT_A_MESSAGE = "The judge's answer was not in the form of the Messages API."
+NO_BATCH = "The judge knows no such batch: it is too old, or was sent to another address or with another key."
 NOT_AGREED = "The judge's answer was not in the agreed form."
 # How providers say, under several statuses, that there is no money left.
 NO_MONEY = ("spend_limit_reached", "credit balance is too low", "billing_error")

@@ -300,7 +300,7 @@ class Sender(Generic[Key, Answer]):
         self._heed(error, task)
         if error.passing and task.tries < MAX_TRIES and not self._stopped:
             close(call, None, error)
-            task.due = time.monotonic() + max(error.wait or 0.0, _pause_after(task.tries))
+            task.due = time.monotonic() + max(error.wait or 0.0, pause_after(task.tries))
             self._waiting.appendleft(task)
             return None
         return Outcome(task.key, call, None, error)
@@ -357,7 +357,8 @@ class Sender(Generic[Key, Answer]):
         self._flying.clear()
 
 
-def _pause_after(tries: int) -> float:
+def pause_after(tries: int) -> float:
+    """Seconds to wait after so many tries that failed in a way that passes."""
     longest = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (tries - 1))
     # At random, so that calls that failed together don't come back together.
     return random.uniform(longest / 2, longest)  # noqa: S311

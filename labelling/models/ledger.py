@@ -117,9 +117,7 @@ class Total(models.Model):
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(
-                fields=["project"], condition=models.Q(round=None), name="one_total_outside_rounds"
-            )
+            models.UniqueConstraint(fields=["project"], condition=models.Q(round=None), name="one_total_outside_rounds")
         ]
 
     def __str__(self) -> str:

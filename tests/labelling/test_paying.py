@@ -12,7 +12,7 @@ from django.test.utils import CaptureQueriesContext
 
 from classifiers.messages_api import MessagesClient
 from labelling import jobs
-from labelling.fake_messages_api import FAILURES, MessagesApi, error
+from labelling.fake_messages_api import FAILURES, MessagesApi, Reply, error
 from labelling.jobs.lease import JobFailed
 from labelling.jobs.rounds.auditing import all_rates
 from labelling.models import Call, JudgeFailure, Price, Project, Query, Round, Total, TrainingExample, Verdict
@@ -519,6 +519,77 @@ def test_a_stopped_batch_is_cancelled_with_the_provider_and_collected_later(api,
         (0, "The batch ended before this question was asked (canceled).")
     }
     assert Call.objects.all().known_cost() == api.model.books.cost
+
+
+def test_what_passes_while_a_batch_is_sent_or_fetched_is_repeated(api, price, monkeypatch):
+    create, results = api.batches.create, api.batches.results
+    busy = iter([error(529, retry_after=None)])
+    broken = iter([error(529, retry_after=None), lambda whole: Reply(whole, cut=True)])
+
+    def fetch(batch_id):
+        fault = next(broken, None)
+        return fault(results(batch_id)) if callable(fault) else fault or results(batch_id)
+
+    monkeypatch.setattr(api.batches, "create", lambda requests: next(busy, None) or create(requests))
+    monkeypatch.setattr(api.batches, "results", fetch)
+    round_ = run_round(paying_project(use_batches=True, batch_size=5))
+    assert (round_.state, round_.error) == ("done", "")
+    assert Verdict.objects.count() == round_.queries.count() == Call.objects.count()
+    assert agrees(api)
+
+
+def test_a_batch_that_says_nothing_is_not_paid_for_again_and_again(api, price, monkeypatch):
+    monkeypatch.setattr(api.batches, "results", lambda batch_id: b"")
+    round_ = run_round(paying_project(use_batches=True, batch_size=5))
+    assert round_.state == "done"
+    assert JudgeFailure.objects.count() == 5
+    assert Call.objects.filter(state="lost").count() == Call.objects.count() == 15
+    assert adds_up()
+
+
+def left_under_way(api: MessagesApi, project: Project, monkeypatch) -> Round:
+    """A round that failed while its batch of 5 was under way."""
+
+    def die(self, batch):
+        raise JobFailed("Killed.")
+
+    with monkeypatch.context() as dying, pytest.raises(JobFailed):
+        dying.setattr("labelling.jobs.batches.BatchSender._wait", die)
+        run_round(project)
+    return project.rounds.get()
+
+
+def test_a_batch_that_the_provider_knows_no_more_is_lost_and_its_questions_are_asked_anew(api, price, monkeypatch):
+    project = paying_project(use_batches=True, batch_size=5)
+    round_ = left_under_way(api, project, monkeypatch)
+    api.batches._batches.clear()
+    round_ = go_on(round_)
+    assert (round_.state, round_.error) == ("done", "")
+    lost = Call.objects.filter(state="lost")
+    assert (lost.count(), "knows no such batch" in lost.first().error) == (5, True)
+    assert Verdict.objects.count() == round_.queries.count()
+
+
+def test_who_wants_no_batches_any_more_still_gets_what_was_paid_for(api, price, monkeypatch):
+    project = paying_project(use_batches=True, batch_size=5)
+    round_ = left_under_way(api, project, monkeypatch)
+    project.use_batches = False
+    project.save()
+    round_ = go_on(round_)
+    assert round_.state == "done"
+    assert Call.objects.filter(batch__isnull=False, state="done").count() == 5
+    assert Call.objects.count() == Verdict.objects.count() == round_.queries.count()
+    assert agrees(api)
+
+
+def test_the_next_round_books_the_batch_that_the_last_one_has_left(api, price, monkeypatch):
+    project = paying_project(use_batches=True, batch_size=5)
+    left_under_way(api, project, monkeypatch)
+    project.use_batches = False
+    project.save()
+    assert run_round(project).state == "done"
+    assert Call.objects.filter(round__number=1, state="done").count() == 5
+    assert agrees(api)
 
 
 # Choosing among candidates
