@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -188,8 +189,8 @@ class MessagesClient:
             return self._client.messages.batches.create(requests=requests).id  # type: ignore[arg-type]
 
     def batch_state(self, batch_id: str) -> BatchState:
-        """How far the batch is."""
-        with self._in_words():
+        """How far the batch is; the JudgeError for one that is not known here has the status 404."""
+        with self._in_words(of_batch=True):
             batch = self._client.messages.batches.retrieve(batch_id)
             counts = batch.request_counts
             waiting = counts.processing
@@ -197,8 +198,8 @@ class MessagesClient:
             return BatchState(batch.processing_status == "ended", total - waiting, total)
 
     def batch_results(self, batch_id: str) -> Iterator[tuple[str, Reply | JudgeError]]:
-        """What came of each request of an ended batch, by custom id, in any order."""
-        with self._in_words():
+        """What came of each request of an ended batch, by custom id, in any order; 404 as for batch_state."""
+        with self._in_words(of_batch=True):
             for line in self._client.messages.batches.results(batch_id):
                 yield line.custom_id, _batch_outcome(line.result)
 
@@ -224,17 +225,21 @@ class MessagesClient:
         return client
 
     @contextmanager
-    def _in_words(self) -> Iterator[None]:
+    def _in_words(self, of_batch: bool = False) -> Iterator[None]:
         """Turn whatever the SDK raises into a sentence for people."""
         import anthropic
+        import httpx2
 
         try:
             yield
         except anthropic.APIStatusError as error:
+            if of_batch and isinstance(error, anthropic.NotFoundError):
+                raise JudgeError(NO_BATCH, status=404, usage=None) from error
             raise _explain(error, self.model) from error
         except anthropic.APITimeoutError as error:
             raise JudgeError("The judge did not answer in time.", passing=True, status=None, usage=None) from error
-        except anthropic.APIConnectionError as error:
+        # Of a connection that breaks while a batch's results come the SDK says nothing of its own.
+        except (anthropic.APIConnectionError, httpx2.TransportError) as error:
             raise JudgeError("The judge could not be reached.", passing=True, status=None, usage=None) from error
         except anthropic.CredentialsError as error:
             raise JudgeUnavailable(NO_KEY) from error
@@ -249,9 +254,13 @@ NO_KEY = (
 )
 SPEND_LIMIT = "The judge's spend limit is reached: raise it with the provider, then go on."
 NOT_A_MESSAGE = "The judge's answer was not in the form of the Messages API."
+NO_BATCH = "The judge knows no such batch: it is too old, or was sent to another address or with another key."
 NOT_AGREED = "The judge's answer was not in the agreed form."
 # How providers say, under several statuses, that there is no money left.
 NO_MONEY = ("spend_limit_reached", "credit balance is too low", "billing_error")
+MAX_NAME_CHARS = 100
+# No prompt and no answer comes near: whoever says so can't count.
+MAX_TOKENS = 1_000_000_000
 # What passes by itself: time-out, conflict, too early, rate limit.
 PASSING = (408, 409, 425, 429)
 
@@ -267,31 +276,54 @@ def read_reply(message: Message, latency: float | None = None) -> Reply:
     if not isinstance(message, anthropic.types.Message):
         raise JudgeError(NOT_A_MESSAGE, usage=None)
     # Only the answer to a call has its id; one from a batch has the message's.
-    billed, request_id = _usage(message), getattr(message, "_request_id", None) or message.id or ""
+    billed, request_id = _usage(message), _name(getattr(message, "_request_id", None) or message.id)
     if message.stop_reason == "refusal":
         raise JudgeError("The judge refused to answer.", usage=billed, request_id=request_id)
     if message.stop_reason in ("max_tokens", "model_context_window_exceeded"):
         raise JudgeError("The judge's answer was cut off.", usage=billed, request_id=request_id)
     try:
-        said = json.loads(next((block.text for block in message.content if block.type == "text"), ""))
-    except (ValueError, TypeError, AttributeError) as error:
+        text = next((block.text for block in message.content if block.type == "text"), "")
+        said = _storable(json.loads(text, parse_constant=_no_number))
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise JudgeError(NOT_AGREED, usage=billed, request_id=request_id) from error
     if not isinstance(said, dict) or billed is None:
         raise JudgeError(NOT_AGREED, usage=billed, request_id=request_id)
-    return Reply(said, message.model or "", request_id, billed, latency)
+    return Reply(said, _name(message.model), request_id, billed, latency)
+
+
+def _storable(said: Any) -> Any:
+    """What a model said without the characters that JSON can name and no database takes: NUL and half surrogates."""
+    if isinstance(said, str):
+        return said.encode("utf-8", "replace").decode().replace("\0", "?")
+    if isinstance(said, list):
+        return [_storable(part) for part in said]
+    if isinstance(said, dict):
+        return {_storable(key): _storable(value) for key, value in said.items()}
+    return said
+
+
+def _no_number(constant: str) -> None:
+    raise ValueError(f"{constant} is not JSON.")
+
+
+def _name(given: object) -> str:
+    """An id or a model's name as the server gives it; no real one is longer."""
+    return _storable(str(given or ""))[:MAX_NAME_CHARS]
 
 
 def _usage(message: Message) -> Usage | None:
     used = message.usage
     # A server that isn't the provider's own may leave it out.
-    if used is None or not isinstance(used.input_tokens, int):
+    if used is None or used.input_tokens is None:
         return None
-    return Usage(
-        input_tokens=used.input_tokens,
-        output_tokens=used.output_tokens or 0,
-        cache_read_tokens=used.cache_read_input_tokens or 0,
-        cache_write_tokens=used.cache_creation_input_tokens or 0,
+    counts = (
+        used.input_tokens,
+        used.output_tokens or 0,
+        used.cache_read_input_tokens or 0,
+        used.cache_creation_input_tokens or 0,
     )
+    sound = all(isinstance(count, int) and 0 <= count <= MAX_TOKENS for count in counts)
+    return Usage(*counts) if sound else None
 
 
 def _batch_outcome(result: MessageBatchResult) -> Reply | JudgeError:
@@ -304,7 +336,7 @@ def _batch_outcome(result: MessageBatchResult) -> Reply | JudgeError:
         said, kind = result.error.error.message, result.error.error.type
         # Invalid requests stay invalid; what the provider's own machines did passes.
         passing = kind in ("api_error", "overloaded_error", "rate_limit_error", "timeout_error")
-        return JudgeError(f"The judge did not answer the question: {said}", status=400, passing=passing)
+        return JudgeError(f"The judge did not answer the question: {_storable(said)}", status=400, passing=passing)
     return JudgeError(f"The batch ended before this question was asked ({result.type}).", passing=True)
 
 
@@ -323,7 +355,7 @@ def _explain(error: APIStatusError, model: str) -> JudgeError | JudgeUnavailable
     wait = retry_after(error.response.headers)
     if wait is not None and wait > LONGEST_WAIT:
         return JudgeUnavailable(f"The judge asks to wait {wait / 60:.0f} minutes: go on after that.")
-    request_id = error.request_id or ""
+    request_id = _name(error.request_id)
     passing = error.status_code in PASSING or error.status_code >= 500
     if isinstance(error, anthropic.RateLimitError):
         said = "The judge's rate limit was hit."
@@ -339,7 +371,8 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     """Seconds that a server asks to wait: a number or a date (RFC 9110, section 10.2.3); None for nothing usable."""
     said = headers.get("retry-after", "")
     try:
-        return max(float(said), 0.0)
+        # Python takes "nan" for a number, and no time is ever later than that.
+        return None if math.isnan(float(said)) else max(float(said), 0.0)
     except ValueError:
         pass
     try:
@@ -353,4 +386,4 @@ def _without_key(text: str, error: APIStatusError) -> str:
     headers = error.request.headers
     for key in (headers.get("Authorization", "").removeprefix("Bearer "), headers.get("X-Api-Key", "")):
         text = text.replace(key, "[key]") if key else text
-    return text
+    return _storable(text)

@@ -90,7 +90,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif self.path == "/v1/messages/count_tokens":
             self._send(Reply({"input_tokens": self.server.model.count(body)}))
         elif self.path == "/v1/messages/batches":
-            self._send(Reply(self.server.batches.create(body["requests"])))
+            self._send(_reply(self.server.batches.create(body["requests"])))
         elif self.path.startswith("/v1/messages/batches/") and self.path.endswith("/cancel"):
             self._send(self._batch(self.server.batches.cancel))
         elif self.path == "/fake/failures" and set(body) <= set(FAILURES):
@@ -131,7 +131,7 @@ class _Handler(BaseHTTPRequestHandler):
             found = act(batch_id)
         except KeyError:
             return error(404, f"There is no batch {batch_id}.", retry_after=None)
-        return Reply(found)
+        return _reply(found)
 
     def _send(self, reply: Reply) -> None:
         body = reply.body if isinstance(reply.body, bytes) else json.dumps(reply.body).encode()
@@ -152,3 +152,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
         """Keep quiet: what was asked is in the books."""
+
+
+def _reply(found: Any) -> Reply:
+    return found if isinstance(found, Reply) else Reply(found)

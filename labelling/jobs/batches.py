@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator, Iterable, Iterator
+from contextlib import contextmanager
 from itertools import islice
 from typing import Any, Generic, TypeVar
 
 from django.conf import settings
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from classifiers.messages_api import JudgeError, JudgeUnavailable, MessagesClient, Prompt, Reply
-from labelling.jobs.calls import LOOK_SECONDS, Outcome, Paused, Task, answer_again, close, look
+from labelling.jobs.calls import LOOK_SECONDS, Outcome, Paused, Task, answer_again, close, look, pause_after
 from labelling.jobs.lease import JobFailed, Lease, LeaseLost
 from labelling.models import Call, MessageBatch
 from labelling.services import Refused, ledger
@@ -27,8 +29,9 @@ Answer = TypeVar("Answer")
 MAX_REQUESTS = 10_000
 # What failed in a batch in a way that passes goes into the next one, so often.
 MAX_TRIES = 3
-# A call for the state of a batch that fails is repeated so often in a row.
+# A call about a batch that fails in a way that passes is repeated so often in a row.
 MAX_MISSES = 20
+NOT_FOUND = 404
 
 
 class BatchSender(Generic[Key, Answer]):
@@ -44,19 +47,15 @@ class BatchSender(Generic[Key, Answer]):
         self._paused = ""
 
     def outcomes(self, tasks: Iterable[Task[Key, Answer]]) -> Generator[Outcome[Key, Answer], None, None]:
-        """Collect what is still under way, then send the rest.
+        """Send tasks.
 
         Raises:
             JobFailed: when nothing can be answered until somebody acts.
             Paused: at a cap, when no batch is under way any more, or when somebody asked to stop.
             LeaseLost: when the job was cancelled. In both cases the provider is asked to stop, too.
         """
-        by_fingerprint = {self.client.fingerprint(task.prompt): task for task in tasks}
-        try:
-            self.client.open()
-            self._drop_unsubmitted()
-            for batch in self.lease.job.batches.filter(ended_at=None):
-                yield from self._collect(batch, by_fingerprint)
+        by_fingerprint = self._by_fingerprint(tasks)
+        with self._connected():
             while by_fingerprint and not self._paused:
                 for fingerprint, task in list(by_fingerprint.items()):
                     if again := answer_again(task, fingerprint):
@@ -64,16 +63,40 @@ class BatchSender(Generic[Key, Answer]):
                         yield again
                 if batch := self._submit(by_fingerprint):
                     yield from self._collect(batch, by_fingerprint)
+        if self._paused:
+            raise Paused(self._paused)
+
+    def collected(self, tasks: Iterable[Task[Key, Answer]]) -> Generator[Outcome[Key, Answer], None, None]:
+        """Collect what is still under way, and what came of batches that earlier rounds have left; send nothing.
+
+        Raises as ``outcomes`` does.
+        """
+        batches = MessageBatch.objects.filter(project=self.lease.job.project_id, ended_at=None).order_by("pk")
+        if not batches.exists():
+            return
+        by_fingerprint = self._by_fingerprint(tasks)
+        self._drop_unsubmitted(batches.filter(remote_id=""))
+        with self._connected():
+            for batch in batches:
+                if batch.round_id == self.lease.job.pk or self._is_over(batch):
+                    yield from self._collect(batch, by_fingerprint)
+
+    def _by_fingerprint(self, tasks: Iterable[Task[Key, Answer]]) -> dict[str, Task[Key, Answer]]:
+        return {self.client.fingerprint(task.prompt): task for task in tasks}
+
+    @contextmanager
+    def _connected(self) -> Iterator[None]:
+        try:
+            self.client.open()
+            yield
         except JudgeUnavailable as error:
             raise JobFailed(str(error)) from error
         finally:
             self.client.close()
-        if self._paused:
-            raise Paused(self._paused)
 
-    def _drop_unsubmitted(self) -> None:
+    def _drop_unsubmitted(self, batches: QuerySet[MessageBatch]) -> None:
         """A worker was killed while it submitted these: whether the provider took them nobody knows."""
-        for batch in self.lease.job.batches.filter(ended_at=None, remote_id=""):
+        for batch in batches:
             ledger.lose(batch.calls.all(), "The worker stopped while this batch was being submitted.")
             MessageBatch.objects.filter(pk=batch.pk).update(ended_at=timezone.now())
 
@@ -83,13 +106,28 @@ class BatchSender(Generic[Key, Answer]):
         if not prompts:
             return None
         try:
-            remote_id = self.client.send_batch(prompts)
+            remote_id = self._sent(prompts)
         except (JudgeError, JudgeUnavailable) as error:
             self._not_taken(batch, error)
             raise JobFailed(str(error)) from error
+        except (LeaseLost, Paused):
+            self._not_taken(batch, JudgeError("The round was stopped before this batch was submitted."))
+            raise
         MessageBatch.objects.filter(pk=batch.pk).update(remote_id=remote_id, submitted_at=timezone.now())
         batch.remote_id = remote_id
         return batch
+
+    def _sent(self, prompts: dict[str, Prompt]) -> str:
+        tries = 0
+        while True:
+            try:
+                return self.client.send_batch(prompts)
+            except JudgeError as error:
+                # One that may have been taken is not sent twice.
+                if error.usage is None:
+                    raise
+                tries += 1
+                self._rest_after(error, tries)
 
     def _write_down(self, by_fingerprint: dict[str, Task[Key, Answer]]) -> tuple[MessageBatch, dict[str, Prompt]]:
         prompts: dict[str, Prompt] = {}
@@ -123,9 +161,28 @@ class BatchSender(Generic[Key, Answer]):
         self, batch: MessageBatch, by_fingerprint: dict[str, Task[Key, Answer]]
     ) -> Iterator[Outcome[Key, Answer]]:
         """Wait for a batch to end, and yield what came of each of its calls."""
-        self._wait(batch)
         calls = {str(call.pk): call for call in batch.calls.filter(state=Call.State.IN_FLIGHT)}
-        for custom_id, result in self.client.batch_results(batch.remote_id):
+        silence = "The batch ended without a word about this question."
+        try:
+            self._wait(batch)
+            yield from self._matched(batch, calls, by_fingerprint)
+        except JudgeError as error:
+            if error.status != NOT_FOUND:
+                raise JobFailed(f"The message batch can't be looked at: {error}") from error
+            silence = str(error)
+        for call in calls.values():
+            task = by_fingerprint.get(call.fingerprint)
+            if task and task.tries >= MAX_TRIES:
+                del by_fingerprint[call.fingerprint]
+                yield Outcome(task.key, call, None, JudgeError(silence, usage=None))
+        ledger.lose(batch.calls.all(), silence)
+        MessageBatch.objects.filter(pk=batch.pk).update(ended_at=timezone.now())
+
+    def _matched(
+        self, batch: MessageBatch, calls: dict[str, Call], by_fingerprint: dict[str, Task[Key, Answer]]
+    ) -> Iterator[Outcome[Key, Answer]]:
+        """Take out of the calls those that have a result, and yield what came of them for their tasks."""
+        for custom_id, result in self._results(batch):
             call = calls.pop(custom_id, None)
             # Recorded before a kill, or no call of ours.
             if call is None:
@@ -139,8 +196,33 @@ class BatchSender(Generic[Key, Answer]):
                 continue
             del by_fingerprint[call.fingerprint]
             yield _outcome(task, call, result)
-        ledger.lose(batch.calls.all(), "The batch ended without a word about this call.")
-        MessageBatch.objects.filter(pk=batch.pk).update(ended_at=timezone.now())
+
+    def _results(self, batch: MessageBatch) -> Iterator[tuple[str, Reply | JudgeError]]:
+        """All results, from the first one again when they break off."""
+        misses = 0
+        while True:
+            try:
+                yield from self.client.batch_results(batch.remote_id)
+            except JudgeError as error:
+                misses += 1
+                self._rest_after(error, misses)
+            else:
+                return
+
+    def _rest_after(self, error: JudgeError, tries: int) -> None:
+        if not error.passing or tries > MAX_MISSES:
+            raise error
+        until = time.monotonic() + max(error.wait or 0.0, pause_after(tries))
+        while (left := until - time.monotonic()) > 0:
+            look(self.lease)
+            time.sleep(min(LOOK_SECONDS, left))
+
+    def _is_over(self, batch: MessageBatch) -> bool:
+        """Whether an earlier round's batch has ended, or is known to nobody; it is not waited for."""
+        try:
+            return self.client.batch_state(batch.remote_id).ended
+        except JudgeError as error:
+            return error.status == NOT_FOUND
 
     def _wait(self, batch: MessageBatch) -> None:
         misses, next_look = 0, 0.0
@@ -159,7 +241,7 @@ class BatchSender(Generic[Key, Answer]):
                 except JudgeError as error:
                     misses += 1
                     if misses > MAX_MISSES or not error.passing:
-                        raise JobFailed(f"The message batch can't be looked at: {error}") from error
+                        raise
             time.sleep(min(LOOK_SECONDS, settings.JUDGE_BATCH_POLL_SECONDS))
 
     def _cancel(self, batch: MessageBatch) -> None:

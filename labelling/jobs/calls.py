@@ -107,12 +107,16 @@ def close(call: Call, reply: Reply | None, error: JudgeError | None = None) -> N
 
 
 def answer_again(task: Task[Key, Answer], fingerprint: str) -> Outcome[Key, Answer] | None:
-    """The answer to a question that was put in the very same words before; None when it wasn't."""
+    """The answer to a question that was put in the very same words before; None when there is none of use."""
     known = ledger.answered(fingerprint)
     if known is None or known.answer is None:
         return None
     reply = Reply(known.answer, known.answered_by, known.request_id)
-    return Outcome(task.key, known, reply, task.read(reply), reused=True)
+    try:
+        return Outcome(task.key, known, reply, task.read(reply), reused=True)
+    except JudgeError:
+        # Kept without being read, because nobody waited for it any more.
+        return None
 
 
 @contextmanager
@@ -296,7 +300,7 @@ class Sender(Generic[Key, Answer]):
         self._heed(error, task)
         if error.passing and task.tries < MAX_TRIES and not self._stopped:
             close(call, None, error)
-            task.due = time.monotonic() + max(error.wait or 0.0, _pause_after(task.tries))
+            task.due = time.monotonic() + max(error.wait or 0.0, pause_after(task.tries))
             self._waiting.appendleft(task)
             return None
         return Outcome(task.key, call, None, error)
@@ -346,12 +350,15 @@ class Sender(Generic[Key, Answer]):
                 close(call, None, error)
             elif error is None:
                 close(call, future.result()[0])
-            else:
+            elif isinstance(error, JudgeUnavailable):
                 ledger.finish(call, {}, error=str(error))
+            else:
+                ledger.lose(Call.objects.filter(pk=call.pk), f"{type(error).__name__}: {error}")
         self._flying.clear()
 
 
-def _pause_after(tries: int) -> float:
+def pause_after(tries: int) -> float:
+    """Seconds to wait after so many tries that failed in a way that passes."""
     longest = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (tries - 1))
     # At random, so that calls that failed together don't come back together.
     return random.uniform(longest / 2, longest)  # noqa: S311

@@ -4,7 +4,7 @@ from labelling.models.definitions import Draft, Drafting
 from labelling.models.documents import Document, Embedding, TrainingExample
 from labelling.models.imports import CsvImport
 from labelling.models.jobs import BackgroundJob, Worker
-from labelling.models.ledger import Call, MessageBatch, Price
+from labelling.models.ledger import Call, MessageBatch, Price, Total
 from labelling.models.measuring import ComparedAnswer, Comparison, Measurement
 from labelling.models.projects import Definition, Label, Membership, Project
 from labelling.models.review import Decision, QueueEntry
@@ -34,6 +34,7 @@ __all__ = [
     "Query",
     "QueueEntry",
     "Round",
+    "Total",
     "TrainingExample",
     "Verdict",
     "Worker",

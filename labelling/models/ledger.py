@@ -105,6 +105,25 @@ class MessageBatch(models.Model):
         return self.remote_id or "not submitted"
 
 
+class Total(models.Model):
+    """What all calls of a round, or of a project outside its rounds, have cost at most, kept up to date with each call.
+
+    Adding up a hundred thousand calls before each new one would take longer than the call.
+    """
+
+    project = models.ForeignKey(Project, models.CASCADE, related_name="totals")
+    round = models.OneToOneField(Round, models.CASCADE, null=True, blank=True, related_name="spent_total")
+    at_most = models.DecimalField(max_digits=20, decimal_places=8, default=NOTHING)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["project"], condition=models.Q(round=None), name="one_total_outside_rounds")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.round or self.project}: {self.at_most}"
+
+
 class CallQuerySet(models.QuerySet["Call"]):
     def in_flight(self) -> CallQuerySet:
         return self.filter(state=Call.State.IN_FLIGHT)

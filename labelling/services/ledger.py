@@ -8,22 +8,20 @@ from decimal import Decimal
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Count, Q, QuerySet, Sum
+from django.db.models import Count, F, Q, QuerySet, Sum
 from django.utils import timezone
 
-from labelling.models import Call, Price, Project, Round
-from labelling.models.ledger import CallQuerySet
+from labelling.models import Call, Price, Project, Round, Total
 from labelling.services import Refused
 
 State = Call.State
 
+# What a call's row can hold, so that totals are what the rows add up to.
+SMALLEST = Decimal("1e-8")
+
 
 class OverBudget(Refused):
-    """The call could cost more than a cap leaves. ``calls_in_flight`` may cost less than feared and leave room."""
-
-    def __init__(self, message: str, calls_in_flight: bool):
-        super().__init__(message)
-        self.calls_in_flight = calls_in_flight
+    """The call could cost more than a cap leaves. Calls in flight may cost less than feared and leave room."""
 
 
 @transaction.atomic
@@ -43,11 +41,15 @@ def reserve(call: Call, prompt_tokens: int, output_tokens: int, in_batch: bool =
     # Everybody who spends on this project takes turns.
     project = Project.objects.select_for_update().get(pk=call.project_id)
     price = Price.objects.today(call.model)
-    call.ceiling = price.ceiling(prompt_tokens, output_tokens, in_batch) if price else None
-    _stay_within(project.project_cap, Call.objects.filter(project=project), call, "The project's cap")
+    call.ceiling = price.ceiling(prompt_tokens, output_tokens, in_batch).quantize(SMALLEST) if price else None
+    totals = dict(project.totals.values_list("round", "at_most"))
+    _stay_within(project.project_cap, sum(totals.values(), Decimal(0)), call, "The project's cap")
     if call.round_id:
-        _stay_within(project.round_cap, Call.objects.filter(round=call.round_id), call, "The round's cap")
+        _stay_within(project.round_cap, totals.get(call.round_id, Decimal(0)), call, "The round's cap")
     call.save()
+    if call.round_id not in totals:
+        Total.objects.create(project=project, round_id=call.round_id)
+    _add(call, call.ceiling)
     return call
 
 
@@ -65,10 +67,10 @@ def finish(
     price = Price.objects.today(call.model)
     _close(
         call,
+        _cost(price, usage, in_batch=call.batch_id is not None),
         state=State.FAILED if error else State.DONE,
         answer=answer,
         error=error,
-        cost=_cost(price, usage, in_batch=call.batch_id is not None),
         **usage,
         **values,
     )
@@ -150,7 +152,14 @@ def spent(project: Project, round_: Round | None = None) -> Spent:
     )
 
 
-def _stay_within(cap: Decimal | None, calls: CallQuerySet, call: Call, whose: str) -> None:
+def _add(call: Call, amount: Decimal | None) -> None:
+    """Add to what the calls of its round, or of its project outside rounds, have cost at most."""
+    if amount:
+        total = Total.objects.filter(project=call.project_id, round=call.round_id)
+        total.update(at_most=F("at_most") + amount)
+
+
+def _stay_within(cap: Decimal | None, at_most: Decimal, call: Call, whose: str) -> None:
     if cap is None:
         return
     if call.ceiling is None:
@@ -158,23 +167,24 @@ def _stay_within(cap: Decimal | None, calls: CallQuerySet, call: Call, whose: st
             f"No price is known for the model {call.model!r}, so {whose.lower()} can't be kept: "
             "have an administrator enter the price, or remove the cap in the project's settings."
         )
-    at_most = calls.at_most()
     if at_most + call.ceiling > cap:
         raise OverBudget(
             f"{whose} of ${cap:f} is reached: ${at_most:.4f} are spent and the next call may cost up to "
-            f"${call.ceiling:.4f}. Raise it in the project's settings, then go on.",
-            calls_in_flight=calls.filter(state=State.IN_FLIGHT).exists(),
+            f"${call.ceiling:.4f}. Raise it in the project's settings, then go on."
         )
 
 
 def _cost(price: Price | None, usage: Mapping[str, int], in_batch: bool) -> Decimal | None:
     if not any(usage.values()):
         return Decimal(0)
-    return price.cost(**usage, in_batch=in_batch) if price else None
+    return price.cost(**usage, in_batch=in_batch).quantize(SMALLEST) if price else None
 
 
-def _close(call: Call, **values: object) -> None:
+@transaction.atomic
+def _close(call: Call, cost: Decimal | None, **values: object) -> None:
     # A call that was given up for lost may come back after all.
-    Call.objects.filter(pk=call.pk, state__in=[State.IN_FLIGHT, State.LOST]).update(ended_at=timezone.now(), **values)
-    for name, value in values.items():
+    unknown = Call.objects.filter(pk=call.pk, state__in=[State.IN_FLIGHT, State.LOST])
+    if unknown.update(ended_at=timezone.now(), cost=cost, **values) and cost is not None:
+        _add(call, cost - (call.ceiling or 0))
+    for name, value in {"cost": cost, **values}.items():
         setattr(call, name, value)

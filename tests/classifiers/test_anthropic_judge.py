@@ -16,7 +16,7 @@ from classifiers.judge import (
     make_judge,
 )
 from classifiers.judge.prompt import mark_of, prompt
-from classifiers.messages_api import NO_KEY, MessagesClient
+from classifiers.messages_api import NO_KEY, MessagesClient, retry_after
 from labelling.fake_messages_api import Fault, MessagesApi, Reply, answer, error, message
 from tests.fakes import in_turn
 
@@ -97,6 +97,9 @@ FAILURES = [
     (answer("valid", text="of another"), JudgeError, "about another text"),
     (message("", "refusal"), JudgeError, "refused to answer"),
     (message("I think it is valid."), JudgeError, "not in the agreed form"),
+    (message(says("valid").body["content"][0]["text"].replace("null", "NaN")), JudgeError, "not in the agreed form"),
+    (Reply(says("valid").body | {"usage": {"input_tokens": -1, "output_tokens": 1}}), JudgeError, "not in the agreed"),
+    (Reply(says("valid").body | {"usage": {"input_tokens": 1, "output_tokens": "?"}}), JudgeError, "not in the agreed"),
 ]
 
 
@@ -107,6 +110,14 @@ def test_a_failure_is_told_in_words_and_is_never_an_answer(api, reply, kind, sai
         ask(api)
     assert type(raised.value) is kind
     assert KEY not in str(raised.value)
+
+
+def test_what_no_database_takes_is_no_part_of_an_answer(api):
+    said = says("valid", "Half a \ud800 and a \0.")
+    api.respond = in_turn(Reply(said.body | {"model": "m" * 300}, headers={"request-id": "r" * 300}))
+    answered = ask(api)
+    assert answered.reason == "Half a ? and a ?."
+    assert (answered.model, answered.request_id) == ("m" * 100, "r" * 100)
 
 
 def test_silence_is_no_answer(api):
@@ -199,3 +210,8 @@ def test_a_key_with_a_line_break_is_in_no_message(api, monkeypatch):
 
 def test_a_judge_made_by_name_asks_the_endpoint(api):
     assert make_judge("anthropic", "stub-1", api.url).ask(QUESTION).verdict == "valid"
+
+
+@pytest.mark.parametrize(("said", "seconds"), [("1.5", 1.5), ("-3", 0.0), ("nan", None), ("soon", None), ("", None)])
+def test_a_server_that_asks_to_wait_is_heeded_when_it_says_how_long(said, seconds):
+    assert retry_after({"retry-after": said}) == seconds

@@ -7,13 +7,15 @@ from collections import Counter
 from decimal import Decimal
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from classifiers.messages_api import MessagesClient
 from labelling import jobs
-from labelling.fake_messages_api import FAILURES, MessagesApi, error
+from labelling.fake_messages_api import FAILURES, MessagesApi, Reply, error
 from labelling.jobs.lease import JobFailed
 from labelling.jobs.rounds.auditing import all_rates
-from labelling.models import Call, JudgeFailure, Price, Project, Query, Round, TrainingExample, Verdict
+from labelling.models import Call, JudgeFailure, Price, Project, Query, Round, Total, TrainingExample, Verdict
 from labelling.services import Refused, audits, ledger, queueing, rounds
 from labelling.services.review import claim_next, decide
 from tests.factories import fruit_project, import_doubtful, make_user, run_round
@@ -41,8 +43,17 @@ def go_on(round_: Round) -> Round:
     return round_
 
 
+def adds_up() -> bool:
+    """Whether what the caps go by is what the calls have cost at most."""
+    totals = {(total.project_id, total.round_id): round(total.at_most, 8) for total in Total.objects.all()}
+    keys = set(Call.objects.values_list("project", "round"))
+    calls = {(project, round_): Call.objects.filter(project=project, round=round_) for project, round_ in keys}
+    return totals == {key: round(of_key.at_most(), 8) for key, of_key in calls.items()}
+
+
 def agrees(api: MessagesApi) -> bool:
     """Whether ledger and stand-in tell the same: cost to the last digit, tokens, and who was billed for what."""
+    assert adds_up()
     books = api.model.books
     done = Call.objects.exclude(request_id="").filter(cost__gt=0)
     return (
@@ -222,6 +233,29 @@ def test_lost_calls_count_against_the_cap_at_their_ceiling(api, price):
     assert Decimal("0.01") < Call.objects.all().at_most() <= Decimal("0.02")
 
 
+def test_the_caps_cost_as_little_after_many_calls(api, price):
+    project = paying_project(project_cap=Decimal("100"), round_cap=Decimal("100"))
+    round_ = run_round(project)
+
+    def reserve() -> None:
+        ledger.reserve(Call(project=project, round=round_, purpose="verdict", model="stub-1"), 100, 10)
+
+    with CaptureQueriesContext(connection) as queries:
+        reserve()
+    assert not [query["sql"] for query in queries if 'FROM "labelling_call"' in query["sql"]], "no sum over all calls"
+    assert adds_up()
+
+
+def test_a_lost_call_that_comes_back_costs_what_it_took(api, price):
+    project = paying_project()
+    call = ledger.reserve(Call(project=project, purpose="verdict", model="stub-1"), 1_000_000, 0)
+    ledger.lose(Call.objects.all(), "Silence.")
+    assert Total.objects.get().at_most == Decimal("1.25")
+    for _ in range(2):
+        ledger.finish(call, {"input_tokens": 1000})
+    assert Total.objects.get().at_most == Decimal("0.001")
+
+
 def test_a_cap_needs_a_price(api):
     project = paying_project(round_cap=Decimal("1.00"))
     with pytest.raises(JobFailed, match="No price is known for the model 'stub-1'"):
@@ -354,11 +388,23 @@ def test_what_a_dead_worker_left_in_flight_is_lost_and_asked_again(api, price):
     with pytest.raises(JobFailed):
         run_round(project)
     query = project.rounds.get().queries.first()
-    Call.objects.create(project=project, round=query.round, query=query, purpose="verdict", model="stub-1", ceiling=1)
+    ledger.reserve(Call(project=project, round=query.round, query=query, purpose="verdict", model="stub-1"), 100, 10)
     round_ = go_on(project.rounds.get())
     lost = Call.objects.get(state="lost")
     assert (lost.query, lost.error) == (query, "The worker stopped while this call was in flight.")
     assert Verdict.objects.count() == round_.queries.count()
+
+
+def test_what_nobody_expected_stops_the_round_and_its_calls_may_have_been_paid_for(api, price, monkeypatch):
+    def read(reply, question):
+        raise ZeroDivisionError
+
+    api.model.latency = 0.1
+    monkeypatch.setattr("labelling.jobs.rounds.judging.read_answer", read)
+    with pytest.raises(ZeroDivisionError):
+        run_round(paying_project())
+    assert Call.objects.count() > 1
+    assert set(Call.objects.values_list("state", "cost")) == {("lost", None)}
 
 
 # The same words again
@@ -376,6 +422,15 @@ def test_the_very_same_question_is_not_paid_for_again(api, price):
     assert {verdict.call.project_id for verdict in verdicts} == {first.pk}
     assert {verdict.input_tokens for verdict in verdicts} == {0}
     assert ledger.spent(second).calls == 0
+
+
+def test_an_answer_that_was_kept_unread_and_is_of_no_use_is_asked_for_again(api, price):
+    run_round(paying_project(random_seed=7))
+    Call.objects.update(answer={"text": "of another", "reason": "So.", "verdict": "valid"})
+    round_ = run_round(paying_project(random_seed=7))
+    assert (round_.state, round_.error) == ("done", "")
+    assert Verdict.objects.filter(query__round=round_).count() == round_.queries.count()
+    assert agrees(api)
 
 
 def test_another_model_is_another_question(api, price):
@@ -464,6 +519,77 @@ def test_a_stopped_batch_is_cancelled_with_the_provider_and_collected_later(api,
         (0, "The batch ended before this question was asked (canceled).")
     }
     assert Call.objects.all().known_cost() == api.model.books.cost
+
+
+def test_what_passes_while_a_batch_is_sent_or_fetched_is_repeated(api, price, monkeypatch):
+    create, results = api.batches.create, api.batches.results
+    busy = iter([error(529, retry_after=None)])
+    broken = iter([error(529, retry_after=None), lambda whole: Reply(whole, cut=True)])
+
+    def fetch(batch_id):
+        fault = next(broken, None)
+        return fault(results(batch_id)) if callable(fault) else fault or results(batch_id)
+
+    monkeypatch.setattr(api.batches, "create", lambda requests: next(busy, None) or create(requests))
+    monkeypatch.setattr(api.batches, "results", fetch)
+    round_ = run_round(paying_project(use_batches=True, batch_size=5))
+    assert (round_.state, round_.error) == ("done", "")
+    assert Verdict.objects.count() == round_.queries.count() == Call.objects.count()
+    assert agrees(api)
+
+
+def test_a_batch_that_says_nothing_is_not_paid_for_again_and_again(api, price, monkeypatch):
+    monkeypatch.setattr(api.batches, "results", lambda batch_id: b"")
+    round_ = run_round(paying_project(use_batches=True, batch_size=5))
+    assert round_.state == "done"
+    assert JudgeFailure.objects.count() == 5
+    assert Call.objects.filter(state="lost").count() == Call.objects.count() == 15
+    assert adds_up()
+
+
+def left_under_way(api: MessagesApi, project: Project, monkeypatch) -> Round:
+    """A round that failed while its batch of 5 was under way."""
+
+    def die(self, batch):
+        raise JobFailed("Killed.")
+
+    with monkeypatch.context() as dying, pytest.raises(JobFailed):
+        dying.setattr("labelling.jobs.batches.BatchSender._wait", die)
+        run_round(project)
+    return project.rounds.get()
+
+
+def test_a_batch_that_the_provider_knows_no_more_is_lost_and_its_questions_are_asked_anew(api, price, monkeypatch):
+    project = paying_project(use_batches=True, batch_size=5)
+    round_ = left_under_way(api, project, monkeypatch)
+    api.batches._batches.clear()
+    round_ = go_on(round_)
+    assert (round_.state, round_.error) == ("done", "")
+    lost = Call.objects.filter(state="lost")
+    assert (lost.count(), "knows no such batch" in lost.first().error) == (5, True)
+    assert Verdict.objects.count() == round_.queries.count()
+
+
+def test_who_wants_no_batches_any_more_still_gets_what_was_paid_for(api, price, monkeypatch):
+    project = paying_project(use_batches=True, batch_size=5)
+    round_ = left_under_way(api, project, monkeypatch)
+    project.use_batches = False
+    project.save()
+    round_ = go_on(round_)
+    assert round_.state == "done"
+    assert Call.objects.filter(batch__isnull=False, state="done").count() == 5
+    assert Call.objects.count() == Verdict.objects.count() == round_.queries.count()
+    assert agrees(api)
+
+
+def test_the_next_round_books_the_batch_that_the_last_one_has_left(api, price, monkeypatch):
+    project = paying_project(use_batches=True, batch_size=5)
+    left_under_way(api, project, monkeypatch)
+    project.use_batches = False
+    project.save()
+    assert run_round(project).state == "done"
+    assert Call.objects.filter(round__number=1, state="done").count() == 5
+    assert agrees(api)
 
 
 # Choosing among candidates

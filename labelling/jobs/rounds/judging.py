@@ -43,6 +43,11 @@ def ask_judge(lease: Lease[Round]) -> str:
     ledger.lose(Call.objects.filter(round=lease.job, batch=None), "The worker stopped while this call was in flight.")
     record = _Recorder(lease, judge)
     try:
+        if isinstance(judge, AnthropicJudge):
+            # Also where batches are not wanted any more: they are paid for.
+            with closing(BatchSender(judge.client, lease).collected(tasks(lease.job, unanswered(lease.job)))) as found:
+                for outcome in found:
+                    record.outcome(outcome)
         while queries := unanswered(lease.job):
             if isinstance(judge, AnthropicJudge):
                 _ask_by_call(lease, judge, queries, record)
