@@ -488,6 +488,12 @@ def test_an_answer_that_was_kept_unread_and_is_of_no_use_is_asked_for_again(api,
     assert agrees(api)
 
 
+def test_what_may_follow_from_answers_that_cost_nothing_is_not_spent_unasked(api, price):
+    run_round(paying_project(random_seed=7))
+    round_ = run_round(paying_project(random_seed=7, confirm_spending=True))
+    assert (round_.forecast["calls"], round_.forecast["further"] > 0, round_.state) == (0, True, "waiting")
+
+
 def test_another_model_is_another_question(api, price):
     run_round(paying_project(batch_size=3))
     calls = api.model.books.calls
