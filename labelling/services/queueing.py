@@ -18,11 +18,18 @@ TASKS: dict[type[BackgroundJob], str] = {
 }
 
 
+@transaction.atomic
 def enqueue(job: BackgroundJob, send: bool = True) -> None:
     """Queue a job, for the first time or again; it goes on from the step it had reached.
 
     Without ``send`` no worker is told: the caller runs the job itself.
+
+    Raises:
+        Refused: when somebody else has started or cancelled it since it was read.
     """
+    rows = type(job)._default_manager.select_for_update().filter(pk=job.pk)
+    if rows.values_list("state", flat=True).first() != job.state:
+        raise Refused("It has changed meanwhile. Look at it again.")
     job.state = BackgroundJob.State.QUEUED
     job.error = ""
     job.attempts = 0

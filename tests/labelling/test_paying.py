@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections import Counter
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -13,10 +15,12 @@ from django.test.utils import CaptureQueriesContext
 from classifiers.messages_api import MessagesClient
 from labelling import jobs
 from labelling.fake_messages_api import FAILURES, MessagesApi, Reply, error
-from labelling.jobs.lease import JobFailed
+from labelling.jobs.lease import JobFailed, hold
 from labelling.jobs.rounds.auditing import all_rates
+from labelling.jobs.rounds.judging import _Recorder
 from labelling.models import Call, JudgeFailure, Price, Project, Query, Round, Total, TrainingExample, Verdict
 from labelling.services import Refused, audits, ledger, queueing, rounds
+from labelling.services.labels import define
 from labelling.services.review import claim_next, decide
 from tests.factories import fruit_project, import_doubtful, make_user, run_round
 
@@ -319,6 +323,20 @@ def test_a_server_that_counts_no_tokens_leaves_an_estimate(api, price, monkeypat
     assert round_.forecast["prompt_tokens"] > 500
 
 
+def test_who_agrees_twice_or_after_somebody_cancelled_changes_nothing(api, price):
+    round_ = run_round(paying_project(confirm_spending=True, batch_size=3))
+    first, second, third = (Round.objects.get(pk=round_.pk) for _ in range(3))
+    rounds.agree(first)
+    with hold(Round, round_.pk) as lease:
+        with pytest.raises(Refused, match="changed meanwhile"):
+            rounds.agree(second)
+        queueing.cancel(lease.job)
+    with pytest.raises(Refused, match="changed meanwhile"):
+        rounds.agree(third)
+    round_.refresh_from_db()
+    assert round_.state == "cancelled"
+
+
 def test_another_model_needs_another_forecast(api, price):
     project = paying_project(confirm_spending=True, batch_size=3)
     round_ = run_round(project)
@@ -360,6 +378,43 @@ def test_stop_asking_pauses_within_seconds_with_what_there_is(api, price, monkey
     assert go_on(round_).state == "done"
     assert Verdict.objects.count() == round_.queries.count()
     assert len(api.model.books.request_ids) == round_.queries.count(), "what was answered meanwhile is not paid again"
+
+
+def test_a_judge_that_costs_nothing_stops_too(monkeypatch):
+    project = paying_project(judge="neighbours")
+    record = _Recorder.result
+
+    def result(self, *arguments):
+        rounds.stop_asking(project.rounds.get())
+        record(self, *arguments)
+
+    monkeypatch.setattr(_Recorder, "result", result)
+    round_ = run_round(project)
+    assert (round_.state, Verdict.objects.count()) == ("paused", 1)
+
+
+def test_a_verdict_knows_which_definition_it_saw_when_that_changes_meanwhile(api, price, monkeypatch):
+    # What it refuses leads to a second helping of questions.
+    monkeypatch.setattr("labelling.jobs.rounds.judging.DELEGATION_FLOOR", -1.0)
+
+    def refuse(request):
+        reply = api.model.respond(request.body, f"req_{len(api.requests)}")
+        said = json.loads(reply.body["content"][0]["text"]) | {"verdict": "invalid"}
+        content = [{"type": "text", "text": json.dumps(said)}]
+        return replace(reply, body=reply.body | {"content": content})
+
+    api.respond = refuse
+    project = paying_project()
+
+    def define_all() -> None:
+        for label in project.labels.all():
+            define(label, "New words.", None)
+
+    after(5, define_all, monkeypatch)
+    run_round(project)
+    new = [request for request in api.requests if "\nDefinition: New words." in request.body["system"][0]["text"]]
+    assert 0 < len(new) < len(api.requests)
+    assert Verdict.objects.filter(definition_version=1).count() == len(new)
 
 
 @pytest.mark.parametrize("latency", [0.1, 60])
@@ -431,6 +486,12 @@ def test_an_answer_that_was_kept_unread_and_is_of_no_use_is_asked_for_again(api,
     assert (round_.state, round_.error) == ("done", "")
     assert Verdict.objects.filter(query__round=round_).count() == round_.queries.count()
     assert agrees(api)
+
+
+def test_what_may_follow_from_answers_that_cost_nothing_is_not_spent_unasked(api, price):
+    run_round(paying_project(random_seed=7))
+    round_ = run_round(paying_project(random_seed=7, confirm_spending=True))
+    assert (round_.forecast["calls"], round_.forecast["further"] > 0, round_.state) == (0, True, "waiting")
 
 
 def test_another_model_is_another_question(api, price):

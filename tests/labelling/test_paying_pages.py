@@ -53,7 +53,10 @@ def test_a_reviewer_sees_that_the_round_waits_and_no_button(client, api, price, 
     reviewer = make_user("reviewer")
     project.memberships.create(user=reviewer, role="reviewer")
     client.force_login(reviewer)
-    assert "Ask the judge</button>" not in page(client, "round", project, 1)
+    shown = page(client, "round", project, 1)
+    assert "Before anything is spent" in shown
+    assert "Ask the judge</button>" not in shown
+    assert "A prompt as it" not in shown, "one about an audit's next label would tell what the judge said"
     assert "waits for a manager" in page(client, "project", project)
 
 

@@ -25,7 +25,8 @@ def forecast_is_due(round_: Round) -> bool:
 def awaits_consent(round_: Round) -> bool:
     """Whether a manager has to see the forecast before anything is spent."""
     wanted = round_.settings.get("confirm_spending", False) and round_.confirmed_at is None
-    return wanted and bool(round_.forecast) and round_.forecast["calls"] > 0
+    # Also where all is answered already: what is refused leads to questions that may be new.
+    return wanted and bool(round_.forecast) and round_.forecast["calls"] + round_.forecast["further"] > 0
 
 
 def record_forecast(lease: Lease[Round]) -> None:

@@ -11,7 +11,7 @@ from classifiers.judge.prompt import prompt, read_answer
 from classifiers.messages_api import Reply
 from classifiers.reliability import Reliability
 from labelling.jobs.batches import BatchSender
-from labelling.jobs.calls import Outcome, Paused, Sender, Task, kept
+from labelling.jobs.calls import Outcome, Paused, Sender, Task, kept, look
 from labelling.jobs.lease import JobFailed, Lease
 from labelling.jobs.rounds.auditing import all_rates, judge_of
 from labelling.jobs.rounds.believing import Further, believe_verdict
@@ -100,6 +100,7 @@ def _ask_by_call(lease: Lease[Round], judge: AnthropicJudge, queries: list[Query
 def _ask_here(lease: Lease[Round], judge: Judge, queries: list[Query], record: _Recorder) -> None:
     """Ask a judge that costs nothing and answers at once."""
     for query, question in questions(lease.job, queries):
+        look(lease)
         result: Answer | JudgeError
         try:
             result = judge.ask(question)
@@ -115,8 +116,7 @@ class _Recorder:
 
     def __init__(self, lease: Lease[Round], judge: Judge):
         self.lease, self.judge = lease, judge
-        self.labels = {label.pk: label for label in lease.job.project.labels.all()}
-        self.by_name = {label.name: label for label in self.labels.values()}
+        self.by_name = {label.name: label for label in lease.job.project.labels.all()}
         self.rates: dict[JudgeId, Reliability] = all_rates(lease.job)
         self.total = lease.job.queries.count()
         self.done = self.total - len(unanswered(lease.job))
@@ -151,7 +151,7 @@ class _Recorder:
             judge=self.judge.name,
             model=result.model,
             prompt_version=self.judge.prompt_version,
-            definition_version=self.labels[query.label_id].definition_version,
+            definition_version=query.label.definition_version,
             request_id=result.request_id,
             input_tokens=result.input_tokens,
             output_tokens=result.output_tokens,

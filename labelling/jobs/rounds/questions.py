@@ -18,13 +18,14 @@ CHUNK_QUERIES = 200
 
 
 def questions(round_: Round, queries: Iterable[Query]) -> Iterator[tuple[Query, Question]]:
-    """Put each query's question together, with the definitions as they are now."""
+    """Put each query's question together, with the definitions as they are now; ``label`` is what it saw."""
     labels = {label.pk: label for label in round_.project.labels.all()}
     iterator = iter(queries)
     while chunk := list(islice(iterator, CHUNK_QUERIES)):
         shown = {row[0] for query in chunk for row in (*query.examples, *query.neighbours)}
         texts = dict(Document.objects.filter(pk__in=shown).values_list("pk", "text"))
         for query in chunk:
+            query.label = labels[query.label_id]
             yield query, _question(round_, query, labels, texts)
 
 
