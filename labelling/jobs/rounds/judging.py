@@ -45,7 +45,8 @@ def ask_judge(lease: Lease[Round]) -> str:
     try:
         if isinstance(judge, AnthropicJudge):
             # Also where batches are not wanted any more: they are paid for.
-            with closing(BatchSender(judge.client, lease).collected(tasks(lease.job, unanswered(lease.job)))) as found:
+            earlier: BatchSender[Query, Answer] = BatchSender(judge.client, lease)
+            with closing(earlier.collected(tasks(lease.job, unanswered(lease.job)))) as found:
                 for outcome in found:
                     record.outcome(outcome)
         while queries := unanswered(lease.job):
