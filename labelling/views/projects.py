@@ -43,6 +43,7 @@ def create(request: Request) -> HttpResponse:
 @project_view
 def overview(request: Request, project: Project) -> HttpResponse:
     scores = round_scores(project)
+    round_ = project.rounds.first()
     context = {
         "project": project,
         "is_manager": project.is_managed_by(request.user),
@@ -52,8 +53,9 @@ def overview(request: Request, project: Project) -> HttpResponse:
         "n_for_me": review.available(project, request.user).count(),
         "n_new": rounds.new_examples(project),
         "starts_by_itself": rounds.starts_by_itself(project),
-        "round": project.rounds.first(),
+        "round": round_,
         "spent": ledger.spent(project),
+        "round_spent": ledger.spent(project, round_) if round_ and round_.is_active else None,
         "measured": project.rounds.exclude(certificate={}).first(),
         "n_audits_waiting": project.queue.filter(query__reason=Query.Reason.AUDIT).count(),
         "settled": settled_counts(project),

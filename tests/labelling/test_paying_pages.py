@@ -129,3 +129,23 @@ def test_batches_need_a_language_model(client, project):
     data = typed(form)
     refused = client.post(address, data | {"judge": "neighbours", "use_batches": "on"})
     assert "need the judge" in str(refused.context["form"].errors)
+
+
+def test_a_waiting_round_says_whom_it_waits_for(client, api, price, project):
+    run_round(project)
+    reviewer = make_user("reviewer")
+    project.memberships.create(user=reviewer, role="reviewer")
+    client.force_login(reviewer)
+    assert "Waiting for you" not in page(client, "round", project, 1)
+    assert "Waiting for a manager" in page(client, "project", project)
+    client.force_login(project.memberships.get(role="manager").user)
+    assert "Waiting for you" in page(client, "round", project, 1)
+
+
+def test_calls_without_a_price_do_not_hide_what_the_others_cost(client, api, price, project):
+    project.confirm_spending = False
+    project.save()
+    run_round(project)
+    one, *_ = Call.objects.all()
+    Call.objects.filter(pk=one.pk).update(cost=None)
+    assert f"${Call.objects.all().known_cost():.4f} and 1 call without a price" in page(client, "ledger", project)
