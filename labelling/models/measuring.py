@@ -65,7 +65,17 @@ class Comparison(BackgroundJob):
         ]
 
     def __str__(self) -> str:
-        return f"{self.base_model} against {self.model}"
+        return f"{self.base_name} against {self.name}"
+
+    @property
+    def base_name(self) -> str:
+        """The judge whose verdicts are there: by its model, and by the wording too where both are of one model."""
+        return f"{self.base_model} · {self.base_prompt_version}" if self.base_model == self.model else self.base_model
+
+    @property
+    def name(self) -> str:
+        """The judge that is asked now: by its model, and by the form of the question where both are of one model."""
+        return f"{self.model} · {self.question}" if self.base_model == self.model else self.model
 
     @property
     def step_label(self) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from django.contrib import messages
@@ -44,7 +44,7 @@ def overview(request: Request, project: Project) -> HttpResponse:
         "rates": RATES,
         "chosen": chosen,
         "page": _labels(request, figures[chosen]["labels"] if figures else []),
-        "intervals": [_drawn(_named(judge), judge) for judge in figures[:JUDGES_DRAWN]],
+        "intervals": _drawn((_named(judge), judge) for judge in figures[:JUDGES_DRAWN]),
         "form": ComparisonForm(figures=figures, project=project),
         "comparisons": project.comparisons.select_related("created_by"),
     }
@@ -81,9 +81,13 @@ def _named(judge: dict[str, Any]) -> str:
     return f"{judge['model']} · {judge['prompt_version']}"
 
 
-def _drawn(name: str, figures: dict[str, Any]) -> dict[str, Any]:
-    """What the plot needs of a judge: the interval of each figure, None where nothing is claimed."""
-    return {"judge": name, "rates": [{"name": title, **figures[rate]} for rate, title in RATES.items()]}
+def _drawn(judges: Iterable[tuple[str, dict[str, Any]]]) -> list[dict[str, Any]]:
+    """What the plot needs of each judge: the interval of each figure. Empty where nothing is claimed of any."""
+    drawn: list[dict[str, Any]] = [
+        {"judge": name, "rates": [{"name": title, **figures[rate]} for rate, title in RATES.items()]}
+        for name, figures in judges
+    ]
+    return drawn if any(rate["value"] is not None for judge in drawn for rate in judge["rates"]) else []
 
 
 @require_POST
@@ -110,13 +114,13 @@ def comparison(request: Request, project: Project, pk: int) -> HttpResponse:
     """Where a comparison stands, its forecast, or the paired table and what the two judges disagree on."""
     comparison = get_object_or_404(project.comparisons, pk=pk)
     result = comparison.result
-    sides = [(comparison.base_model, result["first"]), (comparison.model, result["second"])] if result else []
+    sides = [(comparison.base_name, result["first"]), (comparison.name, result["second"])] if result else []
     context = {
         "project": project,
         "comparison": comparison,
         "rates": RATES,
         "rows": [(title, rate, [figures[rate] for _, figures in sides]) for rate, title in RATES.items()],
-        "intervals": [_drawn(name, figures) for name, figures in sides],
+        "intervals": _drawn(sides),
         "failures": comparison.answers.exclude(failure="").select_related("query__document", "query__label"),
         "page": _disagreements(request, comparison),
     }

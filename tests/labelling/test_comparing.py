@@ -153,6 +153,15 @@ def test_the_other_form_of_the_question_is_compared_too(api, project):
     assert set(Query.objects.values_list("form", flat=True)) == {"validate"}, "what was asked then stays"
 
 
+def test_two_judges_of_one_model_are_told_apart(api, project):
+    other = start(project, "choose")
+    assert other.base_model != other.model
+    assert str(other) == f"{other.base_model} against {other.model}"
+    other.base_model = other.model
+    assert other.base_name == f"{other.model} · {other.base_prompt_version}"
+    assert other.name == f"{other.model} · choose"
+
+
 def start_version(project: Project) -> str:
     return start(project).prompt_version
 
