@@ -24,6 +24,7 @@ class ArticleEnsemble:
         classifiers: the SubsetClassifier of each subset, in the same order.
         n_labels: labels in all.
         n_fitted: how many classifiers the last fit fitted.
+        n_taught: 0: it learns no labels of its own.
     """
 
     def __init__(self, subsets: Sequence[np.ndarray], classifiers: Sequence[SubsetClassifier]):
@@ -31,6 +32,7 @@ class ArticleEnsemble:
         self.classifiers = list(classifiers)
         self.n_labels = sum(len(subset) for subset in self.subsets)
         self.n_fitted = len(self.classifiers)
+        self.n_taught = 0
 
     @classmethod
     def fit(

@@ -44,7 +44,17 @@ class FlatClassifier(ClassifierMixin, BaseEstimator):
             else:
                 self.regression_ = LogisticRegression(C=self.C, max_iter=300).fit(X, y)
         self.classes_ = self.regression_.classes_
+        self.examples_ = X, y
         return self
+
+    def refit(self, X: np.ndarray, y: Sequence | np.ndarray, **ignored: object) -> Self:
+        """Learn other examples: it fits them all."""
+        return self.fit(X, y)
+
+    def train_itself(self, pool: np.ndarray, labels: np.ndarray, certain: np.ndarray) -> Self:
+        """Fit once more, on the examples and on the texts of the pool whose labels, codes, are certain."""
+        X, y = self.examples_
+        return self.fit(np.concatenate([X, pool[certain]]), np.append(y, self.classes_[labels[certain]]))
 
     def candidates(self, X: np.ndarray, k: int = 10) -> Candidates:
         """Return the k most probable labels (positions in ``classes_``) of each row of X."""

@@ -134,6 +134,15 @@ class Ensemble:
     def n_experts(self) -> int:
         return sum(len(split.subsets) for split in self.splits) + (self.global_expert is not None)
 
+    @property
+    def n_taught(self) -> int:
+        return int(self.given.sum())
+
+    def own_examples(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return vectors and codes of the examples, without the labels that the model gave itself."""
+        own = (self.codes != DROPPED) & ~self.given
+        return self.bank[own], self.codes[own]
+
     def candidates(self, X: np.ndarray, k: int) -> Candidates:
         """Return the k most probable labels of each unit vector, float32 (n, n_dims); at most N_CANDIDATES."""
         k = min(k, self.n_labels, N_CANDIDATES)

@@ -25,8 +25,14 @@ EXPERTS = ("diverse", "rival", "global")
 SELF_CERTAIN = 0.8
 SELF_EXAMPLES = 100
 SELF_SHARE = 0.5
-# Texts that show how sure of itself the model is: the mean of some thousands is known to half a percent.
-N_TEMPERED = 4_000
+# This share of the unlabelled texts is set aside, to see how sure of itself the model is of texts that it has not
+# taught itself; no more than some thousands, whose mean is known to half a percent.
+SELF_ASIDE = 0.2
+MAX_ASIDE = 4_000
+# Posterior, after all verdicts, from which the last fit of a loop learns a label that nobody has given.
+GRADUATED = 0.95
+# So many times the examples of the last full fit, and all is better fitted anew than refitted.
+FULL_FIT_GROWTH = 1.25
 
 
 class RedClassifier(ClassifierMixin, BaseEstimator):
@@ -49,6 +55,7 @@ class RedClassifier(ClassifierMixin, BaseEstimator):
         classes_: the labels, sorted; a label's position here is its *code*.
         ensemble_: what was learnt.
         n_fitted_: how many experts the last fit or refit fitted, ``n_experts_`` of how many.
+        n_taught_: how many labels the model gave itself and has learnt.
     """
 
     def __init__(
@@ -95,10 +102,9 @@ class RedClassifier(ClassifierMixin, BaseEstimator):
         X, codes = self._examples(X, y, elsewhere)
         names = self._names(names)
         self.ensemble_ = self._fit(X, codes, names=names, progress=progress)
-        self.self_trained_ = False
         n_examples = int((codes != NOISE).sum())
         if pool is not None and len(pool) and n_examples < self.self_training * len(self.classes_):
-            self._train_itself(X, codes, self._vectors(pool), names, progress)
+            self._train_itself(pool, progress)
         self._count()
         return self
 
@@ -121,11 +127,53 @@ class RedClassifier(ClassifierMixin, BaseEstimator):
         grown = len(self.classes_) >= len(known) and np.array_equal(self.classes_[: len(known)], known)
         if not grown or not isinstance(self.ensemble_, Ensemble):
             self.ensemble_ = self._fit(X, codes, names=self._names(names), progress=progress)
-            self.self_trained_ = False
         elif (names is None) != (self.ensemble_.names is None):
             raise ValueError("Give the labels' names to every fit and refit, or to none.")
         else:
             self.ensemble_.refit(X, codes, self._names(names), progress)
+        self._count()
+        return self
+
+    def train_itself(
+        self,
+        pool: np.ndarray,
+        labels: np.ndarray,
+        certain: np.ndarray,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Self:
+        """Fit once more, on the examples and on texts whose labels the model is certain of by now.
+
+        A share of the pool is set aside: its own labels can't make the model surer of other texts than it was. The
+        article's combination knows no such thing and stays as it is.
+
+        Args:
+            pool: vectors of texts without label, shape (n_pool, n_dims).
+            labels: what they are held for, codes, shape (n_pool,).
+            certain: which of these may be learnt, shape (n_pool,).
+            progress: as in ``fit``.
+        """
+        check_is_fitted(self, "ensemble_")
+        last = self.ensemble_
+        if not isinstance(last, Ensemble):
+            return self
+        pool = self._vectors(pool)
+        rng = np.random.default_rng(self.random_state)
+        n_aside = min(round(SELF_ASIDE * len(pool)), MAX_ASIDE)
+        aside, others = np.split(rng.permutation(len(pool)), [n_aside])
+        others = others[certain[others]]
+        taken = np.concatenate([others[labels[others] == code][:SELF_EXAMPLES] for code in range(len(self.classes_))])
+        X, codes = last.own_examples()
+        self.ensemble_ = self._fit(
+            np.concatenate([X, pool[taken]]),
+            np.append(codes, labels[taken]),
+            last.splits,
+            len(X),
+            last.names,
+            progress,
+        )
+        if n_aside:
+            confidence = float(last.candidates(pool[aside], 1).probabilities.mean())
+            self.ensemble_.temper(pool[aside], confidence)
         self._count()
         return self
 
@@ -164,7 +212,6 @@ class RedClassifier(ClassifierMixin, BaseEstimator):
             "parameters": np.array(json.dumps(parameters)),
             # Through a list: an array of objects, which str labels may come as, could only be pickled.
             "classes": np.array(self.classes_.tolist()),
-            "self_trained": np.array(self.self_trained_),
         }
 
     @classmethod
@@ -172,7 +219,6 @@ class RedClassifier(ClassifierMixin, BaseEstimator):
         """Return the estimator that ``to_arrays`` described; its predictions are the same to the last bit."""
         model = cls(**json.loads(str(arrays["parameters"])))
         model.classes_ = arrays["classes"]
-        model.self_trained_ = bool(arrays["self_trained"])
         model.ensemble_ = Ensemble.from_arrays(model.choices, arrays)
         model.n_features_in_ = model.ensemble_.bank.shape[1]
         model._count()
@@ -209,29 +255,12 @@ class RedClassifier(ClassifierMixin, BaseEstimator):
             )
         return Ensemble.fit(self.choices, X, codes, splits, n_own, names, progress)
 
-    def _train_itself(self, X: np.ndarray, codes: np.ndarray, pool: np.ndarray, names, progress) -> None:
-        """Fit once more on the model's own most certain labels of texts without one, if it is certain of enough."""
-        found = self.ensemble_.candidates(pool, 1)
-        certain = np.flatnonzero(found.probabilities[:, 0] >= SELF_CERTAIN)
-        if len(certain) < SELF_SHARE * len(pool) or not isinstance(self.ensemble_, Ensemble):
-            return
-        rng = np.random.default_rng(self.random_state)
-        given = found.labels[:, 0]
-        taken = np.concatenate(
-            [rng.permutation(certain[given[certain] == code])[:SELF_EXAMPLES] for code in np.unique(codes)]
-        )
-        self.ensemble_ = self._fit(
-            np.concatenate([X, pool[taken]]),
-            np.append(codes, given[taken]),
-            self.ensemble_.splits,
-            len(X),
-            names,
-            progress,
-        )
-        # Its own labels can't make it surer of itself than it was.
-        some = rng.choice(len(pool), min(len(pool), N_TEMPERED), replace=False)
-        self.ensemble_.temper(pool[some], float(found.probabilities[some, 0].mean()))
-        self.self_trained_ = True
+    def _train_itself(self, pool: np.ndarray, progress) -> None:
+        """Teach itself its most certain labels of texts without one, if it is certain of enough of them."""
+        found = self.ensemble_.candidates(self._vectors(pool), 1)
+        certain = found.probabilities[:, 0] >= SELF_CERTAIN
+        if certain.mean() >= SELF_SHARE:
+            self.train_itself(pool, found.labels[:, 0], certain, progress)
 
     @property
     def choices(self) -> Choices:
@@ -240,3 +269,4 @@ class RedClassifier(ClassifierMixin, BaseEstimator):
 
     def _count(self) -> None:
         self.n_fitted_, self.n_experts_ = self.ensemble_.n_fitted, self.ensemble_.n_experts
+        self.n_taught_ = self.ensemble_.n_taught

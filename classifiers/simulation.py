@@ -6,7 +6,7 @@ Only the simulated judge and the simulated reviewer see the true labels; the loo
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Protocol
 
@@ -23,6 +23,7 @@ from classifiers.posterior import (
     prior,
 )
 from classifiers.query import MIN_GAIN, Asked, audit_slice, choose
+from classifiers.red_classifier import FULL_FIT_GROWTH, GRADUATED
 from classifiers.reliability import Certificate, Reliability, certificate, choice_accuracy, expected, reliability
 from classifiers.stopping import stop_reason
 from classifiers.subset_classifier import NOISE
@@ -47,6 +48,10 @@ class Model(Protocol):
         pool: np.ndarray | None,
         names: np.ndarray | None,
     ) -> object: ...
+
+    def refit(self, X: np.ndarray, y: np.ndarray, elsewhere: np.ndarray | None, names: np.ndarray | None) -> object: ...
+
+    def train_itself(self, pool: np.ndarray, labels: np.ndarray, certain: np.ndarray) -> object: ...
 
     def candidates(self, X: np.ndarray, k: int) -> Candidates: ...
 
@@ -120,6 +125,8 @@ class RoundResult:
     """The state after a round's answers are learnt; shares in [0, 1], counts since the start.
 
     Attributes:
+        heldout_accuracy: of the model that has learnt them; after the last round, of the model that has also learnt
+            the labels it is certain of itself.
         pool_labelled: share of the pool that would be exported as settled.
         pool_right: share of those that is right; NaN while there are none.
         accepted: documents settled on the judge's word.
@@ -271,6 +278,8 @@ class Loop:
         self.would_accept: dict[int, bool] = {}
         self.results: list[RoundResult] = []
         self.n_examples: list[int] = []
+        self.fitted: Model
+        self.n_fitted = 0
         self.stopped = (0, "")
 
     def run(self) -> Iterator[RoundResult]:
@@ -283,11 +292,13 @@ class Loop:
             self._review()
             self._learn()
             self.results.append(self._result(number))
+            reason = self._stop_reason()
+            if reason or number == self.plan.rounds:
+                self.stopped = (number, reason or "The planned rounds are over.")
+                self._graduate()
             yield self.results[-1]
-            if reason := self._stop_reason():
-                self.stopped = (number, reason)
+            if reason:
                 return
-        self.stopped = (self.plan.rounds, "The planned rounds are over.")
 
     @property
     def known(self) -> np.ndarray:
@@ -297,18 +308,29 @@ class Loop:
     def _learn(self) -> None:
         known, data = self.known, self.data
         taught = np.flatnonzero(known >= 0)
-        fitted = self.model()
-        fitted.fit(
-            np.concatenate([data.X, data.X_pool[taught]]),
-            np.concatenate([data.y, known[taught]]),
-            elsewhere=data.X_pool[known == NOISE],
-            pool=data.X_pool[known == UNKNOWN],
-            names=data.names,
-        )
-        self.n_examples.append(len(data.X) + int((known != UNKNOWN).sum()))
-        self.found = fitted.candidates(data.X_pool, N_CANDIDATES)
-        self.test_labels = fitted.candidates(data.X_test, 1).labels[:, 0]
+        X = np.concatenate([data.X, data.X_pool[taught]])
+        y = np.concatenate([data.y, known[taught]])
+        elsewhere = data.X_pool[known == NOISE]
+        self.n_examples.append(len(X) + len(elsewhere))
+        if self.n_examples[-1] < FULL_FIT_GROWTH * self.n_fitted:
+            self.fitted.refit(X, y, elsewhere=elsewhere, names=data.names)
+        else:
+            self.fitted, self.n_fitted = self.model(), self.n_examples[-1]
+            self.fitted.fit(X, y, elsewhere=elsewhere, pool=data.X_pool[known == UNKNOWN], names=data.names)
+        self.found = self.fitted.candidates(data.X_pool, N_CANDIDATES)
         self._believe()
+
+    def _graduate(self) -> None:
+        """Fit for the last time, on what the model itself has settled too; that is the model to keep."""
+        label, posterior = self._best()
+        free = self.known == UNKNOWN
+        certain = (posterior >= GRADUATED) & (label != NOISE)
+        self.fitted.train_itself(self.data.X_pool[free], label[free], certain[free])
+        self.results[-1] = replace(self.results[-1], heldout_accuracy=self._heldout_accuracy())
+
+    def _heldout_accuracy(self) -> float:
+        labels = self.fitted.candidates(self.data.X_test, 1).labels[:, 0]
+        return float((labels == self.data.y_test).mean())
 
     def _believe(self) -> None:
         """Bring the judge's reliability and the beliefs up to date: what the model says, then every answer."""
@@ -416,7 +438,7 @@ class Loop:
             round=number,
             judge_calls=int(self.answers.n_answers.sum()),
             reviews=int((self.human != UNKNOWN).sum()),
-            heldout_accuracy=float((self.test_labels == self.data.y_test).mean()),
+            heldout_accuracy=self._heldout_accuracy(),
             pool_labelled=float(settled.mean()),
             pool_right=_share(label[settled] == truth[settled]),
             accepted=int(accepted.sum()),
@@ -469,3 +491,6 @@ class ArticleLoop(Loop):
         refused = np.flatnonzero((self.answers.n_answers > 0) & (self.known == UNKNOWN))
         for document in refused[np.argsort(-self.found.entropy[refused], kind="stable")][: self.plan.reviews]:
             self._person_says(document)
+
+    def _graduate(self) -> None:
+        """The article knows no last fit."""

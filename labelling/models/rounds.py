@@ -24,6 +24,7 @@ class Round(BackgroundJob):
         FORECAST = "forecast", "Forecasting what the judge will cost"
         JUDGE = "judge", "Asking the judge"
         SETTLE = "settle", "Laying out the review queue"
+        GRADUATE = "graduate", "Training for the last time, on all that is settled"
 
     project = models.ForeignKey(Project, models.CASCADE, related_name="rounds")
     number = models.PositiveIntegerField()
@@ -63,6 +64,10 @@ class Round(BackgroundJob):
     accepted = models.PositiveIntegerField("accepted from the judge", default=0)
     left_queue = models.PositiveIntegerField("left the queue because the model became sure", default=0)
     stop_reason = models.TextField(blank=True)
+    taught_itself = models.PositiveIntegerField(
+        null=True, help_text="Labels that the model gave itself and learnt in the last fit, when the loop had ended."
+    )
+    final_holdout_accuracy = models.FloatField(null=True, help_text="Of the model of the last fit.")
 
     class Meta:
         ordering = ["project", "-number"]

@@ -265,19 +265,19 @@ def test_before_the_first_fit_there_is_nothing_to_refit():
 def test_it_teaches_itself_only_where_examples_are_few_and_it_is_sure(self_training, scale, trains):
     pool = clusters(N_LABELS, 10, random_state=1, scale=scale)[0]
     model = small(self_training=self_training).fit(*task(), pool=pool)
-    assert model.self_trained_ is trains
+    assert (model.n_taught_ > 0) is trains
     assert (len(model.ensemble_.bank) > N_LABELS * N_EACH) is trains
 
 
 def test_texts_that_belong_nowhere_are_no_examples_of_a_label():
     pool = clusters(N_LABELS, 10, random_state=1, scale=0.1)[0]
     elsewhere = np.eye(N_DIMS, dtype=np.float32)[20:30]
-    assert small(self_training=N_EACH + 1).fit(*task(), elsewhere=elsewhere, pool=pool).self_trained_ is True
+    assert small(self_training=N_EACH + 1).fit(*task(), elsewhere=elsewhere, pool=pool).n_taught_ > 0
 
 
 @pytest.mark.parametrize("pool", [None, np.empty((0, N_DIMS), dtype=np.float32)])
 def test_without_other_texts_there_is_nothing_to_teach_itself_with(pool):
-    assert small(self_training=100).fit(*task(), pool=pool).self_trained_ is False
+    assert small(self_training=100).fit(*task(), pool=pool).n_taught_ == 0
 
 
 def test_what_it_teaches_itself_are_its_own_certain_labels_at_most_so_many_of_each(monkeypatch):
@@ -295,32 +295,63 @@ def test_what_it_teaches_itself_are_its_own_certain_labels_at_most_so_many_of_ea
 
 def test_the_article_never_teaches_itself():
     model = small(combination="highest", self_training=100).fit(*task(), pool=task(1)[0])
-    assert model.self_trained_ is False
+    assert model.n_taught_ == 0
 
 
 def test_a_self_trained_model_keeps_what_it_taught_itself_until_somebody_knows_better():
     X, y = task()
-    pool, truth = clusters(N_LABELS, 10, 1, 0.1)
+    pool = clusters(N_LABELS, 10, 1, 0.1)[0]
     model = small(self_training=10).fit(X, y, pool=pool)
     codes, given = model.ensemble_.codes.copy(), model.ensemble_.given.copy()
-    assert given.sum() == len(pool)
+    # A fifth of the pool is set aside.
+    assert given.sum() == model.n_taught_ == 0.8 * len(pool)
     # One of its own labels was right, another text belongs to the next label.
-    model.refit(np.concatenate([X, pool[:1], pool[10:11]]), [*y, truth[0], truth[10] + 1])
-    assert model.self_trained_ is True
+    right, wrong = pool[(model.ensemble_.bank[given][[0, -1]] @ pool.T).argmax(axis=1)]
+    right_code, wrong_code = codes[given][[0, -1]]
+    model.refit(np.concatenate([X, [right, wrong]]), [*y, right_code, wrong_code - 1])
     assert 0 < model.n_fitted_ < model.n_experts_
-    assert model.ensemble_.given.sum() == len(pool) - 2
+    assert model.n_taught_ == given.sum() - 2
     assert (model.ensemble_.codes[:-1] != codes).sum() == 1
-    assert model.ensemble_.codes[-1] == truth[10] + 1
+    assert model.ensemble_.codes[-1] == wrong_code - 1
 
 
-def test_what_it_teaches_itself_does_not_make_it_surer_of_itself():
+def test_what_it_teaches_itself_does_not_make_it_surer_of_other_texts():
     X, y = task(scale=0.3)
-    pool = clusters(N_LABELS, 40, random_state=1, scale=0.3)[0]
+    pool, others = (clusters(N_LABELS, 40, random_state=seed, scale=0.3)[0] for seed in (1, 2))
     first = small().fit(X, y, pool=pool)
     taught = small(self_training=10).fit(X, y, pool=pool)
-    assert taught.self_trained_ is True
-    sure, surer = (model.candidates(pool, 1).probabilities.mean() for model in (first, taught))
-    assert surer == pytest.approx(sure, abs=0.01)
+    assert taught.n_taught_ > 0
+    sure, surer = (model.candidates(others, 1).probabilities.mean() for model in (first, taught))
+    assert surer == pytest.approx(sure, abs=0.02)
+
+
+def test_it_learns_the_labels_that_are_certain_by_other_evidence_and_no_others():
+    X, y = task(scale=0.3)
+    elsewhere = some_units(5, N_DIMS)
+    pool, truth = clusters(N_LABELS, 20, random_state=1, scale=0.3)
+    labels = np.where(truth < 4, truth, NOISE)
+    model = small().fit(X, y, elsewhere=elsewhere)
+    model.train_itself(pool, labels, labels != NOISE)
+    assert 0 < model.n_taught_ < (labels != NOISE).sum()
+    given = model.ensemble_.codes[model.ensemble_.given]
+    assert set(given.tolist()) == {0, 1, 2, 3}
+    places = (model.ensemble_.bank[model.ensemble_.given] @ pool.T).argmax(axis=1)
+    assert np.array_equal(truth[places], given)
+    # Once more: what it has taught itself is no example.
+    examples, codes = model.ensemble_.own_examples()
+    assert len(examples) == len(X) + 5
+    assert np.array_equal(codes, [*y, *[NOISE] * 5])
+    model.train_itself(pool, labels, np.zeros(len(pool), dtype=bool))
+    assert model.n_taught_ == 0
+
+
+@pytest.mark.parametrize("n_pool", [0, 1])
+def test_with_hardly_a_text_left_the_last_fit_is_one_of_the_examples(n_pool):
+    pool, truth = clusters(N_LABELS, 1, random_state=1)
+    model = small().fit(*task())
+    model.train_itself(pool[:n_pool], truth[:n_pool], np.ones(n_pool, dtype=bool))
+    assert model.n_taught_ == n_pool
+    assert model.predict(task()[0]).tolist() == task()[1].tolist()
 
 
 # Same again, and stored.
@@ -349,7 +380,8 @@ def test_a_stored_model_is_the_same_model(tmp_path, trained):
         again = RedClassifier.from_arrays(arrays)
     assert isinstance(again.ensemble_, Ensemble)
     assert again.get_params() == model.get_params()
-    assert again.self_trained_ is model.self_trained_ is trained
+    assert again.n_taught_ == model.n_taught_
+    assert (model.n_taught_ > 0) is trained
     assert (again.n_features_in_, again.n_experts_) == (N_DIMS, 2)
     new = some_units(40, N_DIMS, 2)
     assert again.predict_proba(new).tobytes() == model.predict_proba(new).tobytes()

@@ -11,7 +11,7 @@ import pytest
 
 from classifiers.posterior import prior
 from classifiers.query import STRATEGIES
-from classifiers.red_classifier import RedClassifier
+from classifiers.red_classifier import FULL_FIT_GROWTH, GRADUATED, RedClassifier
 from classifiers.reliability import choice_accuracy, expected, reliability
 from classifiers.simulation import (
     MAX_QUESTIONS,
@@ -365,3 +365,40 @@ def test_audits_learn_what_the_judge_is_worth():
     assert isinstance(bad, Validating)
     assert bad.rates.specificity.mean < 0.75 < good.rates.specificity.mean
     assert not good.rates.sensitivity.is_prior
+
+
+def test_the_last_fit_learns_what_the_loop_has_settled_without_asking():
+    data = some_data(scale=0.45, n_pool=60)
+    loop = gone_round(Loop, replace(PLAN, rounds=2), data, judge_of(data, 0.95, 0.95))
+    assert isinstance(loop.fitted, RedClassifier)
+    label, posterior = loop._best()
+    assert 0 < loop.fitted.n_taught_ <= ((loop.known == UNKNOWN) & (posterior >= GRADUATED) & (label != NOISE)).sum()
+    assert loop.results[-1].heldout_accuracy == loop._heldout_accuracy()
+    articles = gone_round(ArticleLoop, replace(PLAN, strategy="entropy"), data).fitted
+    assert isinstance(articles, RedClassifier)
+    assert articles.n_taught_ == 0
+
+
+def test_what_has_changed_is_refitted_until_the_examples_have_grown_by_a_quarter():
+    data = some_data(n_pool=60)
+    fits: list[str] = []
+
+    class Watched(RedClassifier):
+        def fit(self, *args, **kwargs):
+            fits.append("fit")
+            return super().fit(*args, **kwargs)
+
+        def refit(self, *args, **kwargs):
+            fits.append("refit")
+            return super().refit(*args, **kwargs)
+
+    plan = replace(PLAN, rounds=4, judge_calls=6, reviews=2, audits=2)
+    loop = Loop(data, judge_of(data), lambda: Watched(subset_size=3, n_deals=1, noise_ratio=2.0), plan)
+    list(loop.run())
+    expected_fits, at = [], 0
+    for n in loop.n_examples:
+        full = n >= FULL_FIT_GROWTH * at
+        expected_fits.append("fit" if full else "refit")
+        at = n if full else at
+    assert fits == expected_fits
+    assert set(fits) == {"fit", "refit"}

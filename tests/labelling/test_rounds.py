@@ -7,7 +7,8 @@ import pytest
 from classifiers.judge import JudgeUnavailable, NeighbourJudge
 from labelling import jobs
 from labelling.jobs.lease import JobFailed
-from labelling.jobs.rounds import _stop_reason, judging, learning
+from labelling.jobs.rounds import _stop_reason, graduating, judging, learning
+from labelling.jobs.rounds.memory import recall
 from labelling.models import (
     BackgroundJob,
     Embedding,
@@ -48,7 +49,7 @@ def test_a_round_predicts_the_pool_asks_and_lays_out_the_queue():
     assert len(right) == 20
     assert round_.queries.count() == Verdict.objects.filter(query__round=round_).count() == 6
     assert project.queue.count() == 6
-    assert set(round_.seconds) == {"embed", "fit", "predict", "query", "judge", "settle"}
+    assert set(round_.seconds) - {"graduate"} == {"embed", "fit", "predict", "query", "judge", "settle"}
 
 
 def test_a_round_asks_the_most_uncertain_first():
@@ -232,16 +233,84 @@ def test_an_error_is_on_the_round_in_words_and_the_round_goes_on_from_there(monk
 
 
 def test_the_loop_ends_when_nobody_can_be_asked_any_more():
-    project, expert = make_project(batch_size=10, retrain_after=0, certainty=0.999), make_user()
+    project, expert = make_project(batch_size=10, retrain_after=0, certainty=0.999, strategy="gain"), make_user()
     import_rows(project, fruit_rows(n_pool=1))
     run_round(project)
-    assert run_round(project).stop_reason == "", "what waits for review can still be asked"
+    assert "No document is left" not in run_round(project).stop_reason, "what waits for review can still be asked"
     round_ = rounds.start_round(project)
     while entry := claim_next(project, expert):
         decide(project, entry.pk, expert, "accept")
     jobs.run_round(round_.pk)
     round_.refresh_from_db()
-    assert round_.stop_reason == "No document is left to ask about."
+    assert (round_.error, round_.state, round_.stop_reason) == ("", "done", "No document is left to ask about.")
+
+
+def ended_loop() -> Round:
+    """The last round of a project whose model is sure of everything but a few documents that were asked about."""
+    project, expert = fruit_project(batch_size=5, retrain_after=0), make_user()
+    import_rows(project, [(f"one more {fruit} to measure with", fruit) for fruit in FRUIT], holdout_percent=100)
+    run_round(project)
+    while entry := claim_next(project, expert):
+        decide(project, entry.pk, expert, "accept")
+    project.strategy = "settling"
+    project.save()
+    return run_round(project)
+
+
+def test_a_loop_that_ends_trains_a_last_time_on_what_the_model_is_certain_of_itself():
+    round_ = ended_loop()
+    assert round_.stop_reason
+    assert round_.step == Round.Step.GRADUATE
+    assert "graduate" in round_.seconds
+    assert 0 < round_.taught_itself <= 15
+    assert (round_.training_examples, round_.final_holdout_accuracy) == (21, 1.0)
+    memory = recall(round_.project)
+    assert memory is not None
+    assert (memory.model.n_taught_, memory.n_examples) == (round_.taught_itself, 21)
+    # The pool was not predicted anew.
+    assert set(Prediction.objects.filter(document__example=None, document__holdout=False).values_list("round")) == {
+        (round_.pk,)
+    }
+
+
+def test_texts_that_come_after_the_end_are_predicted_by_the_model_that_was_kept():
+    round_ = ended_loop()
+    import_rows(round_.project, [("a late apple", "")])
+    late = run_round(round_.project)
+    assert late.experts_fitted < late.experts
+    assert Prediction.objects.get(document__text="a late apple").label.name == "apple"
+    memory = recall(round_.project)
+    assert memory is not None
+    assert memory.model.n_taught_ > 0
+
+
+def test_a_worker_that_dies_in_the_last_fit_leaves_it_to_the_next(monkeypatch):
+    fit = graduating.graduate
+
+    def dies(lease):
+        raise SystemExit
+
+    monkeypatch.setattr("labelling.jobs.rounds.graduate", dies)
+    with pytest.raises(SystemExit):
+        ended_loop()
+    round_ = Round.objects.order_by("-number")[0]
+    assert (round_.state, round_.stop_reason, round_.taught_itself) == (BackgroundJob.State.QUEUED, "", None)
+    monkeypatch.setattr("labelling.jobs.rounds.graduate", fit)
+    jobs.run_round(round_.pk)
+    round_.refresh_from_db()
+    assert round_.state == BackgroundJob.State.DONE
+    assert round_.taught_itself > 0
+
+
+def test_the_articles_combination_learns_no_labels_of_its_own():
+    project, expert = fruit_project(batch_size=20, retrain_after=0, combination="highest"), make_user()
+    import_rows(project, [("a held-out apple", "apple")], holdout_percent=100)
+    run_round(project)
+    while entry := claim_next(project, expert):
+        decide(project, entry.pk, expert, "accept")
+    round_ = run_round(project)
+    assert (round_.error, round_.state, round_.stop_reason) == ("", "done", "No document is left to ask about.")
+    assert (round_.taught_itself, round_.final_holdout_accuracy) == (0, 1.0)
 
 
 def test_texts_that_come_in_beside_a_round_wait_for_the_next(monkeypatch):

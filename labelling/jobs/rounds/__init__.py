@@ -8,9 +8,10 @@ from contextlib import contextmanager
 
 from django.db import transaction
 
-from classifiers.stopping import stop_reason
+from classifiers import stopping
 from labelling.jobs.lease import Lease
 from labelling.jobs.rounds.forecasting import awaits_consent, forecast_is_due, record_forecast
+from labelling.jobs.rounds.graduating import graduate
 from labelling.jobs.rounds.judging import ask_judge
 from labelling.jobs.rounds.learning import embed_texts, fit, predict
 from labelling.jobs.rounds.memory import remember
@@ -60,9 +61,13 @@ def run(lease: Lease[Round]) -> None:
     if paused:
         lease.finish(BackgroundJob.State.PAUSED, error=paused)
         return
+    stop_reason = _stop_reason(round_)
+    if stop_reason:
+        with timed(Step.GRADUATE):
+            graduate(lease)
     with transaction.atomic():
         # Both or neither: a worker killed in between would leave the next round to nobody.
-        lease.finish(BackgroundJob.State.DONE, stop_reason=_stop_reason(round_))
+        lease.finish(BackgroundJob.State.DONE, stop_reason=stop_reason)
         start_if_due(round_.project)
 
 
@@ -85,7 +90,7 @@ def _stop_reason(round_: Round) -> str:
             uncertain.append(n_uncertain)
             examples.append(n_examples)
     gains = None if round_.expected_gain is None else [round_.expected_gain]
-    return stop_reason(uncertain, examples, gains=gains) or ""
+    return stopping.stop_reason(uncertain, examples, gains=gains) or ""
 
 
 def _was_down(round_: Round) -> bool:

@@ -11,7 +11,7 @@ from classifiers.candidates import Candidates
 from classifiers.ensemble import N_CANDIDATES
 from classifiers.evaluation import score
 from classifiers.posterior import none_factor
-from classifiers.red_classifier import RedClassifier
+from classifiers.red_classifier import FULL_FIT_GROWTH, RedClassifier
 from classifiers.subset_classifier import NOISE
 from labelling.jobs import vectors
 from labelling.jobs.lease import JobFailed, Lease
@@ -24,8 +24,6 @@ from labelling.services.audits import none_counts
 Step = Round.Step
 
 CHUNK_PREDICTIONS = 2_000
-# So many times the examples of the last full fit, and the labels are split and all classifiers fitted anew.
-FULL_FIT_GROWTH = 1.25
 
 
 @dataclass(frozen=True)
@@ -85,7 +83,20 @@ def embed_texts(lease: Lease[Round]) -> None:
 
 
 def fit(lease: Lease[Round]) -> Learnt:
-    """Learn all training examples: what has changed since the last round, or everything."""
+    """Learn all training examples, and note on the round what that took."""
+    learnt = learn(lease, Step.FIT)
+    model = learnt.memory.model
+    lease.update(
+        training_examples=len(learnt.y),
+        labels_learned=len(learnt.label_ids),
+        experts=model.n_experts_,
+        experts_fitted=model.n_fitted_,
+    )
+    return learnt
+
+
+def learn(lease: Lease[Round], step: str) -> Learnt:
+    """Learn all training examples: what has changed since the last fit that is remembered, or everything."""
     round_ = lease.job
     rows = list(
         TrainingExample.objects.filter(document__project=round_.project, document__holdout=False)
@@ -107,7 +118,7 @@ def fit(lease: Lease[Round]) -> Learnt:
     learning = {
         "elsewhere": X[y == NOISE],
         "names": _name_vectors(round_, label_ids),
-        "progress": lambda done, total: lease.report(Step.FIT, done, total),
+        "progress": lambda done, total: lease.report(step, done, total),
     }
     model = last.model if last else wanted
     if last:
@@ -115,12 +126,6 @@ def fit(lease: Lease[Round]) -> Learnt:
     else:
         pool = _pool_vectors(round_) if len(y) < model.self_training * len(label_ids) else None
         model.fit(X[y != NOISE], y[y != NOISE], pool=pool, **learning)
-    lease.update(
-        training_examples=len(rows),
-        labels_learned=len(label_ids),
-        experts=model.n_experts_,
-        experts_fitted=model.n_fitted_,
-    )
     memory = Memory(model, label_ids, settings.ENCODER, last.n_examples if last else len(rows))
     return Learnt(memory, example_ids, document_ids, X, y)
 
@@ -173,7 +178,7 @@ def predict(lease: Lease[Round], learnt: Learnt) -> Predicted:
         pool=len(pool),
         uncertain=int((predicted.believed.belief.max(axis=1) < round_.settings["certainty"]).sum()),
         unlabelled_at_import=documents.filter(holdout=False, given_source="").count(),
-        **_holdout_score(learnt, measured, [row[2] for row in holdout]),
+        **holdout_score(learnt, measured.candidates, [row[2] for row in holdout]),
     )
     return predicted
 
@@ -230,11 +235,12 @@ def listed(labels: list[int], probabilities: list[float]) -> list[list[float]]:
     return [[label, round(probability, 4)] for label, probability in zip(labels, probabilities, strict=True)]
 
 
-def _holdout_score(learnt: Learnt, measured: Predicted, given_label_ids: list[int | None]) -> dict[str, float | None]:
+def holdout_score(learnt: Learnt, candidates: Candidates, given_label_ids: list[int | None]) -> dict[str, float | None]:
+    """How well the classifiers agree with the labels that the holdout came with, as a Round stores it."""
     codes: dict[int | None, int] = {label_id: code for code, label_id in enumerate(learnt.label_ids)}
     # What the classifiers have never seen can't be right: each such label has a code of its own below zero.
     known = np.array([codes.setdefault(label_id, -2 - len(codes)) for label_id in given_label_ids], dtype=int)
-    result = score(known, measured.candidates.labels[:, 0]) if len(known) else None
+    result = score(known, candidates.labels[:, 0]) if len(known) else None
     return {
         "holdout_size": result.n if result else 0,
         "holdout_accuracy": result.accuracy if result else None,
