@@ -32,7 +32,7 @@ MAX_ASIDE = 4_000
 # Posterior, after all verdicts, from which the last fit of a loop learns a label that nobody has given.
 GRADUATED = 0.95
 # So many times the examples of the last full fit, and all is better fitted anew than refitted.
-FULL_FIT_GROWTH = 1.25
+FULL_FIT_GROWTH = 1.1
 
 
 class RedClassifier(ClassifierMixin, BaseEstimator):

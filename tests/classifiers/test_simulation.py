@@ -379,7 +379,7 @@ def test_the_last_fit_learns_what_the_loop_has_settled_without_asking():
     assert articles.n_taught_ == 0
 
 
-def test_what_has_changed_is_refitted_until_the_examples_have_grown_by_a_quarter():
+def test_what_has_changed_is_refitted_until_the_examples_have_grown_by_a_tenth():
     data = some_data(n_pool=60)
     fits: list[str] = []
 
