@@ -388,7 +388,7 @@ def test_everything_is_fitted_anew_when_it_must_be():
     assert not fitted_anew(project)
 
     import_rows(project, [(f"apple number {n}", "apple") for n in range(4)])
-    assert fitted_anew(project), "a quarter more examples"
+    assert fitted_anew(project), "many more examples"
     assert not fitted_anew(project)
 
     TrainingExample.objects.filter(label__name="mango").delete()
