@@ -197,11 +197,11 @@ class MessagesClient:
             total = waiting + counts.succeeded + counts.errored + counts.canceled + counts.expired
             return BatchState(batch.processing_status == "ended", total - waiting, total)
 
-    def batch_results(self, batch_id: str) -> Iterator[tuple[str, Reply | JudgeError]]:
+    def batch_results(self, batch_id: str) -> Iterator[tuple[str, Reply | JudgeError | JudgeUnavailable]]:
         """What came of each request of an ended batch, by custom id, in any order; 404 as for batch_state."""
         with self._in_words(of_batch=True):
             for line in self._client.messages.batches.results(batch_id):
-                yield line.custom_id, _batch_outcome(line.result)
+                yield line.custom_id, _batch_outcome(line.result, self.model, self._client.auth_headers)
 
     def cancel_batch(self, batch_id: str) -> None:
         """Ask the provider to stop; what is answered already stays, and stays paid for."""
@@ -252,6 +252,8 @@ NO_KEY = (
     "No key for the judge: set ANTHROPIC_API_KEY in the environment of the worker and start it again, "
     "or choose another judge."
 )
+KEY_REFUSED = "The judge refused the key: check ANTHROPIC_API_KEY and what it may use."
+OTHER_MODEL = "choose another in the project's settings, or mend the base URL."
 SPEND_LIMIT = "The judge's spend limit is reached: raise it with the provider, then go on."
 NOT_A_MESSAGE = "The judge's answer was not in the form of the Messages API."
 NO_BATCH = "The judge knows no such batch: it is too old, or was sent to another address or with another key."
@@ -326,7 +328,10 @@ def _usage(message: Message) -> Usage | None:
     return Usage(*counts) if sound else None
 
 
-def _batch_outcome(result: MessageBatchResult) -> Reply | JudgeError:
+def _batch_outcome(
+    result: MessageBatchResult, model: str, headers: Mapping[str, str]
+) -> Reply | JudgeError | JudgeUnavailable:
+    """What came of one request of a batch; ``headers`` are those that carry the key."""
     if result.type == "succeeded":
         try:
             return read_reply(result.message)
@@ -334,10 +339,24 @@ def _batch_outcome(result: MessageBatchResult) -> Reply | JudgeError:
             return error
     if result.type == "errored":
         said, kind = result.error.error.message, result.error.error.type
+        if lasting := _lasting(kind, model):
+            return lasting
         # Invalid requests stay invalid; what the provider's own machines did passes.
         passing = kind in ("api_error", "overloaded_error", "rate_limit_error", "timeout_error")
-        return JudgeError(f"The judge did not answer the question: {_storable(said)}", status=400, passing=passing)
+        reason = _without_key(said, headers)
+        return JudgeError(f"The judge did not answer the question: {reason}", status=400, passing=passing)
     return JudgeError(f"The batch ended before this question was asked ({result.type}).", passing=True)
+
+
+def _lasting(kind: str, model: str) -> JudgeUnavailable | None:
+    """What no repetition helps, by the type of error that the API names."""
+    if kind == "billing_error":
+        return JudgeUnavailable(SPEND_LIMIT)
+    if kind in ("authentication_error", "permission_error"):
+        return JudgeUnavailable(KEY_REFUSED)
+    if kind == "not_found_error":
+        return JudgeUnavailable(f"The judge knows no model {model!r}: {OTHER_MODEL}")
+    return None
 
 
 def _explain(error: APIStatusError, model: str) -> JudgeError | JudgeUnavailable:
@@ -347,11 +366,9 @@ def _explain(error: APIStatusError, model: str) -> JudgeError | JudgeUnavailable
     if error.status_code == 402 or any(sign in json.dumps(error.body, default=str) for sign in NO_MONEY):
         return JudgeUnavailable(SPEND_LIMIT)
     if isinstance(error, anthropic.AuthenticationError | anthropic.PermissionDeniedError):
-        return JudgeUnavailable("The judge refused the key: check ANTHROPIC_API_KEY and what it may use.")
+        return JudgeUnavailable(KEY_REFUSED)
     if isinstance(error, anthropic.NotFoundError):
-        return JudgeUnavailable(
-            f"The judge knows no model {model!r}: choose another in the project's settings, or mend the base URL."
-        )
+        return JudgeUnavailable(f"The judge knows no model {model!r}: {OTHER_MODEL}")
     wait = retry_after(error.response.headers)
     if wait is not None and wait > LONGEST_WAIT:
         return JudgeUnavailable(f"The judge asks to wait {wait / 60:.0f} minutes: go on after that.")
@@ -362,7 +379,7 @@ def _explain(error: APIStatusError, model: str) -> JudgeError | JudgeUnavailable
     elif error.status_code >= 500:
         said = f"The judge was overloaded or down (HTTP {error.status_code})."
     else:
-        reason = _without_key(str(error.api_message or "no reason given"), error)
+        reason = _without_key(str(error.api_message or "no reason given"), error.request.headers)
         said = f"The judge did not accept the question (HTTP {error.status_code}): {reason}"
     return JudgeError(said, passing=passing, wait=wait, status=error.status_code, request_id=request_id)
 
@@ -381,9 +398,9 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
         return None
 
 
-def _without_key(text: str, error: APIStatusError) -> str:
+def _without_key(text: str, headers: Mapping[str, str]) -> str:
     """Some gateways quote the key they were sent; our messages are stored and shown."""
-    headers = error.request.headers
-    for key in (headers.get("Authorization", "").removeprefix("Bearer "), headers.get("X-Api-Key", "")):
+    sent = {name.lower(): value for name, value in headers.items()}
+    for key in (sent.get("authorization", "").removeprefix("Bearer "), sent.get("x-api-key", "")):
         text = text.replace(key, "[key]") if key else text
     return _storable(text)

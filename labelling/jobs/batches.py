@@ -45,6 +45,7 @@ class BatchSender(Generic[Key, Answer]):
     def __init__(self, client: MessagesClient, lease: Lease[Any]):
         self.client, self.lease = client, lease
         self._paused = ""
+        self._stopped = ""
 
     def outcomes(self, tasks: Iterable[Task[Key, Answer]]) -> Generator[Outcome[Key, Answer], None, None]:
         """Send tasks.
@@ -63,6 +64,7 @@ class BatchSender(Generic[Key, Answer]):
                         yield again
                 if batch := self._submit(by_fingerprint):
                     yield from self._collect(batch, by_fingerprint)
+                self._stop_if_unavailable()
         if self._paused:
             raise Paused(self._paused)
 
@@ -80,6 +82,12 @@ class BatchSender(Generic[Key, Answer]):
             for batch in batches:
                 if batch.round_id == self.lease.job.pk or self._is_over(batch):
                     yield from self._collect(batch, by_fingerprint)
+        self._stop_if_unavailable()
+
+    def _stop_if_unavailable(self) -> None:
+        """Send nothing more when a batch's answers say that somebody must act first."""
+        if self._stopped:
+            raise JobFailed(self._stopped)
 
     def _by_fingerprint(self, tasks: Iterable[Task[Key, Answer]]) -> dict[str, Task[Key, Answer]]:
         return {self.client.fingerprint(task.prompt): task for task in tasks}
@@ -187,6 +195,10 @@ class BatchSender(Generic[Key, Answer]):
             # Recorded before a kill, or no call of ours.
             if call is None:
                 continue
+            if isinstance(result, JudgeUnavailable):
+                ledger.finish(call, {}, error=str(result))
+                self._stopped = str(result)
+                continue
             task = by_fingerprint.get(call.fingerprint)
             again = task and isinstance(result, JudgeError) and result.passing and task.tries < MAX_TRIES
             if task is None or again:
@@ -197,7 +209,7 @@ class BatchSender(Generic[Key, Answer]):
             del by_fingerprint[call.fingerprint]
             yield _outcome(task, call, result)
 
-    def _results(self, batch: MessageBatch) -> Iterator[tuple[str, Reply | JudgeError]]:
+    def _results(self, batch: MessageBatch) -> Iterator[tuple[str, Reply | JudgeError | JudgeUnavailable]]:
         """All results, from the first one again when they break off."""
         misses = 0
         while True:

@@ -23,6 +23,7 @@ from labelling.services import Refused, audits, ledger, queueing, rounds
 from labelling.services.labels import define
 from labelling.services.review import claim_next, decide
 from tests.factories import fruit_project, import_doubtful, make_user, run_round
+from tests.labelling.conftest import KEY
 
 pytestmark = pytest.mark.django_db
 
@@ -530,6 +531,33 @@ def test_failures_in_a_batch_are_listed_and_what_passes_is_asked_in_the_next(api
     ]
     assert Verdict.objects.count() == round_.queries.count() - 2
     assert agrees(api)
+
+
+@pytest.mark.parametrize(
+    ("failure", "said"),
+    [("unauthorized", "check ANTHROPIC_API_KEY"), ("unknown_model", "knows no model 'stub-1'")],
+)
+def test_what_lasts_in_a_batch_stops_the_round_says_what_to_do_and_keeps_the_answers(api, price, failure, said):
+    fail(api, "", "", failure, "refusal")
+    project = paying_project(use_batches=True, batch_size=5)
+    with pytest.raises(JobFailed, match=said):
+        run_round(project)
+    round_ = project.rounds.get()
+    assert (round_.state, said in round_.error) == ("failed", True)
+    assert (Verdict.objects.count(), JudgeFailure.objects.count()) == (3, 1)
+    assert agrees(api)
+    assert go_on(round_).state == "done"
+    assert Verdict.objects.count() == round_.queries.count() - 1
+    assert agrees(api)
+
+
+def test_a_key_that_is_quoted_in_a_batch_is_stored_nowhere(api, price, monkeypatch):
+    respond = api.model.respond
+    quoting = iter([Reply({"error": {"type": "invalid_request_error", "message": f"Not with {KEY}."}}, 400, {})])
+    monkeypatch.setattr(api.model, "respond", lambda *args, **kwargs: next(quoting, None) or respond(*args, **kwargs))
+    run_round(paying_project(use_batches=True, batch_size=3))
+    assert "Not with [key]." in JudgeFailure.objects.get().reason
+    assert not Call.objects.filter(error__contains=KEY).exists()
 
 
 def test_a_batch_survives_its_worker(api, price, monkeypatch):

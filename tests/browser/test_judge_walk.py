@@ -1,0 +1,122 @@
+"""A judge that is paid for, as an admin meets it: price, forecast, consent, stop, ledger, drafts, measurement."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from decimal import Decimal
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from labelling.fake_messages_api import FakeModel, MessagesApi
+from tests.browser.conftest import log_in
+from tests.browser.test_walk import ROUND_SECONDS
+from tests.site import Site, running_site
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+
+SECONDS = 20_000
+PROJECT = "/projects/eastmere-contact-centre/"
+
+
+@pytest.fixture(scope="module")
+def model() -> FakeModel:
+    return FakeModel(latency=0.3, cache_min_tokens=50)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory, model: FakeModel) -> Iterator[Site]:
+    """A site whose judge and drafting model are the stand-in."""
+    with MessagesApi(model) as api:
+        folder = tmp_path_factory.mktemp("paying")
+        settings = {"JUDGE_BASE_URL": api.url, "JUDGE_MODEL": "stub-1", "DEFINITION_MODEL": "stub-1"}
+        with running_site(folder, ANTHROPIC_API_KEY="any", **settings) as running:
+            yield running
+
+
+def start_round(page: Page, number: int) -> None:
+    page.goto(PROJECT)
+    page.get_by_role("button", name=f"Start round {number}").click(timeout=ROUND_SECONDS)
+
+
+def spent(page: Page) -> Decimal:
+    """What the ledger says was spent, in US dollars."""
+    page.goto(f"{PROJECT}ledger/")
+    said = page.locator(".figures dd").first.inner_text()
+    return Decimal(re.sub(r"[^0-9.]", "", said.split("of")[0]))
+
+
+def test_an_admin_and_a_judge_that_costs_money(page: Page, site: Site, model: FakeModel):
+    log_in(page, site, "admin")
+
+    # The judge is chosen, with a cap.
+    page.goto(f"{PROJECT}settings/")
+    page.get_by_label("Judge", exact=True).select_option("anthropic")
+    page.get_by_label("Cap of a round").fill("1.00")
+    page.get_by_role("button", name="Save").click()
+
+    # Without a price the forecast says so; no call has left.
+    start_round(page, 2)
+    page.get_by_role("link", name="See the forecast").click(timeout=ROUND_SECONDS)
+    expect(page.get_by_role("heading", name="Before anything is spent")).to_be_visible()
+    expect(page.locator("main")).to_contain_text("No price is known for stub-1")
+    page.get_by_role("button", name="Cancel round").click()
+    assert model.books.calls == 0
+
+    # The price is entered, with the day from which it holds.
+    page.goto("/admin/labelling/price/add/")
+    for name, value in {
+        "Model": "stub-1",
+        "Input": "1.00",
+        "Output": "5.00",
+        "Cache write": "1.25",
+        "Cache read": "0.10",
+        "Shortest cached prompt": "50",
+    }.items():
+        page.get_by_label(f"{name}:").fill(value)
+    page.get_by_role("button", name="Save", exact=True).click()
+    expect(page.locator(".success")).to_contain_text("was added successfully")
+
+    # Now it says what the round will cost, and shows the prompts; it asks only when told to.
+    start_round(page, 3)
+    page.get_by_role("link", name="See the forecast").click(timeout=ROUND_SECONDS)
+    expect(page.locator("main")).to_contain_text("Expected cost$0.")
+    prompt = page.locator("details", has_text="A prompt exactly as it will be sent").first
+    prompt.locator("summary").click()
+    expect(prompt.locator("pre").first).to_be_visible()
+    assert model.books.calls == 0
+    page.get_by_role("button", name="Ask the judge").click()
+
+    # It shows what it spends, stops within seconds, and goes on.
+    expect(page.locator("#round")).to_contain_text("Spent so far", timeout=SECONDS)
+    page.get_by_role("button", name="Stop asking").click()
+    expect(page.locator("main")).to_contain_text("Paused with what it has", timeout=SECONDS)
+    assert 0 < model.books.calls < 30
+    page.get_by_role("button", name="Go on").click()
+    expect(page.get_by_role("heading", name="Round 3")).to_be_visible()
+    expect(page.locator("#round")).to_have_count(0, timeout=SECONDS)
+    expect(page.locator("main")).to_contain_text("What the judge cost")
+
+    # The ledger agrees with the server's own books, to what the page rounds to.
+    assert spent(page) == pytest.approx(model.books.cost, abs=Decimal("0.005"))
+    expect(page.get_by_role("row")).to_have_count(min(model.books.calls, 50) + 1)
+
+    # Definitions are drafted for one label more than nothing is spent on before consent.
+    calls = model.books.calls
+    page.goto(f"{PROJECT}labels/")
+    page.get_by_role("checkbox").nth(1).check()
+    page.get_by_role("button", name=re.compile("Draft")).first.click()
+    expect(page.get_by_role("heading", name="Before anything is spent")).to_be_visible(timeout=SECONDS)
+    assert model.books.calls == calls
+    page.get_by_role("button", name=re.compile(r"Draft \d+ definition")).click()
+    approve = page.get_by_role("button", name=re.compile("Approve the definition of")).first
+    expect(approve).to_be_visible(timeout=SECONDS)
+    approve.click()
+    expect(page.locator("article.draft .tag.human").first).to_contain_text("Approved")
+    assert model.books.calls > calls
+
+    # The page that measures the judge says that it needs audits first, and where they are done.
+    page.goto(f"{PROJECT}judge/")
+    expect(page.get_by_role("heading", name="Judge")).to_be_visible()
+    expect(page.get_by_role("link", name="Review").last).to_be_visible()
