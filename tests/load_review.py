@@ -28,9 +28,9 @@ SLUG = "load"
 PASSWORD = "of simulated reviewers"
 PATIENCE = 60.0
 PAUSE_AFTER_REFUSAL = 0.2
+PAUSE_WHEN_IDLE = 0.5
+LOOKS_WHEN_IDLE = 6
 CHUNK = 2_000
-# New examples are counted after each decision, as ever, but start no round.
-NEVER_REACHED = 1_000_000
 N_CANDIDATES = 10
 WORDS = [f"word{n}" for n in range(997)]
 MAKE = "from tests import load_review; load_review.make_project({documents}, {labels}, {reviewers}, {overlap})"
@@ -47,7 +47,7 @@ class Figures:
         took: seconds of each decide-and-next that was answered with success.
         statuses: answers by status; 0 for a connection that was refused or cut.
         saved: decisions in the database.
-        too_many: documents decided more often than the overlap asks.
+        too_many, too_few: documents decided more often than the overlap asks, or gone from the queue with fewer.
         waiting: documents left in the queue.
     """
 
@@ -56,6 +56,7 @@ class Figures:
     statuses: Counter[int] = field(default_factory=Counter)
     saved: int = 0
     too_many: int = 0
+    too_few: int = 0
     waiting: int = 0
 
     @property
@@ -79,6 +80,11 @@ class Figures:
     def lost(self) -> int:
         return self.sent - self.saved
 
+    @property
+    def wrong_answers(self) -> dict[int, int]:
+        """Answers that nobody should get: server errors, and conflicts, for nobody is handed what another has."""
+        return {status: n for status, n in self.statuses.items() if status >= 400}
+
     def __str__(self) -> str:
         statuses = ", ".join(f"{status or 'no answer'}: {n}" for status, n in sorted(self.statuses.items()))
         rows = [
@@ -87,6 +93,7 @@ class Figures:
             ("decide and next, p95", f"{self.p95_ms:.0f} ms"),
             ("decisions confirmed", f"{self.sent:,}"),
             ("documents decided too often", f"{self.too_many}"),
+            ("documents decided too rarely", f"{self.too_few}"),
             ("decisions lost", f"{self.lost}"),
             ("answers by status", statuses),
             ("documents still waiting", f"{self.waiting:,}"),
@@ -135,7 +142,8 @@ def measure(
         all_there.abort()
         site.stop()
     found = json.loads(site.manage("shell", "--no-imports", "-c", COUNT))
-    figures.saved, figures.too_many, figures.waiting = found["saved"], found["too_many"], found["waiting"]
+    for name, value in found.items():
+        setattr(figures, name, value)
     return figures
 
 
@@ -158,9 +166,19 @@ class Reviewer(threading.Thread):
         self.answered: Counter[int] = Counter()
 
     def run(self) -> None:
-        page = self._first_page()
+        self._until_answered("GET", "/login/")
+        self._until_answered("POST", "/login/", {"username": self.name, "password": PASSWORD})
+        page = self._look()
         self.all_there.wait(PATIENCE)
-        while not self.ended.is_set() and (found := DECIDE.search(page)):
+        idle = 0
+        while not self.ended.is_set() and idle < LOOKS_WHEN_IDLE:
+            if not (found := DECIDE.search(page)):
+                # Others may leave something for a second person.
+                idle += 1
+                self.ended.wait(PAUSE_WHEN_IDLE)
+                page = self._look()
+                continue
+            idle = 0
             started = time.monotonic()
             status, page = self._until_answered("POST", found[1].decode(), {"choice": "accept"})
             if status == 200:
@@ -170,9 +188,7 @@ class Reviewer(threading.Thread):
             if self.think:
                 self.ended.wait(random.expovariate(1 / self.think))
 
-    def _first_page(self) -> bytes:
-        self._until_answered("GET", "/login/")
-        self._until_answered("POST", "/login/", {"username": self.name, "password": PASSWORD})
+    def _look(self) -> bytes:
         return self._until_answered("GET", f"/p/{SLUG}/review/")[1]
 
     def _until_answered(self, method: str, address: str, sent: dict[str, str] | None = None) -> tuple[int, bytes]:
@@ -246,7 +262,7 @@ def make_project(n_documents: int, n_labels: int, n_reviewers: int, overlap: flo
     users = User.objects.bulk_create(
         User(username=f"reviewer{n}", password=password, is_staff=n == 0) for n in range(n_reviewers)
     )
-    project = projects.create_project(SLUG, users[0], retrain_after=NEVER_REACHED, overlap=overlap)
+    project = projects.create_project(SLUG, users[0], overlap=overlap)
     for user in users[1:]:
         projects.set_member(project, user, "reviewer")
     settings = {"random_seed": 0, "overlap": overlap, "strategy": "gain", "certainty": 0.85}
@@ -323,10 +339,15 @@ def decided() -> dict[str, int]:
     from labelling.models import Decision, QueueEntry
 
     decisions = Decision.objects.standing().values_list("document", "people")
+    waiting = set(QueueEntry.objects.values_list("document", flat=True))
+    asked_for = dict(decisions)
     times = Counter(document_id for document_id, _ in decisions)
-    allowed = {document_id: 2 if people > 1 else 1 for document_id, people in decisions}
-    too_many = sum(n > allowed[document_id] for document_id, n in times.items())
-    return {"saved": times.total(), "too_many": too_many, "waiting": QueueEntry.objects.count()}
+    return {
+        "saved": times.total(),
+        "too_many": sum(times[document_id] > people for document_id, people in asked_for.items()),
+        "too_few": sum(times[pk] < people for pk, people in asked_for.items() if pk not in waiting),
+        "waiting": len(waiting),
+    }
 
 
 def _documents(project, rng: random.Random, n: int, name: str) -> Iterator:

@@ -76,7 +76,12 @@ def available(project: Project, user: User, disputed: bool = False) -> QuerySet[
 
     ``disputed``: those on which two others disagree, instead of all the rest.
     """
-    said = standing(user).filter(Q(action=Decision.Action.SKIP) | Q(people=People.TWO), document=OuterRef("document"))
+    said = Decision.objects.filter(
+        Q(action=Decision.Action.SKIP) | Q(people=People.TWO),
+        document=OuterRef("document"),
+        reviewer=user,
+        withdrawn_by=None,
+    )
     return project.queue.filter(_free_for(user), ~Exists(said), _kind(disputed))
 
 
@@ -86,8 +91,10 @@ def standing(user: User) -> QuerySet[Decision]:
 
 
 def n_available(project: Project, user: User) -> int:
-    """How many entries this user could be given, counted no further than ``MANY``."""
-    return available(project, user)[:MANY].count()
+    """How many entries this user could be given; ``MANY`` where as many wait, whoever they are for."""
+    if project.queue.order_by()[:MANY].count() == MANY:
+        return MANY
+    return available(project, user).count()
 
 
 def claim_next(project: Project, user: User, disputed: bool = False) -> QueueEntry | None:
@@ -177,7 +184,7 @@ def _held(project: Project, user: User, disputed: bool) -> QueueEntry | None:
 
 
 def _shown(entries: QuerySet[QueueEntry]) -> QueueEntry | None:
-    return entries.select_related("claimed_by", *SHOWN).defer(*NOT_SHOWN).first()
+    return entries.select_related(*SHOWN).defer(*NOT_SHOWN).first()
 
 
 def _free_for(user: User) -> Q:

@@ -71,8 +71,9 @@ def start_round(project: Project, user: User | None = None, ask_again: Sequence[
 
 def starts_by_itself(project: Project) -> bool:
     """Whether enough new training examples start the next round: the last one has ended, and not the loop with it."""
-    last = project.rounds.only("project", "state", "stop_reason").order_by("-number").first()
-    return bool(project.retrain_after and last and last.state == BackgroundJob.State.DONE and not last.stop_reason)
+    fields = ("state", "stop_reason", "project__retrain_after")
+    last = project.rounds.order_by("-number").values_list(*fields)[:1]
+    return any(state == BackgroundJob.State.DONE and not reason and retrain for state, reason, retrain in last)
 
 
 def start_if_due(project: Project) -> Round | None:
@@ -82,7 +83,7 @@ def start_if_due(project: Project) -> Round | None:
     take turns at the project's row, so the last of them sees what all the others did.
     """
     # Nearly always nothing is due: that is found out without making others wait.
-    if not _is_due(Project.objects.get(pk=project.pk)):
+    if not _is_due(project):
         return None
     with transaction.atomic():
         project = Project.objects.select_for_update().get(pk=project.pk)
@@ -92,7 +93,8 @@ def start_if_due(project: Project) -> Round | None:
 def _is_due(project: Project) -> bool:
     if not starts_by_itself(project):
         return False
-    return _new(project)[: project.retrain_after].count() == project.retrain_after
+    enough = Project.objects.values_list("retrain_after", flat=True).get(pk=project.pk)
+    return _new(project)[:enough].count() == enough
 
 
 def _start(project: Project) -> Round | None:

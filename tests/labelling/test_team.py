@@ -89,7 +89,7 @@ def test_looking_again_writes_nothing_while_the_claim_is_fresh(project, ann):
         connection,
     ) as queries:
         assert claim_next(project, ann) == entry
-    assert len(queries) == 1
+    assert len(queries) == 2
     assert not [query for query in queries if "UPDATE" in query["sql"] or "BEGIN" in query["sql"]]
 
 
@@ -160,7 +160,7 @@ def test_a_second_click_of_the_first_of_two_is_not_a_second_decision(shared, ann
         decide(shared, entry.pk, ann, "none")
 
 
-def disagree(project, ann, bob) -> QueueEntry:
+def disagree(project, ann, bob):
     entry = claim_next(project, ann)
     decide(project, entry.pk, ann, "accept")
     claims.release(project, ann)
