@@ -21,6 +21,7 @@ STEPS_A_NAT = 1_000_000
 # The lease is learnt from so many of the project's last decisions, and anew after each so many.
 OBSERVED = 200
 LEARN_EVERY = 20
+ENOUGH = 20
 QUANTILE = 0.95
 LEASES_A_DECISION = 2
 SHORTEST_LEASE = timedelta(minutes=2)
@@ -85,6 +86,11 @@ def available(project: Project, user: User, disputed: bool = False) -> QuerySet[
     return project.queue.filter(_free_for(user), ~Exists(said), _kind(disputed))
 
 
+def held(project: Project, user: User, disputed: bool = False) -> QuerySet[QueueEntry]:
+    """What the user has open. Not by priority: in that order a database would look through the whole queue for it."""
+    return project.queue.filter(_kind(disputed), claimed_by=user, claimed_until__gt=timezone.now()).order_by()
+
+
 def standing(user: User) -> QuerySet[Decision]:
     """What the user decided, in any project, and has not withdrawn; the last first."""
     return Decision.objects.filter(reviewer=user, withdrawn_by=None).exclude(action=Decision.Action.UNDO)
@@ -104,7 +110,7 @@ def claim_next(project: Project, user: User, disputed: bool = False) -> QueueEnt
     written while the user's claim has most of its time left.
     """
     lasts = lease(project)
-    while entry := _held(project, user, disputed) or _shown(available(project, user, disputed)):
+    while entry := _open(project, user, disputed) or _shown(available(project, user, disputed)):
         fresh = timezone.now() + lasts / 2
         if entry.claimed_by_id == user.pk and entry.claimed_until and entry.claimed_until > fresh:
             return entry
@@ -165,21 +171,19 @@ def lease(project: Project) -> timedelta:
 def learn_lease(project: Project) -> None:
     """Set the lease to twice the time within which nearly all of the last decisions were taken.
 
-    Below 20 observations the project's own setting holds.
+    Below ``ENOUGH`` observations the project's own setting holds.
     """
     decisions = Decision.objects.filter(document__project=project, seconds__isnull=False)
     seconds = sorted(n or 0 for n in decisions.order_by("-pk").values_list("seconds", flat=True)[:OBSERVED])
-    if len(seconds) < LEARN_EVERY:
+    if len(seconds) < ENOUGH:
         return
     usual = timedelta(seconds=seconds[int(QUANTILE * (len(seconds) - 1))])
     learnt = max(LEASES_A_DECISION * usual, SHORTEST_LEASE)
     Project.objects.filter(pk=project.pk).update(lease_seconds=int(learnt.total_seconds()))
 
 
-def _held(project: Project, user: User, disputed: bool) -> QueueEntry | None:
-    """What the user has open. Not by priority: in that order a database would look through the whole queue for it."""
-    held = project.queue.filter(_kind(disputed), claimed_by=user, claimed_until__gt=timezone.now())
-    found = held.order_by().values_list("pk", flat=True)[:1]
+def _open(project: Project, user: User, disputed: bool) -> QueueEntry | None:
+    found = held(project, user, disputed).values_list("pk", flat=True)[:1]
     return _shown(project.queue.filter(pk=found[0])) if found else None
 
 
