@@ -3,6 +3,7 @@
 # make test-postgres  the same tests on PostgreSQL, and 100,000 rows
 # make test-slow      the long checks: worker killed at every step, real data, load
 # make measure        the figures of the README, on the banking77 data set
+# make load           eight reviewers without pause on 100,000 documents: decisions a second, and nothing lost
 # make benchmark      R.E.D. against the article and a flat classifier on all data sets: hours; goes on where it stopped
 # make lock           pin anew everything that is installed
 
@@ -13,7 +14,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 POSTGRES_URL ?= postgres://postgres@127.0.0.1:5432/postgres
 
-.PHONY: run test lint unit test-postgres test-slow measure benchmark lock clean
+.PHONY: run test lint unit test-postgres test-slow measure load benchmark lock clean
 
 run: .venv/installed .env
 	@python manage.py migrate --verbosity 0
@@ -42,6 +43,9 @@ test-slow: .venv/installed-dev
 
 measure: .venv/installed-dev
 	python -m tests.measure banking77
+
+load: .venv/installed-dev
+	python -m tests.load_review --documents 100000 --labels 943 --reviewers 8 --seconds 60
 
 # One file for each run; what is there is not run again.
 RED_DATA ?= ../shared/data

@@ -1,4 +1,5 @@
-"""The judge against people, on documents they decided on without seeing its verdict; and two judges side by side.
+"""The judge against people, on documents they decided on without seeing its verdict; two judges side by side; and
+people among themselves.
 
 These are plain counts with their intervals, for people to read. What the loop itself believes of a judge, priors
 included, is in reliability.py.
@@ -6,7 +7,8 @@ included, is in reliability.py.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -129,9 +131,7 @@ def kappa(true_valid: int, false_invalid: int, true_invalid: int, false_valid: i
         return _nothing(n)
     value = float(cohen_kappa_score(people, judge))
     drawn = np.random.default_rng(random_state).dirichlet(cells + HALF_A_COUNT, size=N_DRAWS)
-    low, high = np.quantile(_kappas(drawn), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    # No error seen: the draws all lie below the estimate.
-    return Estimate(value, min(float(low), value), max(float(high), value), n, still_needed=0)
+    return _estimate(value, _kappas(drawn), n)
 
 
 def compare(first: Sequence[bool], second: Sequence[bool]) -> Paired:
@@ -162,6 +162,110 @@ def compare(first: Sequence[bool], second: Sequence[bool]) -> Paired:
         second=share(sum(second), len(second)),
         p_value=p_value if len(pairs) >= MIN_MEASURED else None,
     )
+
+
+def kappa_of_two(first: Sequence[Hashable], second: Sequence[Hashable], random_state: int = 0) -> Estimate:
+    """Return Cohen's kappa (1960) of two people who gave the same documents a label each, of any number of labels.
+
+    The interval comes from the Bayesian bootstrap over the documents, with half a document on which they agree and half
+    a one on which they don't: two who have always agreed are not certain to go on so.
+
+    Raises:
+        ValueError: when the two are of different length.
+    """
+    if len(first) != len(second):
+        raise ValueError("Both people must have labelled the same documents.")
+    n = len(first)
+    if n < MIN_MEASURED or len({*first, *second}) == 1:
+        return _nothing(n)
+    pairs = Counter(sorted(zip(first, second, strict=True), key=str))
+    codes = _codes([*first, *second])
+    one, other = (np.eye(len(codes))[[codes[pair[side]] for pair in pairs]] for side in (0, 1))
+    same = np.array([pair[0] == pair[1] for pair in pairs])
+
+    def kappas(weights: np.ndarray) -> np.ndarray:
+        agreeing = np.hstack([weights[:, :-2][:, same], weights[:, -2:-1]]).sum(axis=1) / weights.sum(axis=1)
+        documents = weights[:, :-2] / weights[:, :-2].sum(axis=1, keepdims=True)
+        by_chance = ((documents @ one) * (documents @ other)).sum(axis=1)
+        return (agreeing - by_chance) / (1 - by_chance)
+
+    return _estimate(float(kappas(_as_counted(pairs))[0]), kappas(_drawn(pairs, random_state)), n)
+
+
+def alpha(units: Sequence[Sequence[Hashable]], random_state: int = 0) -> Estimate:
+    """Return Krippendorff's alpha with an interval made as in ``kappa_of_two``; ``units`` as in krippendorff_alpha."""
+    patterns = _patterns(units)
+    n = patterns.total()
+    value = krippendorff_alpha(units)
+    if n < MIN_MEASURED or value is None:
+        return _nothing(n)
+    return _estimate(value, _alphas(patterns, _drawn(patterns, random_state)), n)
+
+
+def krippendorff_alpha(units: Sequence[Sequence[Hashable]]) -> float | None:
+    """Return Krippendorff's alpha for nominal labels: 1 where people always agree, 0 where as often as chance would.
+
+    Any number of people, who need not all have seen every document. Source: Krippendorff, Computing Krippendorff's
+    alpha-reliability, 2011.
+
+    Args:
+        units: by document, the labels that people gave it, in any order; with fewer than two it counts nothing.
+
+    Returns:
+        None where there is nothing to disagree on: no document with two labels, or one label alone.
+    """
+    patterns = _patterns(units)
+    if len({label for unit in patterns for label, _ in unit}) < 2:
+        return None
+    return float(_alphas(patterns, _as_counted(patterns))[0])
+
+
+Unit = tuple[tuple[Hashable, int], ...]
+
+
+def _patterns(units: Sequence[Sequence[Hashable]]) -> Counter[Unit]:
+    """How many documents got the same labels from as many people; in one order, whatever that of the documents."""
+    counted = (Counter(unit) for unit in units if len(unit) > 1)
+    return Counter(sorted((tuple(sorted(labels.items(), key=str)) for labels in counted), key=str))
+
+
+def _alphas(patterns: Counter[Unit], weights: np.ndarray) -> np.ndarray:
+    """Alpha for each row of weights, which _as_counted or _drawn made."""
+    codes = _codes([label for unit in patterns for label, _ in unit])
+    given = np.zeros((len(patterns), len(codes)))
+    for row, unit in enumerate(patterns):
+        for label, times in unit:
+            given[row, codes[label]] = times
+    people = given.sum(axis=1)
+    differing = (people**2 - (given**2).sum(axis=1)) / (people - 1)
+    # Each half of a document has two labels: once the same, once not.
+    observed = (weights @ [*differing, 0, 2]) / (weights @ [*people, 2, 2])
+    documents = weights[:, :-2]
+    shares = (documents @ given) / (documents @ people)[:, None]
+    n_given = _as_counted(patterns)[0, :-2] @ people
+    expected = (1 - (shares**2).sum(axis=1)) * n_given / (n_given - 1)
+    return 1 - observed / expected
+
+
+def _as_counted(patterns: Counter) -> np.ndarray:
+    """Each pattern as often as it was seen, and no half documents: shape (1, n + 2)."""
+    return np.array([[*patterns.values(), 0, 0]], dtype=float)
+
+
+def _drawn(patterns: Counter, random_state: int) -> np.ndarray:
+    """Weights of the patterns, of half a document with agreement, and of half a one without: (N_DRAWS, n + 2)."""
+    counts = [*patterns.values(), HALF_A_COUNT, HALF_A_COUNT]
+    return np.random.default_rng(random_state).dirichlet(counts, size=N_DRAWS)
+
+
+def _codes(labels: Sequence[Hashable]) -> dict[Hashable, int]:
+    return {label: code for code, label in enumerate(dict.fromkeys(labels))}
+
+
+def _estimate(value: float, drawn: np.ndarray, n: int) -> Estimate:
+    low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    # No disagreement seen: the draws all lie below the estimate.
+    return Estimate(value, min(float(low), value), max(float(high), value), n, still_needed=0)
 
 
 def _nothing(n: int) -> Estimate:

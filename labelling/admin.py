@@ -245,14 +245,19 @@ class PredictionAdmin(OfDocument):
 
 @admin.register(QueueEntry)
 class QueueEntryAdmin(ReadOnly):
-    list_display = ["document", "project", "priority", "claimed_by", "claimed_until"]
+    list_display = ["document", "project", "priority", "people", "claimed_by", "claimed_until"]
     list_filter = (("project", ManagedProjects),)
 
 
 @admin.register(Decision)
 class DecisionAdmin(OfDocument):
-    list_display = ["document", "action", "label", "reviewer", "created_at"]
+    list_display = ["document", "action", "label", "reviewer", "people", "created_at"]
     list_select_related = ("document", "label", "reviewer")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet:
+        """Not the first of two decisions before the second: who looks may be the second person."""
+        told = Decision.objects.told_to(request.user)
+        return super().get_queryset(request).filter(pk__in=told.values("pk"))
 
 
 @admin.register(Query)

@@ -54,6 +54,7 @@ class ProjectSettingsForm(forms.ModelForm):
             "certainty",
             "audit_share",
             "claim_minutes",
+            "overlap",
             "combination",
             "subset_size",
             "noise_ratio",
@@ -73,7 +74,7 @@ class ProjectSettingsForm(forms.ModelForm):
             "project_cap",
         ],
         "Rounds": ["batch_size", "retrain_after", "strategy", "certainty", "audit_share"],
-        "Review": ["claim_minutes"],
+        "Review": ["claim_minutes", "overlap"],
         "Classifiers": ["combination", "subset_size", "noise_ratio", "random_seed"],
     }
 

@@ -3,6 +3,7 @@
 from django.urls import include, path
 
 from labelling.views import (
+    bulk,
     definitions,
     documents,
     exports,
@@ -10,6 +11,7 @@ from labelling.views import (
     labels,
     ledger,
     measuring,
+    people,
     projects,
     review,
     rounds,
@@ -48,6 +50,7 @@ project_urls = [
     path("export.csv", exports.export, name="export"),
     path("rounds/start/", rounds.start, name="start_round"),
     path("rounds/ask-again/", rounds.ask_again, name="ask_again"),
+    path("rounds/changes/", rounds.latest_changes, name="latest_changes"),
     path("rounds/progress/", rounds.progress, name="round_progress"),
     path("rounds/<int:number>/", rounds.detail, name="round"),
     path("rounds/<int:number>/cancel/", rounds.cancel, name="cancel_round"),
@@ -68,8 +71,16 @@ project_urls = [
     path("ledger/", ledger.call_list, name="ledger"),
     path("review/", review.review, name="review"),
     path("review/<int:entry_id>/decide/", review.decide, name="decide"),
+    path("review/<int:entry_id>/renew/", review.renew, name="renew_claim"),
     path("review/undo/", review.undo, name="undo"),
     path("review/labels/", review.search_labels, name="search_labels"),
+    path("bulk/", bulk.table, name="bulk"),
+    path("bulk/<int:label_id>/accept/", bulk.accept, name="accept_in_bulk"),
+    path("bulk/undo/", bulk.undo, name="undo_bulk"),
+    path("disagreements/", people.disagreements, name="disagreements"),
+    path("disagreements/<int:entry_id>/decide/", people.decide, name="decide_disagreement"),
+    path("disagreements/undo/", people.undo, name="undo_disagreement"),
+    path("people/", people.numbers, name="people"),
 ]
 
 urlpatterns = [

@@ -15,12 +15,14 @@ from labelling.models.rounds import Query, Verdict
 class Measurement(BackgroundJob):
     """What a project's audits said of each judge when they were last counted.
 
-    ``figures`` has one entry for each judge, model and wording, see ``labelling.jobs.measuring``. ``counted`` is what
+    ``figures`` has one entry for each judge, model and wording, ``people`` how far the reviewers agree with each other,
+    see ``labelling.jobs.measuring``. ``counted`` is what
     ``services.audits.state`` was then: when it is another by now, the figures are old.
     """
 
     project = models.OneToOneField(Project, models.CASCADE, related_name="measurement")
     figures = models.JSONField(default=list)
+    people = models.JSONField(default=dict)
     counted = models.JSONField(default=list)
 
     def __str__(self) -> str:

@@ -151,7 +151,19 @@ class Project(models.Model):
         "minutes a document stays reserved",
         default=10,
         validators=[MinValueValidator(1), MaxValueValidator(24 * 60)],
-        help_text="How long an opened document is kept for its reviewer before others may get it.",
+        help_text="At most this long an opened document is kept for a reviewer who gives no sign of life. When the "
+        "page was closed others get it sooner: after twice the time that nearly all decisions take, once 20 are there "
+        "to tell.",
+    )
+    lease_seconds = models.PositiveIntegerField(
+        null=True, editable=False, help_text="How long a claim lasts unless it is renewed, from the last decisions."
+    )
+    overlap = models.FloatField(
+        "share decided by two people",
+        default=0,
+        validators=[MinValueValidator(0), MaxValueValidator(1)],
+        help_text="This share, 0 to 1, of what later rounds lay out goes to two people, neither of whom sees the "
+        "other's decision. Where they disagree a third decides. Needs at least two reviewers, better three.",
     )
     metadata_columns = models.JSONField(default=list, blank=True, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)

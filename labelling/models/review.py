@@ -2,34 +2,62 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from django.conf import settings
 from django.db import models
+from django.db.models import Exists, OuterRef, Q
 
 from labelling.models.documents import Document
 from labelling.models.projects import Label, Project
 from labelling.models.rounds import Query
 
 
+class People(models.IntegerChoices):
+    """How many people have to decide on a document, and whether they know of each other."""
+
+    ONE = 1, "One person"
+    TWO = 2, "Two people who don't see each other's decision"
+    THREE = 3, "A third person: the two disagree"
+
+
 class QueueEntry(models.Model):
-    """A document that waits for a person. The row goes when somebody decides.
+    """A document that waits for a person. The row goes when nobody has to decide on it any more.
 
     Until ``claimed_until`` nobody but ``claimed_by`` is given the document.
     """
 
-    project = models.ForeignKey(Project, models.CASCADE, related_name="queue")
+    project = models.ForeignKey(Project, models.CASCADE, related_name="queue", db_index=False)
     document = models.OneToOneField(Document, models.CASCADE, related_name="queue_entry")
     query = models.OneToOneField(Query, models.CASCADE, related_name="queue_entry")
     priority = models.BigIntegerField(help_text="Lower is reviewed first.")
-    claimed_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True)
+    people = models.PositiveSmallIntegerField(choices=People, default=People.ONE)
+    claimed_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, db_index=False)
+    claimed_at = models.DateTimeField(null=True, blank=True, help_text="Stays when the claim is renewed.")
     claimed_until = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         verbose_name_plural = "queue entries"
         ordering = ["priority", "pk"]
-        indexes = [models.Index(fields=["project", "priority"], name="next_in_queue")]
+        # No index on project alone: a database that knows no figures yet would go through the whole queue with it.
+        indexes = [
+            models.Index(fields=["project", "priority"], name="next_in_queue"),
+            models.Index(fields=["claimed_by", "project"], name="held_in_queue"),
+        ]
 
     def __str__(self) -> str:
         return str(self.document)
+
+
+class DecisionQuerySet(models.QuerySet["Decision"]):
+    def standing(self) -> DecisionQuerySet:
+        """What says which label a document has and was not withdrawn."""
+        return self.filter(action__in=Decision.LABELLING, withdrawn_by=None)
+
+    def told_to(self, user) -> DecisionQuerySet:
+        """What this user may know: of a document that two people decide on, not the other's word until both have."""
+        half_decided = QueueEntry.objects.filter(document=OuterRef("document"), people=People.TWO)
+        return self.filter(Q(reviewer=user) | ~Exists(half_decided))
 
 
 class Decision(models.Model):
@@ -49,17 +77,33 @@ class Decision(models.Model):
         Query, models.SET_NULL, null=True, blank=True, related_name="decisions", help_text="Empty outside the queue."
     )
     entry = models.BigIntegerField(null=True, blank=True, help_text="The queue entry it was taken from, gone since.")
-    reviewer = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="decisions")
+    reviewer = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="decisions", db_index=False
+    )
     action = models.CharField(max_length=10, choices=Action)
     label = models.ForeignKey(Label, models.RESTRICT, null=True, blank=True, related_name="+")
     withdraws = models.OneToOneField(
         "self", models.CASCADE, null=True, blank=True, related_name="withdrawn_by", help_text="Only on undo."
     )
+    people = models.PositiveSmallIntegerField(
+        choices=People, default=People.ONE, help_text="How many had to decide on the document then."
+    )
+    seconds = models.PositiveIntegerField(
+        null=True, blank=True, help_text="From the claim to the decision; empty outside the queue and in bulk."
+    )
+    bulk = models.UUIDField(null=True, blank=True, help_text="The same for all that were accepted at once.")
     created_at = models.DateTimeField(auto_now_add=True)
+
+    objects: ClassVar[models.Manager[Decision]] = DecisionQuerySet.as_manager()
 
     class Meta:
         ordering = ["-pk"]
-        indexes = [models.Index(fields=["document", "-id"], name="decisions_of_a_document")]
+        indexes = [
+            models.Index(fields=["document", "-id"], name="decisions_of_a_document"),
+            models.Index(fields=["reviewer", "-id"], name="decisions_of_a_reviewer"),
+            # For each entry of the queue: has this reviewer said something of it? Asked hundreds of times a page.
+            models.Index(fields=["document", "reviewer"], name="said_of_a_document"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.get_action_display()} {self.label or ''}".strip()

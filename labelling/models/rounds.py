@@ -48,6 +48,9 @@ class Round(BackgroundJob):
     expected_gain = models.FloatField(
         "expected gain", null=True, help_text="Nats an answer, on average over the best questions that are left."
     )
+    changes = models.JSONField(
+        default=dict, help_text="What learning changed since the round before, see labelling.jobs.rounds.changes."
+    )
     rivals = models.JSONField(default=dict, help_text="By label id: the labels most like it, nearest first.")
     forecast = models.JSONField(
         default=dict, help_text="What asking the judge will take, and the first prompts exactly as they will be sent."

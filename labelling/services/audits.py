@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from typing import NamedTuple
 
-from django.db.models import F, Max, QuerySet
+from django.db.models import F, Max, Q, QuerySet
 
-from labelling.models import Audit, Decision, Document, Project, Query, Round, Verdict
+from labelling.models import Audit, Decision, Document, People, Project, Query, QueueEntry, Round, Verdict
 
 # The state of a project without decisions and verdicts.
-NOTHING_YET = [None, None]
+NOTHING_YET = [None, None, None]
 
 
 class JudgeId(NamedTuple):
@@ -93,10 +93,11 @@ def truths(project: Project) -> dict[int, int | None]:
 
 
 def state(project: Project) -> list[int | None]:
-    """What changes whenever a decision or a verdict is added: what was counted before is old then."""
+    """What changes whenever a decision that is measured or a verdict is added: what was counted before is old then."""
     decisions = Decision.objects.filter(document__project=project, document__queries__reason=Query.Reason.AUDIT)
     verdicts = Verdict.objects.filter(query__round__project=project)
-    return [rows.aggregate(last=Max("pk"))["last"] for rows in (decisions, verdicts)]
+    shared = Decision.objects.filter(Q(people=People.TWO) | Q(withdraws__people=People.TWO), document__project=project)
+    return [rows.aggregate(last=Max("pk"))["last"] for rows in (decisions, verdicts, shared)]
 
 
 def choice_counts(project: Project) -> dict[JudgeId, tuple[int, int]]:
@@ -171,23 +172,32 @@ def accepted_counts(project: Project, judge: JudgeId, certainty: float) -> tuple
 
 def _decisions(project: Project) -> dict[int, int | None]:
     """By document: the label that people gave it, None for none of these."""
-    decisions = Decision.objects.filter(
-        document__project=project, action__in=Decision.LABELLING, withdrawn_by=None
-    ).order_by("pk")
+    decisions = Decision.objects.standing().filter(document__project=project).exclude(_undecided()).order_by("pk")
     return dict(decisions.values_list("document", "label"))
 
 
 def _blind_decisions(project: Project) -> dict[int, int | None]:
     """By audited document: the label a person gave it before the verdict was shown, None for none of these.
 
-    The first decision is the blind one. Once it is taken back, the verdict is known, and no later one counts.
+    The first decision is the blind one. Once it is taken back, the verdict is known, and no later one counts. Where two
+    people had to decide it is what they agree on, or else the third one's word.
     """
     decisions = Decision.objects.filter(
         document__project=project, document__queries__reason=Query.Reason.AUDIT, action__in=Decision.LABELLING
-    )
-    first: dict[int, tuple[int | None, int | None]] = {}
-    for document_id, label_id, withdrawn_by in (
-        decisions.order_by("pk").distinct().values_list("document", "label", "withdrawn_by")
+    ).exclude(_undecided())
+    blind: dict[int, list[tuple[int | None, int | None]]] = {}
+    for document_id, people, label_id, withdrawn_by in (
+        decisions.order_by("pk").distinct().values_list("document", "people", "label", "withdrawn_by")
     ):
-        first.setdefault(document_id, (label_id, withdrawn_by))
-    return {document_id: label_id for document_id, (label_id, withdrawn_by) in first.items() if withdrawn_by is None}
+        if people != People.ONE or document_id not in blind:
+            blind.setdefault(document_id, []).append((label_id, withdrawn_by))
+    return {
+        document_id: said[-1][0]
+        for document_id, said in blind.items()
+        if all(withdrawn_by is None for _, withdrawn_by in said)
+    }
+
+
+def _undecided() -> Q:
+    """Documents on which one of two people has decided, or on which they disagree."""
+    return Q(document__in=QueueEntry.objects.exclude(people=People.ONE).values("document"))

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from django.db import transaction
 from django.db.models import QuerySet
 
-from labelling.models import Decision, Document, Label, Prediction, TrainingExample
+from labelling.models import Decision, Document, Label, People, Prediction, TrainingExample
 from labelling.models.documents import Source
 
 
-@transaction.atomic
+@transaction.atomic(savepoint=False)
 def settle(document: Document) -> TrainingExample | None:
     """Make a document's training example agree with what people say of it, or else with the label it came with.
 
@@ -44,12 +46,24 @@ def accept_from_judge(settled: QuerySet[Prediction]) -> int:
     return len(TrainingExample.objects.bulk_create(examples))
 
 
+def is_settled(standing: Sequence[Decision]) -> bool:
+    """Whether a document's standing decisions, the last one first, say together which label it has.
+
+    The last of them does, unless it is one of two that must agree.
+    """
+    last = standing[0]
+    if last.people != People.TWO:
+        return True
+    pair = [decision for decision in standing if decision.query_id == last.query_id and decision.people == People.TWO]
+    return len(pair) > 1 and len({decision.label_id for decision in pair}) == 1
+
+
 def _label_and_source(document: Document) -> tuple[Label | None, str] | None:
     if document.holdout:
         return None
-    decision = document.decisions.filter(action__in=Decision.LABELLING, withdrawn_by=None).first()
-    if decision:
-        return decision.label, Source.HUMAN
+    standing = list(document.decisions.standing().select_related("label"))
+    if standing and is_settled(standing):
+        return standing[0].label, Source.HUMAN
     if document.given_source:
         return document.given_label, document.given_source
     return None

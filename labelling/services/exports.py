@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from django.db.models import Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from labelling.csv_io.exporting import COLUMNS, csv_lines
-from labelling.models import Decision, Document, Prediction, Project, Verdict
+from labelling.models import Decision, Document, People, Prediction, Project, QueueEntry, Verdict
 
 # Documents read at a time: the stream never holds more in memory.
 CHUNK = 2_000
@@ -90,8 +90,9 @@ def _latest_verdicts(document_ids: list[int]) -> dict[int, dict[str, str]]:
 
 
 def _latest_decisions(document_ids: list[int]) -> dict[int, dict[str, str]]:
-    """By document: the cells of the last decision that holds."""
-    found = Decision.objects.filter(document__in=document_ids, action__in=Decision.LABELLING, withdrawn_by=None)
+    """By document: the cells of the last decision that holds; none while a second or third person has to decide."""
+    waiting = QueueEntry.objects.exclude(people=People.ONE).filter(document=OuterRef("document"))
+    found = Decision.objects.standing().filter(~Exists(waiting), document__in=document_ids)
     rows = found.order_by("pk").values_list(
         "document", "action", "reviewer__username", "created_at", "query__round__number"
     )

@@ -1,59 +1,20 @@
-"""Who reviews which document, and what they decide."""
+"""What people decide, and how they take it back."""
 
 from __future__ import annotations
 
-from datetime import timedelta
+from collections.abc import Iterable
 
 from django.contrib.auth.models import User
 from django.db import transaction
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import QuerySet
 from django.utils import timezone
 
-from labelling.models import Decision, Document, Label, Project, Query, QueueEntry
+from labelling.models import Decision, Document, Label, People, Project, Query, QueueEntry
 from labelling.models.documents import Source
-from labelling.services import Refused, examples, rounds
+from labelling.services import Refused, claims, examples, rounds
+from labelling.services.claims import Conflict
 
 Action = Decision.Action
-
-# Audits come first, then the newest round's questions, those with the most open first.
-BEFORE_ALL = 10**15
-PRIORITIES_A_ROUND = 10_000_000
-STEPS_A_NAT = 1_000_000
-
-
-class Conflict(Refused):
-    """Somebody else decided on the document, or holds it now."""
-
-
-def priority(query: Query) -> int:
-    """Place of a query in the review queue; lower is sooner."""
-    if query.is_audit:
-        return query.rank - query.round.number * PRIORITIES_A_ROUND - BEFORE_ALL
-    prediction = getattr(query.document, "prediction", None)
-    doubt = prediction.doubt if prediction else query.entropy
-    return -round(doubt * STEPS_A_NAT) - query.round.number * PRIORITIES_A_ROUND
-
-
-@transaction.atomic
-def claim_next(project: Project, user: User) -> QueueEntry | None:
-    """Return the document this user holds, or reserve the next one for them; None when nothing is left.
-
-    Two users never get the same document: on PostgreSQL locked rows are passed over, on SQLite
-    one transaction writes at a time.
-    """
-    # Locked as well: a decision on it that is being saved (a double click) takes it away.
-    held = project.queue.select_for_update().filter(claimed_by=user, claimed_until__gt=timezone.now()).first()
-    entry = held or available(project, user).select_for_update(skip_locked=True).first()
-    if entry:
-        _claim(entry, user)
-    return entry
-
-
-def available(project: Project, user: User) -> QuerySet[QueueEntry]:
-    """The entries that this user could be given: free, and not skipped by them before."""
-    skipped = _skips(user).filter(document=OuterRef("document"))
-    free = Q(claimed_until=None) | Q(claimed_until__lte=timezone.now()) | Q(claimed_by=user)
-    return project.queue.filter(free, ~Exists(skipped))
 
 
 @transaction.atomic
@@ -66,22 +27,31 @@ def decide(project: Project, entry_id: int, user: User, action: str, label: Labe
         Conflict: when somebody else decided or holds the document.
         Refused: for an override without a label, or an action that is none.
     """
-    entry = project.queue.select_for_update().filter(pk=entry_id).first()
-    if entry is None:
+    waiting = project.queue.select_for_update(of=("self",)).select_related("query__label", "document", "claimed_by")
+    entry = waiting.filter(pk=entry_id).first()
+    if entry is None or _of_two(entry, user):
         return _decided_before(project, entry_id, user, action, label)
-    if entry.claimed_by not in (None, user) and entry.claimed_until and entry.claimed_until > timezone.now():
+    if claims.is_held_by_another(entry, user):
         raise Conflict(f"{entry.claimed_by} is reviewing this document now.")
     action, label = _resolve(action, label, entry.query.label)
-    if action == Action.SKIP and (skipped := _skips(user).filter(document=entry.document).first()):
+    if action == Action.SKIP and (skipped := skips(user).filter(document=entry.document).first()):
         return skipped
     decision = Decision.objects.create(
-        document=entry.document, query=entry.query, entry=entry_id, reviewer=user, action=action, label=label
+        document=entry.document,
+        query=entry.query,
+        entry=entry_id,
+        reviewer=user,
+        action=action,
+        label=label,
+        people=entry.people,
+        seconds=_seconds(entry, user),
     )
     if action == Action.SKIP:
         _release(entry)
     else:
-        entry.delete()
-        _settle(entry.document)
+        _follow(entry, decision)
+    if decision.pk % claims.LEARN_EVERY == 0:
+        claims.learn_lease(project)
     return decision
 
 
@@ -105,45 +75,69 @@ def relabel(document: Document, user: User, label: Label | None) -> Decision:
     )
     if entry:
         entry.delete()
-    _settle(document)
+    settle(document.project, [document])
     return decision
 
 
 def standing_decisions(project: Project, user: User) -> QuerySet[Decision]:
     """What the user decided and has not withdrawn, last first."""
-    decisions = Decision.objects.filter(document__project=project, reviewer=user, withdrawn_by=None)
-    return decisions.exclude(action=Action.UNDO)
+    return claims.standing(user).filter(document__project=project)
 
 
 @transaction.atomic
 def undo(project: Project, user: User, decision_id: int) -> Decision | None:
-    """Withdraw a decision of the user's and give them the document again.
+    """Withdraw a decision of the user's and give them the document again; what was accepted in bulk goes as one.
 
     None when there is nothing to withdraw: undoing the same once more (a double click) changes nothing.
     """
     decision = standing_decisions(project, user).filter(pk=decision_id).first()
     if decision is None:
         return None
-    document = Document.objects.select_for_update().get(pk=decision.document_id)
-    if Decision.objects.filter(withdraws=decision).exists():
+    if decision.bulk:
+        together = standing_decisions(project, user).filter(bulk=decision.bulk).select_related("document", "query")
+        return decision if [_withdraw(one, user) for one in together] else None
+    if not _withdraw(decision, user):
         return None
-    Decision.objects.create(
-        document=document, query=decision.query, reviewer=user, action=Action.UNDO, withdraws=decision
-    )
-    example = examples.settle(document)
-    query = decision.query or (None if example else _last_question(document))
-    if query and not document.holdout and not (example and example.source == Source.HUMAN):
-        _requeue(query, user)
+    if entry := project.queue.filter(document=decision.document_id).first():
+        claims.release(project, user)
+        entry.refresh_from_db()
+        claims.take(entry, user)
     return decision
 
 
-def release(project: Project, user: User) -> None:
-    """Give back what the user holds, so that others get it at once."""
-    project.queue.filter(claimed_by=user).update(claimed_by=None, claimed_until=None)
+def settle(project: Project, documents: Iterable[Document]) -> None:
+    """Let what people said of these documents count, and start the next round when that makes it due."""
+    for document in documents:
+        examples.settle(document)
+    # After the commit: of two people who decide at once, the later one counts both.
+    transaction.on_commit(lambda: rounds.start_if_due(project))
 
 
-def _skips(user: User) -> QuerySet[Decision]:
+def skips(user: User) -> QuerySet[Decision]:
+    """What the user left to others, and stays with them."""
     return Decision.objects.filter(reviewer=user, action=Action.SKIP, withdrawn_by=None)
+
+
+def _follow(entry: QueueEntry, decision: Decision) -> None:
+    """Give a document to the second person, to a third one when two disagree, or take it from the queue."""
+    if entry.people == People.TWO:
+        others = Decision.objects.standing().filter(document=entry.document, query=entry.query, people=People.TWO)
+        other = others.exclude(pk=decision.pk).first()
+        if other is None:
+            _release(entry)
+            return
+        if other.label_id != decision.label_id:
+            entry.people = People.THREE
+            _release(entry)
+            return
+    entry.delete()
+    settle(entry.project, [entry.document])
+
+
+def _of_two(entry: QueueEntry, user: User) -> bool:
+    """Whether the user is one of the two people that the document was for, and has decided."""
+    said = Decision.objects.standing().filter(document=entry.document, query=entry.query, people=People.TWO)
+    return entry.people != People.ONE and said.filter(reviewer=user).exists()
 
 
 def _resolve(action: str, label: Label | None, predicted: Label | None) -> tuple[str, Label | None]:
@@ -160,9 +154,8 @@ def _resolve(action: str, label: Label | None, predicted: Label | None) -> tuple
 
 
 def _decided_before(project: Project, entry_id: int, user: User, action: str, label: Label | None) -> Decision:
-    decision = Decision.objects.filter(
-        document__project=project, entry=entry_id, action__in=Decision.LABELLING, withdrawn_by=None
-    ).first()
+    decisions = Decision.objects.standing().filter(document__project=project, entry=entry_id)
+    decision = decisions.filter(reviewer=user).first() or decisions.first()
     if decision is None:
         raise Conflict("This document has left the queue: it has its label, or a newer round is sure of it.")
     if decision.reviewer != user:
@@ -173,21 +166,34 @@ def _decided_before(project: Project, entry_id: int, user: User, action: str, la
     return decision
 
 
-def _settle(document: Document) -> None:
-    examples.settle(document)
-    # After the commit: of two people who decide at once, the later one counts both.
-    transaction.on_commit(lambda: rounds.start_if_due(document.project))
-
-
-def _claim(entry: QueueEntry, user: User) -> None:
-    entry.claimed_by = user
-    entry.claimed_until = timezone.now() + timedelta(minutes=entry.project.claim_minutes)
-    entry.save(update_fields=["claimed_by", "claimed_until"])
+def _seconds(entry: QueueEntry, user: User) -> int | None:
+    """How long the user had the document; None when it was not reserved for them."""
+    if entry.claimed_by_id != user.pk or entry.claimed_at is None:
+        return None
+    return max(0, round((timezone.now() - entry.claimed_at).total_seconds()))
 
 
 def _release(entry: QueueEntry) -> None:
-    entry.claimed_by = entry.claimed_until = None
-    entry.save(update_fields=["claimed_by", "claimed_until"])
+    entry.claimed_by = entry.claimed_at = entry.claimed_until = None
+    entry.save(update_fields=["people", "claimed_by", "claimed_at", "claimed_until"])
+
+
+def _withdraw(decision: Decision, user: User) -> bool:
+    """Take a decision back, and lay its document out again unless it has its label all the same.
+
+    False when it was taken back before.
+    """
+    document = Document.objects.select_for_update().get(pk=decision.document_id)
+    if Decision.objects.filter(withdraws=decision).exists():
+        return False
+    Decision.objects.create(
+        document=document, query=decision.query, reviewer=user, action=Action.UNDO, withdraws=decision
+    )
+    example = examples.settle(document)
+    query = decision.query or (None if example else _last_question(document))
+    if query and not document.holdout and not (example and example.source == Source.HUMAN):
+        _requeue(query, decision, user)
+    return True
 
 
 def _last_question(document: Document) -> Query | None:
@@ -195,11 +201,14 @@ def _last_question(document: Document) -> Query | None:
     return document.queries.order_by("-pk").first()
 
 
-def _requeue(query: Query, user: User) -> None:
-    release(query.round.project, user)
-    entry, _ = QueueEntry.objects.get_or_create(
-        document=query.document,
-        defaults={"project": query.round.project, "query": query, "priority": priority(query)},
-    )
-    if entry.claimed_by in (None, user) or entry.claimed_until is None or entry.claimed_until <= timezone.now():
-        _claim(entry, user)
+def _requeue(query: Query, decision: Decision, user: User) -> None:
+    """Lay a document out for as many people as it was for when the decision was taken."""
+    entry = QueueEntry.objects.filter(document=query.document_id).first()
+    if entry is None:
+        entry = claims.entry_for(query)
+        entry.people = decision.people
+        entry.save()
+    elif entry.people != decision.people and not claims.is_held_by_another(entry, user):
+        # Two who disagreed: one of them thinks again, before a third has to.
+        entry.people = decision.people
+        _release(entry)

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
-from django.db.models import Max
+from django.db.models import Exists, Max, OuterRef, QuerySet
 from django.utils import timezone
 
-from labelling.models import BackgroundJob, JudgeFailure, Project, Round, TrainingExample
+from labelling.models import BackgroundJob, Document, JudgeFailure, Project, Round, TrainingExample
 from labelling.services import Refused, queueing
 
 STOPPED = (BackgroundJob.State.FAILED, BackgroundJob.State.PAUSED, BackgroundJob.State.CANCELLED)
@@ -18,6 +18,7 @@ COPIED_SETTINGS = (
     "strategy",
     "certainty",
     "audit_share",
+    "overlap",
     "judge",
     "judge_model",
     "judge_base_url",
@@ -70,20 +71,33 @@ def start_round(project: Project, user: User | None = None, ask_again: Sequence[
 
 def starts_by_itself(project: Project) -> bool:
     """Whether enough new training examples start the next round: the last one has ended, and not the loop with it."""
-    last = project.rounds.first()
-    return bool(project.retrain_after and last and last.state == BackgroundJob.State.DONE and not last.stop_reason)
+    fields = ("state", "stop_reason", "project__retrain_after")
+    last = project.rounds.order_by("-number").values_list(*fields)[:1]
+    return any(state == BackgroundJob.State.DONE and not reason and retrain for state, reason, retrain in last)
 
 
-@transaction.atomic
 def start_if_due(project: Project) -> Round | None:
     """Start the next round when enough training examples are new and the loop has not ended.
 
     To be called once what is new is committed, or by the round that ends in the transaction in which it ends. They
     take turns at the project's row, so the last of them sees what all the others did.
     """
-    project = Project.objects.select_for_update().get(pk=project.pk)
-    if not starts_by_itself(project) or new_examples(project) < project.retrain_after:
+    # Nearly always nothing is due: that is found out without making others wait.
+    if not _is_due(project):
         return None
+    with transaction.atomic():
+        project = Project.objects.select_for_update().get(pk=project.pk)
+        return _start(project) if _is_due(project) else None
+
+
+def _is_due(project: Project) -> bool:
+    if not starts_by_itself(project):
+        return False
+    enough = Project.objects.values_list("retrain_after", flat=True).get(pk=project.pk)
+    return _new(project)[:enough].count() == enough
+
+
+def _start(project: Project) -> Round | None:
     try:
         return start_round(project)
     except Refused:
@@ -92,7 +106,13 @@ def start_if_due(project: Project) -> Round | None:
 
 def new_examples(project: Project) -> int:
     """How many training examples no round has learnt from yet."""
-    return TrainingExample.objects.filter(learned_in=None, document__project=project).count()
+    return _new(project).count()
+
+
+def _new(project: Project) -> QuerySet[TrainingExample]:
+    # Not as a join: SQLite would go through all documents of the project for the few that are new.
+    of_project = Document.objects.filter(pk=OuterRef("document"), project=project)
+    return TrainingExample.objects.filter(Exists(of_project), learned_in=None)
 
 
 def go_on(round_: Round) -> None:

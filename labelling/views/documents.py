@@ -66,7 +66,7 @@ def detail(request: Request, project: Project, pk: int) -> HttpResponse:
         "document": document,
         "labels": project.labels.all(),
         "queries": queries,
-        "decisions": document.decisions.select_related("reviewer", "label", "withdraws"),
+        "decisions": document.decisions.told_to(request.user).select_related("reviewer", "label", "withdraws"),
     }
     return render(request, "labelling/document.html", context)
 

@@ -12,9 +12,9 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_POST
 
 from labelling.forms import MemberForm, ProjectForm, ProjectSettingsForm
-from labelling.models import Document, Project, Query, QueueEntry, TrainingExample
+from labelling.models import Document, People, Project, Query, QueueEntry, TrainingExample
 from labelling.models.documents import Source
-from labelling.services import Refused, definitions, ledger, review, rounds
+from labelling.services import Refused, changes, claims, definitions, ledger, rounds
 from labelling.services import projects as services
 from labelling.services.progress import round_scores, settled_counts
 from labelling.views.access import Request, manager_view, project_view
@@ -50,7 +50,9 @@ def overview(request: Request, project: Project) -> HttpResponse:
         "counts": _document_counts(project),
         "n_labels": project.labels.count(),
         "n_waiting": project.queue.count(),
-        "n_for_me": review.available(project, request.user).count(),
+        "n_for_me": claims.available(project, request.user).count(),
+        "n_disputed": project.queue.filter(people=People.THREE).count(),
+        "changed_in": changes.latest(project),
         "n_new": rounds.new_examples(project),
         "starts_by_itself": rounds.starts_by_itself(project),
         "round": round_,

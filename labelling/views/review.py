@@ -7,8 +7,8 @@ from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST
 
-from labelling.models import Decision, Project, QueueEntry
-from labelling.services import Refused
+from labelling.models import Decision, Label, Project, QueueEntry
+from labelling.services import Refused, claims
 from labelling.services import review as services
 from labelling.services.evidence import Evidence, find_labels, what_the_judge_said
 from labelling.views.access import Request, number, project_view
@@ -28,20 +28,30 @@ DONE = {
 @project_view
 def review(request: Request, project: Project) -> HttpResponse:
     """Give the reviewer their next document."""
-    return _show(request, project, services.claim_next(project, request.user))
+    return _show(request, project, claims.claim_next(project, request.user))
+
+
+@require_POST
+@project_view
+def renew(request: Request, project: Project, entry_id: int) -> HttpResponse:
+    """Keep a document that is still open; 409 with the reason when it is somebody else's by now."""
+    try:
+        claims.renew(project, entry_id, request.user)
+    except claims.Conflict as conflict:
+        return HttpResponse(str(conflict), status=409, content_type="text/plain")
+    return HttpResponse(status=204)
 
 
 @require_POST
 @project_view
 def decide(request: Request, project: Project, entry_id: int) -> HttpResponse:
     """Save a decision and go on to the next document."""
-    action, _, label_id = request.POST.get("choice", "").partition(":")
-    label = project.labels.filter(pk=number(label_id)).first()
+    action, label = chosen(request, project)
     status = 200
     try:
         decision = services.decide(project, entry_id, request.user, action, label)
         messages.success(request, _said(decision))
-    except services.Conflict as conflict:
+    except claims.Conflict as conflict:
         messages.warning(request, f"Not saved. {conflict}")
         status = 409
     except Refused as refusal:
@@ -69,6 +79,12 @@ def search_labels(request: Request, project: Project) -> HttpResponse:
     return render(request, "labelling/_label_results.html", {"project": project, "found": found})
 
 
+def chosen(request: Request, project: Project) -> tuple[str, Label | None]:
+    """The answer that a form sends, "accept" or "override:7", and the label that it names."""
+    action, _, label_id = request.POST.get("choice", "").partition(":")
+    return action, project.labels.filter(pk=number(label_id)).first() if label_id else None
+
+
 def _said(decision: Decision) -> str:
     said = f"{DONE[Action(decision.action)]} {decision.label or ''}".strip() + "."
     audited = decision.query and decision.query.is_audit and decision.action in Decision.LABELLING
@@ -78,19 +94,22 @@ def _said(decision: Decision) -> str:
 def _next(request: Request, project: Project, status: int = 200) -> HttpResponse:
     if not request.htmx and status == 200:
         return redirect("review", project.slug)
-    return _show(request, project, services.claim_next(project, request.user), status)
+    return _show(request, project, claims.claim_next(project, request.user), status)
 
 
 def _show(request: Request, project: Project, entry: QueueEntry | None, status: int = 200) -> HttpResponse:
-    recent = services.standing_decisions(project, request.user).select_related("document", "label")
+    recent = services.standing_decisions(project, request.user).select_related("document", "label")[:RECENT]
     query = request.GET.get("q", "")
     context = {
         "project": project,
         "entry": entry,
         "evidence": Evidence.of(entry.query) if entry else None,
-        "n_for_me": services.available(project, request.user).count(),
-        "n_waiting": project.queue.count(),
-        "recent": recent[:RECENT],
+        "renewal": claims.renewal(project),
+        "n_for_me": claims.n_available(project, request.user),
+        "many": claims.MANY,
+        # Told only when nothing is left for this reviewer.
+        "n_waiting": 0 if entry else project.queue.count(),
+        "recent": list(recent),
         "query": query,
         "found": find_labels(project, query) if query else [],
     }

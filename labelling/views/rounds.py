@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from django.contrib import messages
 from django.core.paginator import Paginator
 from django.db.models import Exists, OuterRef, QuerySet
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
 from django.views.decorators.http import require_POST
 from django_htmx.http import HttpResponseClientRefresh
 
 from labelling.models import Project, Query, Round, Verdict
-from labelling.services import audits, definitions, ledger, queueing
+from labelling.services import audits, changes, definitions, ledger, queueing
 from labelling.services import rounds as services
 from labelling.services.progress import round_scores
 from labelling.views.access import Request, attempt, manager_view, number, project_view
@@ -62,6 +64,7 @@ def detail(request: Request, project: Project, number: int) -> HttpResponse:
         "round": round_,
         "spent": ledger.spent(project, round_),
         "may_go_on": round_.state in services.STOPPED,
+        "changes": changes.of_round(round_),
         "score": next((score for score in round_scores(project) if score.round == round_), None),
         "steps": [(label, round_.seconds[step]) for step, label in Round.Step.choices if step in round_.seconds],
         "page": Paginator(_queries(round_, verdict, reason), PER_PAGE).get_page(request.GET.get("page")),
@@ -71,6 +74,16 @@ def detail(request: Request, project: Project, number: int) -> HttpResponse:
         "verdicts": [*Verdict.Name.choices, ("failed", "No answer")],
     }
     return render(request, "labelling/round.html", context)
+
+
+@project_view
+def latest_changes(request: Request, project: Project) -> HttpResponse:
+    """To the page that tells what the last decisions changed."""
+    latest = changes.latest(project)
+    if latest is None:
+        messages.info(request, "Nothing to compare yet: decisions show their effect from the second round on.")
+        return redirect(project)
+    return redirect(reverse("round", args=[project.slug, latest]) + "#changes")
 
 
 def _queries(round_: Round, verdict: str, reason: str) -> QuerySet[Query]:

@@ -9,7 +9,17 @@ import pytest
 from scipy.stats import binom
 from sklearn.metrics import cohen_kappa_score
 
-from classifiers.agreement import MIN_MEASURED, _kappas, agreement, compare, kappa, share
+from classifiers.agreement import (
+    MIN_MEASURED,
+    _kappas,
+    agreement,
+    alpha,
+    compare,
+    kappa,
+    kappa_of_two,
+    krippendorff_alpha,
+    share,
+)
 
 
 @pytest.mark.parametrize(("part", "n", "low", "high"), [(81, 263, 0.2553, 0.3662), (20, 20, 0.8389, 1.0)])
@@ -118,3 +128,73 @@ def test_a_comparison_of_few_questions_claims_nothing():
 def test_two_judges_must_have_answered_the_same():
     with pytest.raises(ValueError, match="same questions"):
         compare([True], [])
+
+
+# Krippendorff, Computing Krippendorff's alpha-reliability (2011), examples A to C; None: not seen by that person.
+BINARY = ([0, 1, 0, 0, 0, 0, 0, 0, 1, 0], [1, 1, 1, 0, 0, 1, 0, 0, 0, 0])
+TWO = ("aabbdcccedda", "babbbccceddd")
+FOUR = (
+    [1, 2, 3, 3, 2, 1, 4, 1, 2, None, None, None],
+    [1, 2, 3, 3, 2, 2, 4, 1, 2, 5, None, 3],
+    [None, 3, 3, 3, 2, 3, 4, 2, 2, 5, 1, None],
+    [1, 2, 3, 3, 2, 4, 4, 1, 2, 5, 1, None],
+)
+
+
+def units(people) -> list[list]:
+    return [[label for label in given if label is not None] for given in zip(*people, strict=True)]
+
+
+@pytest.mark.parametrize(("people", "value"), [(BINARY, 0.095), (TWO, 0.692), (FOUR, 0.743)])
+def test_alpha_is_what_its_author_computes(people, value):
+    assert krippendorff_alpha(units(people)) == pytest.approx(value, abs=5e-4)
+
+
+def test_alpha_does_not_depend_on_the_order_of_people_or_documents():
+    given = units(FOUR)
+    turned = [list(reversed(unit)) for unit in reversed(given)]
+    assert krippendorff_alpha(turned) == pytest.approx(krippendorff_alpha(given))
+    assert alpha(turned * 3) == alpha(given * 3)
+
+
+@pytest.mark.parametrize("given", [[], [[1], [2]], [[1, 1], [1, 1]]])
+def test_without_anything_to_disagree_on_there_is_no_alpha(given):
+    assert krippendorff_alpha(given) is None
+    assert alpha(given * 30).value is None
+
+
+def test_alpha_has_an_interval_that_narrows_and_needs_enough_documents():
+    few, many = alpha(units(TWO) * 2), alpha(units(TWO) * 40)
+    assert alpha(units(TWO)).still_needed == MIN_MEASURED - 12
+    assert few.n == 24
+    assert few.low < few.value < few.high
+    assert many.high - many.low < few.high - few.low
+    assert alpha(units(TWO) * 2, random_state=1) != few
+
+
+def test_two_people_who_always_agree_are_not_certain_to_go_on_so():
+    first = [f"label {n % 7}" for n in range(40)]
+    for found in (alpha([[label, label] for label in first]), kappa_of_two(first, first)):
+        assert found.value == found.high == pytest.approx(1)
+        assert 0.7 < found.low < 0.999
+
+
+def test_kappa_of_two_is_scikit_learns_with_an_interval_that_covers_as_often_as_it_says():
+    rng = np.random.default_rng(0)
+    covered = 0
+    for trial in range(60):
+        first = rng.integers(0, 5, size=80)
+        second = np.where(rng.random(80) < 0.7, first, rng.integers(0, 5, size=80))
+        found = kappa_of_two(first.tolist(), second.tolist(), random_state=trial)
+        assert found.value == pytest.approx(cohen_kappa_score(first, second))
+        # They agree by intent with probability 0.7, and by chance in the rest: kappa is 0.7.
+        covered += found.low <= 0.7 <= found.high
+    assert covered >= 52
+
+
+def test_kappa_of_two_takes_labels_and_none_and_claims_nothing_from_few_or_from_one_label():
+    assert kappa_of_two([1, None] * 10, [1, None] * 10).value == pytest.approx(1)
+    assert kappa_of_two([1, 2] * 9, [1, 2] * 9).still_needed == 2
+    assert kappa_of_two([1] * 30, [1] * 30).value is None
+    with pytest.raises(ValueError, match="same documents"):
+        kappa_of_two([1], [])

@@ -105,7 +105,8 @@ def addresses(project) -> dict[str, str]:
         **dict.fromkeys(
             ["round", "cancel_round", "go_on_round", "retry_judge", "agree_to_forecast", "stop_asking"], {"number": 1}
         ),
-        "decide": {"entry_id": project.queue.first().pk},
+        **dict.fromkeys(["decide", "renew_claim", "decide_disagreement"], {"entry_id": project.queue.first().pk}),
+        "accept_in_bulk": {"label_id": project.labels.first().pk},
     }
     return {name: reverse(name, kwargs={"slug": project.slug} | arguments.get(name, {})) for name in ALL}
 

@@ -10,7 +10,7 @@ from django.urls import reverse
 
 from labelling.admin import ReadOnly
 from labelling.models import Decision, Label, Membership, Project, Query, Round, Verdict, Worker
-from labelling.services import labels, projects, review
+from labelling.services import claims, labels, projects, review
 from tests.factories import fruit_project, make_project, make_user, run_round
 
 pytestmark = pytest.mark.django_db
@@ -40,7 +40,7 @@ def project(manager):
     labels.define(project.labels.first(), "Use when …", manager)
     run_round(project)
     reviewer = make_user("reviewer")
-    review.decide(project, review.claim_next(project, reviewer).pk, reviewer, "accept")
+    review.decide(project, claims.claim_next(project, reviewer).pk, reviewer, "accept")
     return project
 
 

@@ -10,7 +10,7 @@ from labelling import jobs
 from labelling.fake_messages_api import answer
 from labelling.fake_messages_api.answers import mark_of
 from labelling.models import Decision, Prediction, Project, Query, Round, Verdict
-from labelling.services import Refused, definitions, labels, review, rounds
+from labelling.services import Refused, claims, definitions, labels, review, rounds
 from tests.factories import fruit_project, import_doubtful, make_user, run_round
 
 pytestmark = pytest.mark.django_db
@@ -67,7 +67,7 @@ def test_a_changed_definition_makes_its_verdicts_stale(project):
 def test_what_has_its_label_or_waits_as_a_blind_audit_is_not_stale(project, manager):
     redefine(project)
     assert definitions.stale(project).count() == 12
-    entry = review.claim_next(project, manager)
+    entry = claims.claim_next(project, manager)
     review.decide(project, entry.pk, manager, "accept")
     assert definitions.stale(project).count() == 11
     Query.objects.filter(pk=project.queue.first().query_id).update(reason="audit")

@@ -25,8 +25,9 @@ from labelling.models import (
 )
 from labelling.services import audits, labels, rounds
 from labelling.services.audits import JudgeId, Outcome
+from labelling.services.claims import claim_next
 from labelling.services.evidence import Evidence
-from labelling.services.review import claim_next, decide, relabel, undo
+from labelling.services.review import decide, relabel, undo
 from tests.factories import fruit_project, fruit_rows, import_doubtful, import_rows, make_project, make_user, run_round
 from tests.fakes import KnowingJudge
 

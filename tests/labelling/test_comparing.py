@@ -24,7 +24,7 @@ from labelling.models import (
     TrainingExample,
     Verdict,
 )
-from labelling.services import Refused, labels, measuring, review
+from labelling.services import Refused, claims, labels, measuring, review
 from labelling.services.audits import JudgeId
 from tests.factories import fruit_project, make_user, run_round
 
@@ -44,7 +44,7 @@ def project(manager):
     project = fruit_project(manager=manager, batch_size=20, audit_share=1.0, retrain_after=0)
     run_round(project)
     for index in range(20):
-        entry = review.claim_next(project, manager)
+        entry = claims.claim_next(project, manager)
         review.decide(project, entry.pk, manager, "none" if index < 6 else "accept")
     return project
 

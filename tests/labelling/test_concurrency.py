@@ -14,7 +14,8 @@ from django.db import connection
 from labelling.jobs.lease import hold
 from labelling.models import Decision, QueueEntry, Round, TrainingExample
 from labelling.services import Refused, rounds
-from labelling.services.review import Conflict, claim_next, decide, relabel, undo
+from labelling.services.claims import Conflict, claim_next
+from labelling.services.review import decide, relabel, undo
 from tests.factories import fruit_project, import_doubtful, make_user, run_round
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -10,8 +10,9 @@ from django.contrib.auth.models import User
 from labelling.csv_io.exporting import COLUMNS, restore
 from labelling.models import Decision, Prediction, Project, TrainingExample, Verdict
 from labelling.services import exports
+from labelling.services.claims import claim_next
 from labelling.services.exports import export_lines
-from labelling.services.review import claim_next, decide, relabel
+from labelling.services.review import decide, relabel
 from tests.factories import (
     fruit_project,
     fruit_rows,

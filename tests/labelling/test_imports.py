@@ -13,7 +13,8 @@ from labelling import jobs
 from labelling.csv_io.formats import NotCsv
 from labelling.models import BackgroundJob, CsvImport, Document, Project, QueueEntry, TrainingExample
 from labelling.services import Refused, imports, queueing
-from labelling.services.review import claim_next, decide, relabel
+from labelling.services.claims import claim_next
+from labelling.services.review import decide, relabel
 from tests.factories import csv_file, fruit_project, import_bytes, import_rows, make_project, make_user, run_round
 
 pytestmark = pytest.mark.django_db

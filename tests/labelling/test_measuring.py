@@ -7,7 +7,7 @@ from django.urls import reverse
 
 from labelling import jobs
 from labelling.models import Decision, Label, Measurement, Project, Query, Verdict
-from labelling.services import measuring, review
+from labelling.services import claims, measuring, review
 from labelling.services.audits import state
 from tests.factories import fruit_project, make_project, make_user, run_round
 
@@ -39,7 +39,7 @@ def decide_all(project: Project, wrong: int = 0) -> None:
     """A person says that the first so many predicted labels are wrong, and that the others are right."""
     user = make_user()
     for index in range(project.queue.count()):
-        review.decide(project, review.claim_next(project, user).pk, user, "none" if index < wrong else "accept")
+        review.decide(project, claims.claim_next(project, user).pk, user, "none" if index < wrong else "accept")
 
 
 def measured(project: Project) -> Measurement:
@@ -89,9 +89,9 @@ def test_another_wording_of_the_question_is_another_judge(project):
 
 def test_what_is_no_blind_decision_counts_for_nothing(project):
     user = make_user()
-    decision = review.decide(project, review.claim_next(project, user).pk, user, "accept")
+    decision = review.decide(project, claims.claim_next(project, user).pk, user, "accept")
     review.undo(project, user, decision.pk)
-    review.decide(project, review.claim_next(project, user).pk, user, "accept")
+    review.decide(project, claims.claim_next(project, user).pk, user, "accept")
     assert measured(project).figures == []
 
 
@@ -100,7 +100,7 @@ def test_figures_grow_old_with_each_decision_and_each_verdict(project):
     measurement = measured(project)
     assert not measuring.is_old(project, measurement)
     user = make_user()
-    decision = review.decide(project, review.claim_next(project, user).pk, user, "accept")
+    decision = review.decide(project, claims.claim_next(project, user).pk, user, "accept")
     assert measuring.is_old(project, measurement)
     measurement = measured(project)
     review.undo(project, user, decision.pk)

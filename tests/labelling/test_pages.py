@@ -12,7 +12,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from labelling.models import CsvImport, Decision, JudgeFailure, Label, Project, Round, Worker
-from labelling.services import labels, review, rounds
+from labelling.services import claims, labels, review, rounds
 from tests.factories import fruit_project, import_doubtful, import_rows, make_project, make_user, run_round, typed
 
 pytestmark = pytest.mark.django_db
@@ -72,7 +72,7 @@ def test_an_empty_project_says_what_to_do(client, manager):
 
 def test_the_project_page_shows_each_rounds_figures(client, project, manager):
     import_rows(project, [("another apple", "apple"), ("another mango", "mango")], holdout_percent=100)
-    review.decide(project, review.claim_next(project, manager).pk, manager, "accept")
+    review.decide(project, claims.claim_next(project, manager).pk, manager, "accept")
     run_round(project)
     text = page(client, "project", project.slug)
     for figure in ("Round 2", "Holdout accuracy", "100.0 %", "17", '"holdout_accuracy": 1.0'):
@@ -193,7 +193,7 @@ def test_a_conflict_answers_409_names_the_other_and_shows_the_next(client, proje
     entry = project.queue.get(claimed_by=manager)
     project.queue.update(claimed_until=timezone.now() - timedelta(seconds=1))
     bob = make_user("bob")
-    review.claim_next(project, bob)
+    claims.claim_next(project, bob)
     review.decide(project, entry.pk, bob, "none")
     response = client.post(reverse("decide", args=[project.slug, entry.pk]), {"choice": "accept"})
     assert response.status_code == 409
@@ -260,7 +260,7 @@ def test_a_missing_verdict_says_why(client, project):
 
 
 def test_what_the_judge_suggests_is_among_the_alternatives(client, project, manager):
-    entry = review.claim_next(project, manager)
+    entry = claims.claim_next(project, manager)
     stranger = Label.objects.create(project=project, name="kiwi")
     entry.query.verdict.better_label = stranger
     entry.query.verdict.save()
@@ -325,7 +325,7 @@ def test_documents_are_searched_and_shown_by_label(client, project):
 
 
 def test_a_skipped_document_is_found_and_decided_on_its_own_page(client, project, manager):
-    entry = review.claim_next(project, manager)
+    entry = claims.claim_next(project, manager)
     review.decide(project, entry.pk, manager, "skip")
     assert entry.document.text in page(client, "documents", project.slug, show="skipped")
     address = reverse("document", args=[project.slug, entry.document_id])

@@ -20,8 +20,9 @@ from labelling.jobs.rounds.auditing import all_rates
 from labelling.jobs.rounds.judging import _Recorder
 from labelling.models import Call, JudgeFailure, Price, Project, Query, Round, Total, TrainingExample, Verdict
 from labelling.services import Refused, audits, ledger, queueing, rounds
+from labelling.services.claims import claim_next
 from labelling.services.labels import define
-from labelling.services.review import claim_next, decide
+from labelling.services.review import decide
 from tests.factories import fruit_project, import_doubtful, make_user, run_round
 from tests.labelling.conftest import KEY
 

@@ -9,7 +9,8 @@ from django.utils import timezone
 
 from labelling.models import Decision, Document, Label, QueueEntry, TrainingExample
 from labelling.services import Refused
-from labelling.services.review import Conflict, available, claim_next, decide, relabel, release, undo
+from labelling.services.claims import Conflict, available, claim_next, release
+from labelling.services.review import decide, relabel, undo
 from tests.factories import FRUIT, fruit_project, import_rows, make_user, run_round, undo_last
 
 pytestmark = pytest.mark.django_db

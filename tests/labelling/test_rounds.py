@@ -21,7 +21,8 @@ from labelling.models import (
     Verdict,
 )
 from labelling.services import Refused, rounds
-from labelling.services.review import claim_next, decide
+from labelling.services.claims import claim_next
+from labelling.services.review import decide
 from tests.factories import (
     FRUIT,
     fruit_project,

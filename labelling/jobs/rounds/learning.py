@@ -17,6 +17,7 @@ from labelling.jobs import vectors
 from labelling.jobs.lease import JobFailed, Lease
 from labelling.jobs.rounds.auditing import measure_judge
 from labelling.jobs.rounds.believing import Believed, as_fields, believe
+from labelling.jobs.rounds.changes import Top, changes
 from labelling.jobs.rounds.memory import Memory, recall
 from labelling.models import Prediction, Round, TrainingExample
 from labelling.services.audits import none_counts
@@ -172,6 +173,10 @@ def predict(lease: Lease[Round], learnt: Learnt) -> Predicted:
     measure_judge(lease)
     predicted = _predict(round_, learnt, pool)
     measured = _predict(round_, learnt, [row[:2] for row in holdout], predicted.none_factor)
+    if not round_.changes:
+        # Before the last round's predictions are replaced; what a killed worker has found is kept.
+        truths = [row[2] for row in holdout]
+        lease.update(changes=changes(round_, top_labels(predicted), top_labels(measured), truths))
     _store(lease, predicted, done=0, total=total)
     _store(lease, measured, done=len(pool), total=total)
     lease.update(
@@ -194,6 +199,16 @@ def _predict(round_: Round, learnt: Learnt, documents: list[tuple[int, str]], fa
         factor = none_factor(candidates.probabilities, *none_counts(round_.project))
     believed = believe(round_, document_ids, labels, candidates.probabilities, factor)
     return Predicted(document_ids, X, candidates, labels, factor, believed)
+
+
+def top_labels(predicted: Predicted) -> list[Top]:
+    """The most probable label of each document, with its probability."""
+    columns = (
+        predicted.document_ids,
+        predicted.labels[:, 0].tolist(),
+        predicted.candidates.probabilities[:, 0].tolist(),
+    )
+    return [Top(*row) for row in zip(*columns, strict=True)]
 
 
 def _store(lease: Lease[Round], predicted: Predicted, done: int, total: int) -> None:

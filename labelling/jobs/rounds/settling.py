@@ -7,9 +7,9 @@ from django.utils import timezone
 
 from labelling.jobs.lease import Lease
 from labelling.jobs.rounds.auditing import measure_judge
-from labelling.models import Audit, Decision, Document, Prediction, Project, Query, QueueEntry, Round, Verdict
+from labelling.models import Audit, Decision, Document, People, Prediction, Project, Query, QueueEntry, Round, Verdict
 from labelling.services import audits, examples
-from labelling.services.review import priority
+from labelling.services.claims import entry_for, priority
 
 
 def settle(lease: Lease[Round]) -> None:
@@ -48,6 +48,7 @@ def _settled(round_: Round) -> QuerySet[Prediction]:
         Exists(_evidence()),
         ~Exists(in_hands),
         ~Exists(_skips()),
+        ~Exists(_half_decided()),
         ~Exists(_audits(round_)),
         document__in=_pool(round_),
         posterior__gte=round_.settings["certainty"],
@@ -57,8 +58,8 @@ def _settled(round_: Round) -> QuerySet[Prediction]:
 def _dismiss(round_: Round) -> int:
     """Take labelled documents out of the queue, and those of older rounds that the model is sure of by now.
 
-    Nobody's open document is taken away, nor one that somebody left to a colleague, nor an audit. Returns how
-    many the model became sure of.
+    Nobody's open document is taken away, nor one that somebody left to a colleague, nor one that waits for another
+    person's word, nor an audit. Returns how many the model became sure of.
     """
     now = timezone.now()
     unclaimed = round_.project.queue.filter(Q(claimed_until=None) | Q(claimed_until__lte=now))
@@ -66,6 +67,7 @@ def _dismiss(round_: Round) -> int:
     certainty = round_.settings["certainty"]
     sure = unclaimed.filter(
         ~Exists(_skips()),
+        ~Exists(_half_decided()),
         query__round__number__lt=round_.number,
         # Sure before the judge said anything, and not against its word.
         document__prediction__probability__gte=certainty,
@@ -86,16 +88,15 @@ def _lay_out(round_: Round) -> None:
         if query.document_id not in latest or not latest[query.document_id].is_audit:
             latest[query.document_id] = query
     entries = {entry.document_id: entry for entry in round_.project.queue.filter(document__in=latest)}
-    QueueEntry.objects.bulk_create(
-        QueueEntry(project=round_.project, document_id=query.document_id, query=query, priority=priority(query))
-        for query in latest.values()
-        if query.document_id not in entries
+    QueueEntry.objects.bulk_create(entry_for(query) for query in latest.values() if query.document_id not in entries)
+    unclaimed = QueueEntry.objects.filter(
+        Q(claimed_until=None) | Q(claimed_until__lte=timezone.now()), ~Exists(_half_decided())
     )
-    unclaimed = QueueEntry.objects.filter(Q(claimed_until=None) | Q(claimed_until__lte=timezone.now()))
     for entry in entries.values():
         query = latest[entry.document_id]
         if entry.query_id != query.pk:
-            # The judge was asked again since; whoever has the document open keeps the question they see.
+            # The judge was asked again since; whoever has the document open keeps the question they see, and so
+            # does the second of two people.
             unclaimed.filter(pk=entry.pk).update(query=query, priority=priority(query))
 
 
@@ -121,6 +122,11 @@ def _skips() -> QuerySet[Decision]:
     return Decision.objects.filter(
         document=OuterRef("document"), action=Decision.Action.SKIP, withdrawn_by__isnull=True
     )
+
+
+def _half_decided() -> QuerySet[Decision]:
+    """Of a document without a label: what one person said, or two who disagree."""
+    return Decision.objects.standing().filter(document=OuterRef("document"), people=People.TWO)
 
 
 def _audits(round_: Round) -> QuerySet[Query]:

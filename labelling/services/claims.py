@@ -1,0 +1,199 @@
+"""Which documents wait for people, how many have to decide on each, and who holds which."""
+
+from __future__ import annotations
+
+import zlib
+from datetime import timedelta
+from typing import NamedTuple
+
+from django.contrib.auth.models import User
+from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.utils import timezone
+
+from labelling.models import Decision, People, Project, Query, QueueEntry
+from labelling.services import Refused
+
+# Audits come first, then the newest round's questions, those with the most open first.
+BEFORE_ALL = 10**15
+PRIORITIES_A_ROUND = 10_000_000
+STEPS_A_NAT = 1_000_000
+
+# The lease is learnt from so many of the project's last decisions, and anew after each so many.
+OBSERVED = 200
+LEARN_EVERY = 20
+ENOUGH = 20
+QUANTILE = 0.95
+LEASES_A_DECISION = 2
+SHORTEST_LEASE = timedelta(minutes=2)
+
+# Further than this nobody counts what waits: with a hundred thousand documents that costs more than a decision.
+MANY = 200
+
+# What a page of one document reads; the round's long columns are of no use there.
+SHOWN = ("query__round", "query__label", "query__judge_failure", "document__prediction")
+NOT_SHOWN = [f"query__round__{name}" for name in ("changes", "forecast", "rivals", "reliability", "certificate")]
+
+
+class Conflict(Refused):
+    """Somebody else decided on the document, or holds it now."""
+
+
+class Renewal(NamedTuple):
+    """After how many seconds a page renews its claim, and after how many without a sign of life it stops."""
+
+    every: int
+    patience: int
+
+
+def entry_for(query: Query) -> QueueEntry:
+    """A place in the review queue, not saved yet, for the document of a question."""
+    return QueueEntry(
+        project=query.round.project,
+        document=query.document,
+        query=query,
+        priority=priority(query),
+        people=people(query),
+    )
+
+
+def priority(query: Query) -> int:
+    """Place of a query in the review queue; lower is sooner."""
+    if query.is_audit:
+        return query.rank - query.round.number * PRIORITIES_A_ROUND - BEFORE_ALL
+    prediction = getattr(query.document, "prediction", None)
+    doubt = prediction.doubt if prediction else query.entropy
+    return -round(doubt * STEPS_A_NAT) - query.round.number * PRIORITIES_A_ROUND
+
+
+def people(query: Query) -> People:
+    """How many people have to decide: the round's share of documents goes to two, always the same ones."""
+    settings = query.round.settings
+    drawn = zlib.crc32(f"{settings.get('random_seed', 0)}/{query.document_id}".encode()) / 2**32
+    return People.TWO if drawn < settings.get("overlap", 0) else People.ONE
+
+
+def available(project: Project, user: User, disputed: bool = False) -> QuerySet[QueueEntry]:
+    """The entries that this user could be given: free, and neither skipped nor decided on by them.
+
+    ``disputed``: those on which two others disagree, instead of all the rest.
+    """
+    said = Decision.objects.filter(
+        Q(action=Decision.Action.SKIP) | Q(people=People.TWO),
+        document=OuterRef("document"),
+        reviewer=user,
+        withdrawn_by=None,
+    )
+    return project.queue.filter(_free_for(user), ~Exists(said), _kind(disputed))
+
+
+def held(project: Project, user: User, disputed: bool = False) -> QuerySet[QueueEntry]:
+    """What the user has open. Not by priority: in that order a database would look through the whole queue for it."""
+    return project.queue.filter(_kind(disputed), claimed_by=user, claimed_until__gt=timezone.now()).order_by()
+
+
+def standing(user: User) -> QuerySet[Decision]:
+    """What the user decided, in any project, and has not withdrawn; the last first."""
+    return Decision.objects.filter(reviewer=user, withdrawn_by=None).exclude(action=Decision.Action.UNDO)
+
+
+def n_available(project: Project, user: User) -> int:
+    """How many entries this user could be given; ``MANY`` where as many wait, whoever they are for."""
+    if project.queue.order_by()[:MANY].count() == MANY:
+        return MANY
+    return available(project, user).count()
+
+
+def claim_next(project: Project, user: User, disputed: bool = False) -> QueueEntry | None:
+    """Return the document this user holds, or reserve the next one for them; None when nothing is left.
+
+    Two users never get the same document: of those who reach for it at once, the database lets one have it. Nothing is
+    written while the user's claim has most of its time left.
+    """
+    lasts = lease(project)
+    while entry := _open(project, user, disputed) or _shown(available(project, user, disputed)):
+        fresh = timezone.now() + lasts / 2
+        if entry.claimed_by_id == user.pk and entry.claimed_until and entry.claimed_until > fresh:
+            return entry
+        if take(entry, user):
+            return entry
+    return None
+
+
+def take(entry: QueueEntry, user: User) -> bool:
+    """Reserve a document for a user, or renew what they hold; False when somebody else was quicker."""
+    now = timezone.now()
+    holds_it = entry.claimed_by_id == user.pk and entry.claimed_until is not None and entry.claimed_until > now
+    claimed_at = entry.claimed_at if holds_it and entry.claimed_at else now
+    claimed = {"claimed_by": user, "claimed_at": claimed_at, "claimed_until": now + lease(entry.project)}
+    if not QueueEntry.objects.filter(_free_for(user), pk=entry.pk, people=entry.people).update(**claimed):
+        return False
+    for name, value in claimed.items():
+        setattr(entry, name, value)
+    return True
+
+
+def renew(project: Project, entry_id: int, user: User) -> None:
+    """Keep a document for somebody who still has it open, also when their claim ran out and nobody took it.
+
+    Raises:
+        Conflict: when it is not theirs any more.
+    """
+    if project.queue.filter(pk=entry_id, claimed_by=user).update(claimed_until=timezone.now() + lease(project)):
+        return
+    entry = project.queue.filter(pk=entry_id).select_related("claimed_by").first()
+    if entry and is_held_by_another(entry, user):
+        raise Conflict(f"{entry.claimed_by} is reviewing this document now.")
+    raise Conflict("This document does not wait for you any more.")
+
+
+def renewal(project: Project) -> Renewal:
+    """How a page keeps the document that it shows."""
+    return Renewal(every=int(lease(project).total_seconds()) // 3, patience=60 * project.claim_minutes)
+
+
+def release(project: Project, user: User) -> None:
+    """Give back what the user holds, so that others get it at once."""
+    project.queue.filter(claimed_by=user).update(claimed_by=None, claimed_at=None, claimed_until=None)
+
+
+def is_held_by_another(entry: QueueEntry, user: User) -> bool:
+    """Whether somebody else has the document open."""
+    held = entry.claimed_until is not None and entry.claimed_until > timezone.now()
+    return held and entry.claimed_by_id not in (None, user.pk)
+
+
+def lease(project: Project) -> timedelta:
+    """How long a claim lasts unless it is renewed: what was learnt, and at most the project's own setting."""
+    longest = timedelta(minutes=project.claim_minutes)
+    return min(longest, timedelta(seconds=project.lease_seconds)) if project.lease_seconds else longest
+
+
+def learn_lease(project: Project) -> None:
+    """Set the lease to twice the time within which nearly all of the last decisions were taken.
+
+    Below ``ENOUGH`` observations the project's own setting holds.
+    """
+    decisions = Decision.objects.filter(document__project=project, seconds__isnull=False)
+    seconds = sorted(n or 0 for n in decisions.order_by("-pk").values_list("seconds", flat=True)[:OBSERVED])
+    if len(seconds) < ENOUGH:
+        return
+    usual = timedelta(seconds=seconds[int(QUANTILE * (len(seconds) - 1))])
+    learnt = max(LEASES_A_DECISION * usual, SHORTEST_LEASE)
+    Project.objects.filter(pk=project.pk).update(lease_seconds=int(learnt.total_seconds()))
+
+
+def _open(project: Project, user: User, disputed: bool) -> QueueEntry | None:
+    found = held(project, user, disputed).values_list("pk", flat=True)[:1]
+    return _shown(project.queue.filter(pk=found[0])) if found else None
+
+
+def _shown(entries: QuerySet[QueueEntry]) -> QueueEntry | None:
+    return entries.select_related(*SHOWN).defer(*NOT_SHOWN).first()
+
+
+def _free_for(user: User) -> Q:
+    return Q(claimed_until=None) | Q(claimed_until__lte=timezone.now()) | Q(claimed_by=user)
+
+
+def _kind(disputed: bool) -> Q:
+    return Q(people=People.THREE) if disputed else Q(people__lt=People.THREE)

@@ -1,0 +1,186 @@
+"""Several people in real browsers: claims, documents for two, disagreements, bulk, numbers, what a round changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.browser.conftest import log_in
+from tests.load_review import PASSWORD, SLUG
+from tests.site import Site
+
+PROJECT = f"/p/{SLUG}/"
+REVIEW = f"{PROJECT}review/"
+MAKE = "from tests import load_review; load_review.make_project(60, 3, 4)"
+SHARE = (
+    "from labelling.models import Project, QueueEntry;"
+    "first = list(QueueEntry.objects.values_list('pk', flat=True)[:2]);"
+    "QueueEntry.objects.filter(pk__in=first).update(people=2); Project.objects.update(overlap=0.1)"
+)
+GIVE_AWAY = (
+    "from django.contrib.auth.models import User; from labelling.models import QueueEntry;"
+    "QueueEntry.objects.filter(claimed_by__username='reviewer1')"
+    ".update(claimed_by=User.objects.get(username='reviewer2'))"
+)
+CHANGE = """
+from labelling.models import Document, Label, Project, Round
+project = Project.objects.get()
+first, second, third = project.labels.values_list("pk", flat=True)
+document = project.documents.filter(given_source="").first()
+Round.objects.create(project=project, number=2, state="done", stop_reason="Enough.", changes={
+    "since": 1, "learnt": {"human": 7}, "n_compared": 60, "n_moved": 1, "n_holdout": 30, "right_before": 20,
+    "right_now": 23, "better": [[first, 4, 9, 10]], "worse": [[second, 8, 6, 10]],
+    "confusions": [[second, third, 0, 2]], "moves": [[first, second, 1]],
+    "moved": [[document.pk, first, second, 0.87]]})
+Round.objects.filter(number=1).update(certificate={
+    "holds": False, "still_needed": 41, "sentence": "Not certified: 18 audits without an error."})
+"""
+
+
+@pytest.fixture
+def team(tmp_path) -> Iterator[Site]:
+    """A project without a model, with a manager, reviewer0, and three reviewers."""
+    site = Site(tmp_path)
+    site.manage("migrate", "--verbosity", "0")
+    site.manage("collectstatic", "--no-input", "--verbosity", "0")
+    site.manage("shell", "--no-imports", "-c", MAKE)
+    site.passwords = {f"reviewer{n}": PASSWORD for n in range(4)}
+    site.start("web")
+    yield site
+    site.stop()
+
+
+@contextmanager
+def somebody(browser: Browser, site: Site, number: int, **options) -> Iterator[Page]:
+    with browser.new_context(base_url=site.url, **options) as context:
+        page = context.new_page()
+        log_in(page, site, f"reviewer{number}")
+        yield page
+
+
+def text_of(page: Page) -> str:
+    return page.locator("#review .text").inner_text()
+
+
+def test_two_people_a_third_and_what_the_manager_sees(browser: Browser, team: Site):
+    team.manage("shell", "--no-imports", "-c", SHARE)
+    with (
+        somebody(browser, team, 0) as manager,
+        somebody(browser, team, 1) as first,
+        somebody(browser, team, 2) as second,
+        somebody(browser, team, 3) as third,
+    ):
+        first.goto(REVIEW)
+        shared = text_of(first)
+        first.keyboard.press("Enter")
+        expect(first.locator(".messages")).to_contain_text("Accepted")
+        address = first.locator(".recent a").first.get_attribute("href")
+        label = first.locator(".recent .muted").first.inner_text().removeprefix("Accepted ")
+
+        second.goto(address)
+        expect(second.locator("main")).not_to_contain_text("Accepted")
+        second.goto(REVIEW)
+        assert text_of(second) == shared, "the same document, and nothing told of the first decision"
+        second.keyboard.press("n")
+        expect(second.locator(".messages")).to_contain_text("None of these")
+
+        first.get_by_role("link", name="Disagreements").click()
+        expect(first.locator("main")).to_contain_text("1 waits for somebody who was not one of the two.")
+        third.goto(REVIEW)
+        assert text_of(third) != shared
+        third.get_by_role("link", name="Disagreements").click()
+        expect(third.locator("main")).to_contain_text(shared)
+        expect(third.locator("main")).to_contain_text("reviewer1 says")
+        expect(third.locator("main")).to_contain_text("reviewer2 says")
+        third.get_by_role("button", name=f"It is {label}").click()
+        expect(third.locator(".messages")).to_contain_text("Saved")
+        third.get_by_role("button", name="Undo").click()
+        third.get_by_role("button", name=f"It is {label}").click()
+        expect(third.locator("main")).to_contain_text("No disagreement waits for you")
+        third.goto(address)
+        expect(third.locator("main")).to_contain_text("Accepted")
+
+        manager.goto(PROJECT)
+        manager.get_by_role("link", name="Reviewers and agreement").click()
+        row = manager.get_by_role("row").filter(has=manager.get_by_role("rowheader", name="reviewer2"))
+        expect(row).to_contain_text("100.0 % of 1")
+        expect(manager.locator("main")).to_contain_text("Krippendorff")
+        second.goto(f"{PROJECT}people/")
+        expect(second.get_by_role("rowheader")).to_have_text(["reviewer2"])
+
+
+def test_who_is_there_keeps_the_document_and_who_lost_it_is_told(browser: Browser, team: Site):
+    with somebody(browser, team, 1) as page:
+        renewals = []
+        page.on("request", lambda request: renewals.append(request.url) if "/renew/" in request.url else None)
+        page.clock.install()
+        page.goto(REVIEW)
+        page.clock.fast_forward("03:00")
+        assert renewals == []
+        with page.expect_response(lambda response: "/renew/" in response.url and response.status == 204):
+            page.clock.fast_forward("00:30")
+        page.wait_for_load_state("networkidle")
+
+        # Nobody has touched anything for longer than the project's claim_minutes.
+        page.clock.fast_forward("11:00")
+        renewals.clear()
+        for _ in range(3):
+            page.clock.fast_forward("05:00")
+        page.wait_for_timeout(300)
+        assert renewals == []
+
+        team.manage("shell", "--no-imports", "-c", GIVE_AWAY)
+        page.mouse.move(200, 200)
+        page.clock.fast_forward("00:06")
+        expect(page.locator("#claim")).to_contain_text("reviewer2 is reviewing this document now.")
+
+
+def test_bulk_without_javascript_is_accepted_and_undone_as_one(browser: Browser, team: Site):
+    with (
+        somebody(browser, team, 1, java_script_enabled=False) as page,
+        somebody(browser, team, 2) as colleague,
+    ):
+        page.goto(REVIEW)
+        page.get_by_role("link", name="In bulk").click()
+        page.get_by_role("button", name="Show").click()
+        rows = page.locator("tbody tr")
+        n = rows.count()
+        assert n > 3
+        expect(rows.first).to_contain_text("0.40")
+        expect(rows.locator(".verdict")).to_have_count(n)
+
+        kept = rows.first.locator("td").nth(1).inner_text()
+        taken = rows.nth(1).locator("td").nth(1).inner_text()
+        decided = rows.nth(1).locator("input").get_attribute("value")
+        rows.first.get_by_role("checkbox").uncheck()
+        colleague.goto(f"{PROJECT}documents/{decided}/")
+        colleague.locator("#label").select_option("none")
+        colleague.get_by_role("button", name="Save").click()
+
+        page.get_by_role("button", name="Accept the ticked ones").click()
+        said = page.locator(".messages")
+        expect(said).to_contain_text(f"Accepted {n - 2} documents")
+        expect(said).to_contain_text("reviewer2 has decided on it already")
+        expect(said).to_contain_text(taken[:60])
+        expect(rows).to_have_count(1)
+        expect(rows.first).to_contain_text(kept)
+        page.get_by_role("button", name="Undo the last bulk").click()
+        expect(said).to_contain_text("Undone")
+        expect(rows).to_have_count(n - 1)
+
+
+def test_what_a_round_changed_and_the_certificate_are_at_hand(browser: Browser, team: Site):
+    team.manage("shell", "--no-imports", "-c", CHANGE)
+    with somebody(browser, team, 0) as page:
+        page.goto(PROJECT)
+        expect(page.locator("main")).to_contain_text("Audits still needed, if none of them finds an error: 41.")
+        page.get_by_role("link", name="What the decisions before round 2 changed").click()
+        changes = page.locator("#changes")
+        expect(changes).to_contain_text("label 0: 4 → 9 of 10 right")
+        expect(changes).to_contain_text("label 1: 8 → 6 of 10 right")
+        expect(changes).to_contain_text("label 1 taken for label 2: 0 → 2")
+        changes.locator("summary").click()
+        expect(changes.get_by_role("row").filter(has_text="0.87")).to_be_visible()
