@@ -38,6 +38,7 @@ project_urls = [
     path("labels/<int:pk>/delete/", labels.delete, name="delete_label"),
     path("documents/", documents.document_list, name="documents"),
     path("documents/<int:pk>/", documents.detail, name="document"),
+    path("documents/<int:pk>/flags/<int:flag_pk>/", documents.lower_flag, name="lower_flag"),
     path("import/", imports.upload, name="upload"),
     path("import/<int:pk>/", imports.detail, name="import"),
     path("import/<int:pk>/progress/", imports.progress, name="import_progress"),
@@ -70,6 +71,8 @@ project_urls = [
     path("review/<int:entry_id>/decide/", review.decide, name="decide"),
     path("review/undo/", review.undo, name="undo"),
     path("review/labels/", review.search_labels, name="search_labels"),
+    path("review/flag/<int:pk>/", review.flag, name="flag"),
+    path("review/keys/", review.keys, name="keys"),
 ]
 
 urlpatterns = [

@@ -57,8 +57,10 @@ def available(project: Project, user: User) -> QuerySet[QueueEntry]:
 
 
 @transaction.atomic
-def decide(project: Project, entry_id: int, user: User, action: str, label: Label | None = None) -> Decision:
-    """Record what the user says of a queued document, and act on it.
+def decide(
+    project: Project, entry_id: int, user: User, action: str, label: Label | None = None, reason: str = ""
+) -> Decision:
+    """Record what the user says of a queued document, and act on it; ``reason`` tells why it was skipped.
 
     Deciding the same once more (a double click, a request sent again) returns the first decision.
 
@@ -75,7 +77,13 @@ def decide(project: Project, entry_id: int, user: User, action: str, label: Labe
     if action == Action.SKIP and (skipped := _skips(user).filter(document=entry.document).first()):
         return skipped
     decision = Decision.objects.create(
-        document=entry.document, query=entry.query, entry=entry_id, reviewer=user, action=action, label=label
+        document=entry.document,
+        query=entry.query,
+        entry=entry_id,
+        reviewer=user,
+        action=action,
+        label=label,
+        reason=reason if action == Action.SKIP else "",
     )
     if action == Action.SKIP:
         _release(entry)
