@@ -141,6 +141,11 @@ class Evidence:
     @property
     def why(self) -> str:
         """Why this document is asked about, in words."""
+        return f"{self.figures} {self.reason}"
+
+    @property
+    def figures(self) -> str:
+        """The two likeliest labels with their probabilities, and what the judge's word made of them."""
         asked, rival = self.predicted, self.rival
         if rival is None or rival.probability is None:
             figures = _("The classifiers give %(p)s: %(label)s.") % {
@@ -159,10 +164,11 @@ class Evidence:
                 "p": _figure(asked.posterior),
                 "label": asked.label,
             }
-        return f"{figures} {self._reason}"
+        return figures
 
     @property
-    def _reason(self) -> str:
+    def reason(self) -> str:
+        """Why it was chosen from among all others."""
         if self.query.reason == Query.Reason.AUDIT:
             return _("Asked because it was drawn at random: an audit of the judge, whose verdict is shown afterwards.")
         if self.query.reason == Query.Reason.DELEGATED:

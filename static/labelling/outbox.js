@@ -20,6 +20,8 @@ function show(how, choice) {
   said.querySelector("span").textContent = said.dataset[how];
   said.querySelector("strong").textContent = choice;
   said.hidden = false;
+  // Also the first choice of all can be taken back.
+  if (how === "waits") document.querySelector("#review [data-key=Backspace]").disabled = false;
 }
 
 function announce(text) {
@@ -44,6 +46,7 @@ document.addEventListener("htmx:configRequest", (event) => {
   const { detail } = event;
   if (!isOurs(detail)) return;
   const button = detail.triggeringEvent?.submitter;
+  if (button) pause = FIRST_PAUSE;
   if (button?.matches("[data-undoes]") && failing) {
     // What could not be sent is taken back here.
     event.preventDefault();

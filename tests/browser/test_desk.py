@@ -48,7 +48,7 @@ def another_text(page: Page) -> Iterator[None]:
     """What happens inside decides: another document is shown afterwards."""
     before = text_of(page)
     yield
-    expect(page.locator("#review .text")).not_to_have_text(before)
+    expect(page.locator("#review .text")).not_to_have_text(before, timeout=20_000)
 
 
 def press(page: Page, key: str, code: str, **held: bool) -> None:
@@ -78,7 +78,7 @@ def test_one_screen_shows_everything_that_decides(ada):
     expect(ada.locator(".alternatives .tag").filter(has_text="neighbour").first).to_be_visible()
     expect(ada.locator(".of-round")).to_contain_text("Round 1 · 0/")
     expect(ada.locator(".worker.on")).to_be_visible()
-    for name in ("Accept", "None of these", "Skip", "Flag", "Undo"):
+    for name in ("Accept", "None of these", "Skip", "Undo"):
         expect(ada.get_by_role("button", name=name, exact=False).first).to_be_in_viewport()
     # An audit says what it is, and what the judge said only afterwards.
     with another_text(ada):
@@ -128,7 +128,7 @@ def test_keys_of_every_layout_decide_and_none_while_somebody_types(ada):
     ada.keyboard.type("s n 1 of two")
     ada.keyboard.press("Enter")
     expect(ada.locator(".messages")).to_contain_text("Flagged")
-    expect(ada.locator(".flag")).to_contain_text(["s n 1 of two"])
+    expect(ada.locator(".flag").last).to_contain_text("s n 1 of two")
     assert text_of(ada) == before
     ada.keyboard.press("Shift+S")
     ada.keyboard.type("unclear")
@@ -149,6 +149,7 @@ def test_keys_of_every_layout_decide_and_none_while_somebody_types(ada):
     expect(ada.locator("kbd").first).to_be_hidden()
     ada.locator(".keys summary").click()
     ada.get_by_role("button", name="Turn the keys on").click()
+    ada.goto(REVIEW)
     ada.keyboard.press("?")
     expect(ada.get_by_role("button", name="Turn the keys off")).to_be_visible()
 
@@ -236,7 +237,7 @@ def test_a_choice_survives_a_lost_connection_a_broken_server_and_a_closed_tab(ad
     console_errors.clear()
 
 
-def test_who_comes_too_late_reads_who_decided_what_and_keeps_the_choice(ada, browser: Browser, site: Site):
+def test_who_comes_too_late_reads_who_decided_what_and_keeps_the_choice(ada, browser, site, console_errors):
     text = text_of(ada)
     with browser.new_context(base_url=site.url) as context:
         ben = context.new_page()
@@ -253,6 +254,7 @@ def test_who_comes_too_late_reads_who_decided_what_and_keeps_the_choice(ada, bro
         expect(conflict).to_contain_text("Your choice was: None of these")
         expect(conflict.get_by_role("link")).to_contain_text(text[:40])
         expect(ada.locator("#review .text")).not_to_have_text(text)
+    console_errors.clear()  # Chromium reports each 409
 
 
 def test_the_desk_works_without_javascript(browser: Browser, site: Site):
@@ -263,7 +265,7 @@ def test_the_desk_works_without_javascript(browser: Browser, site: Site):
         before = text_of(page)
         page.get_by_label("What is odd").fill("seen without scripts")
         page.get_by_label("What is odd").press("Enter")
-        expect(page.locator(".flag")).to_contain_text(["seen without scripts"])
+        expect(page.locator(".flag").last).to_contain_text("seen without scripts")
         page.get_by_role("link", name="Compare").click()
         expect(page.get_by_role("dialog")).to_be_visible()
         page.get_by_role("button", name="Close").click()
@@ -274,8 +276,8 @@ def test_the_desk_works_without_javascript(browser: Browser, site: Site):
         assert text_of(page) != before
         page.locator(".decided button").first.click()
         assert text_of(page) == before
-        page.get_by_label("Why you skip it").fill("unclear")
-        page.get_by_label("Why you skip it").press("Enter")
+        page.get_by_label("Skip, because").fill("unclear")
+        page.get_by_label("Skip, because").press("Enter")
         expect(page.locator(".messages")).to_contain_text("Skipped")
         page.get_by_role("button", name="Undo").first.click()
         assert text_of(page) == before
@@ -352,6 +354,9 @@ TOO_WIDE = """[...document.querySelectorAll("main *, header *")]
 
 
 def test_tab_reaches_every_control_and_shows_where_it_is(ada):
+    with another_text(ada):
+        ada.keyboard.press("Enter")
+    ada.goto(REVIEW)
     reached: list[str] = []
     for _ in range(60):
         ada.keyboard.press("Tab")
@@ -382,7 +387,8 @@ def test_tab_reaches_every_control_and_shows_where_it_is(ada):
     expect(ada.locator("#review .text")).not_to_have_text(before)
     expect(ada.locator(".messages")).to_contain_text("None of these")
     expect(ada.locator("#review .text")).to_be_focused()
-    undo(ada)
+    for _ in range(2):
+        undo(ada)
 
 
 def test_the_admin_and_the_texts_of_other_directions_keep_to_the_policy(page: Page, site: Site):
