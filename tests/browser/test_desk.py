@@ -293,9 +293,9 @@ def test_the_desk_works_without_javascript(browser: Browser, site: Site):
 def all_pages(page: Page) -> Iterator[str]:
     """Each page of the desk in turn, shown."""
     page.goto(DESK + "documents/")
-    document = page.locator("td a").first.get_attribute("href")
+    document = page.locator("td a").first.get_attribute("href") or ""
     page.goto(DESK + "labels/")
-    label = page.locator("th a").first.get_attribute("href")
+    label = page.locator("th a").first.get_attribute("href") or ""
     for address in (REVIEW, DESK, DESK + "labels/", label, DESK + "documents/", document, "/", DESK + "settings/"):
         page.goto(address)
         yield address
