@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 # Rows compared at a time: with 100,000 examples, similarities and their order take 200 MB.
@@ -29,3 +31,22 @@ def nearest(X: np.ndarray, examples: np.ndarray, k: int) -> tuple[np.ndarray, np
         positions[start : start + CHUNK_ROWS] = order
         similarities[start : start + CHUNK_ROWS] = np.take_along_axis(block, order, axis=1)
     return positions, similarities
+
+
+def nearly_equal(X: np.ndarray, others: np.ndarray, threshold: float) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield for each row of X the rows of ``others`` that are at least so similar, most similar first.
+
+    Args:
+        X: unit vectors, shape (n, n_dims).
+        others: unit vectors, shape (n_others, n_dims).
+        threshold: smallest cosine similarity, in [-1, 1].
+
+    Yields:
+        Positions in ``others`` and cosine similarities, both as long as there are such rows.
+        Equal similarities keep the order of ``others``.
+    """
+    for start in range(0, len(X), CHUNK_ROWS):
+        for row in X[start : start + CHUNK_ROWS] @ others.T:
+            alike = np.flatnonzero(row >= threshold)
+            order = alike[np.argsort(-row[alike], kind="stable")]
+            yield order, row[order]

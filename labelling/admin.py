@@ -20,6 +20,7 @@ from labelling.models import (
     Document,
     Draft,
     Drafting,
+    Flag,
     JudgeFailure,
     Label,
     Membership,
@@ -169,12 +170,12 @@ class DefinitionInline(admin.TabularInline):
 
 @admin.register(Label)
 class LabelAdmin(ImportExportModelAdmin, OfOneProject):
-    fields = ["project", "name", "definition"]
+    fields = ["project", "name", "synonyms", "definition"]
     resource_classes = [LabelResource]
     formats = [LabelCsv]
     list_display = ["name", "project", "definition", "definition_version"]
     list_filter = (("project", ManagedProjects),)
-    search_fields = ["name", "definition"]
+    search_fields = ["name", "synonyms", "definition"]
     inlines = [DefinitionInline]
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> tuple[list[str], dict[str, int], set, list]:
@@ -258,6 +259,12 @@ class DecisionAdmin(OfDocument):
         """Not the first of two decisions before the second: who looks may be the second person."""
         told = Decision.objects.told_to(request.user)
         return super().get_queryset(request).filter(pk__in=told.values("pk"))
+
+
+@admin.register(Flag)
+class FlagAdmin(OfDocument):
+    list_display = ["document", "comment", "author", "created_at", "lowered_by"]
+    list_select_related = ("document", "author", "lowered_by")
 
 
 @admin.register(Query)

@@ -136,7 +136,8 @@ class LabelForm(forms.ModelForm):
 
     class Meta:
         model = Label
-        fields = ["name"]
+        fields = ["name", "synonyms"]
+        widgets = {"synonyms": forms.TextInput}
 
     def __init__(self, *args: Any, project: Project, **kwargs: Any):
         super().__init__(*args, **kwargs)

@@ -27,20 +27,21 @@ class LabelCsv(CSV):
 
 
 class LabelResource(resources.ModelResource):
-    """Labels as rows of project, name and definition. A definition that changes becomes a new version.
+    """Labels as rows of project, name, synonyms and definition. A definition that changes becomes a new version.
 
-    An empty definition cell leaves the definition as it is, so that a list of names can be
-    imported without harm.
+    An empty cell of definition or synonyms leaves what is there, so that a list of names can be
+    imported without harm; so does a file without the column.
     """
 
     project = fields.Field(
         column_name="project", attribute="project", widget=widgets.ForeignKeyWidget(Project, field="slug")
     )
+    synonyms = fields.Field(column_name="synonyms", attribute="synonyms", readonly=True)
     definition = fields.Field(column_name="definition", attribute="definition", readonly=True)
 
     class Meta:
         model = Label
-        fields = ("project", "name", "definition")
+        fields = ("project", "name", "synonyms", "definition")
         import_id_fields = ("project", "name")
 
     def __init__(self, user: Any = None, **kwargs: Any):
@@ -61,5 +62,8 @@ class LabelResource(resources.ModelResource):
             raise ValueError(f"You manage no project “{row.get('project') or ''}”.")
 
     def after_save_instance(self, instance: Label, row: dict[str, Any], **kwargs: Any) -> None:
+        if synonyms := (row.get("synonyms") or "").strip():
+            instance.synonyms = synonyms
+            instance.save(update_fields=["synonyms"])
         if row.get("definition"):
             services.define(instance, row["definition"], self.user)

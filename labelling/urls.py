@@ -40,6 +40,7 @@ project_urls = [
     path("labels/<int:pk>/delete/", labels.delete, name="delete_label"),
     path("documents/", documents.document_list, name="documents"),
     path("documents/<int:pk>/", documents.detail, name="document"),
+    path("documents/<int:pk>/flags/<int:flag_pk>/", documents.lower_flag, name="lower_flag"),
     path("import/", imports.upload, name="upload"),
     path("import/<int:pk>/", imports.detail, name="import"),
     path("import/<int:pk>/progress/", imports.progress, name="import_progress"),
@@ -81,6 +82,8 @@ project_urls = [
     path("disagreements/<int:entry_id>/decide/", people.decide, name="decide_disagreement"),
     path("disagreements/undo/", people.undo, name="undo_disagreement"),
     path("people/", people.numbers, name="people"),
+    path("review/flag/<int:pk>/", review.flag, name="flag"),
+    path("review/keys/", review.keys, name="keys"),
 ]
 
 urlpatterns = [

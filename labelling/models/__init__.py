@@ -7,7 +7,7 @@ from labelling.models.jobs import BackgroundJob, Worker
 from labelling.models.ledger import Call, MessageBatch, Price, Total
 from labelling.models.measuring import ComparedAnswer, Comparison, Measurement
 from labelling.models.projects import Definition, Label, Membership, Project
-from labelling.models.review import Decision, People, QueueEntry
+from labelling.models.review import Decision, Flag, Habit, People, QueueEntry
 from labelling.models.rounds import Audit, JudgeFailure, Prediction, Query, Round, Verdict
 
 __all__ = [
@@ -23,6 +23,8 @@ __all__ = [
     "Draft",
     "Drafting",
     "Embedding",
+    "Flag",
+    "Habit",
     "JudgeFailure",
     "Label",
     "Measurement",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar, NamedTuple
 
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 from labelling.models.projects import Label, Project
 
@@ -12,9 +13,9 @@ from labelling.models.projects import Label, Project
 class Source(models.TextChoices):
     """Where a label came from. A human's wins over a judge's, a judge's over a seed."""
 
-    SEED = "seed", "Seed"
-    JUDGE = "judge", "Judge"
-    HUMAN = "human", "Human"
+    SEED = "seed", _("Seed")
+    JUDGE = "judge", _("Judge")
+    HUMAN = "human", _("Human")
 
 
 class Belief(NamedTuple):

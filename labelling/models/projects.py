@@ -219,6 +219,9 @@ class Label(models.Model):
     name = models.CharField(max_length=200)
     definition = models.TextField(blank=True, help_text="Use when …, not when … Each change is kept as a version.")
     definition_version = models.PositiveIntegerField(default=0, editable=False)
+    synonyms = models.TextField(
+        blank=True, help_text="Other words for it, separated by semicolons: the search finds the label by them too."
+    )
 
     class Meta:
         ordering = ["name"]

@@ -1,4 +1,4 @@
-"""The review queue and what people decided."""
+"""The review queue, what people decided, and what they remarked."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import ClassVar
 from django.conf import settings
 from django.db import models
 from django.db.models import Exists, OuterRef, Q
+from django.utils.translation import gettext_lazy as _
 
 from labelling.models.documents import Document
 from labelling.models.projects import Label, Project
@@ -64,11 +65,11 @@ class Decision(models.Model):
     """What a person said of a document. Undo is a row of its own that ``withdraws`` another."""
 
     class Action(models.TextChoices):
-        ACCEPT = "accept", "Accepted"
-        OVERRIDE = "override", "Overridden"
-        NONE = "none", "None of these"
-        SKIP = "skip", "Skipped"
-        UNDO = "undo", "Undone"
+        ACCEPT = "accept", _("Accepted")
+        OVERRIDE = "override", _("Overridden")
+        NONE = "none", _("None of these")
+        SKIP = "skip", _("Skipped")
+        UNDO = "undo", _("Undone")
 
     LABELLING = (Action.ACCEPT, Action.OVERRIDE, Action.NONE)
 
@@ -82,6 +83,7 @@ class Decision(models.Model):
     )
     action = models.CharField(max_length=10, choices=Action)
     label = models.ForeignKey(Label, models.RESTRICT, null=True, blank=True, related_name="+")
+    reason = models.CharField(max_length=500, blank=True, help_text="Why it was skipped, if they said so.")
     withdraws = models.OneToOneField(
         "self", models.CASCADE, null=True, blank=True, related_name="withdrawn_by", help_text="Only on undo."
     )
@@ -107,3 +109,30 @@ class Decision(models.Model):
 
     def __str__(self) -> str:
         return f"{self.get_action_display()} {self.label or ''}".strip()
+
+
+class Flag(models.Model):
+    """A reviewer's remark on a document, for whoever looks after the project. It decides nothing."""
+
+    document = models.ForeignKey(Document, models.CASCADE, related_name="flags")
+    author = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
+    comment = models.TextField(max_length=2_000)
+    created_at = models.DateTimeField(auto_now_add=True)
+    lowered_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+")
+    lowered_at = models.DateTimeField(null=True, blank=True, help_text="Set when somebody has dealt with it.")
+
+    class Meta:
+        ordering = ["pk"]
+
+    def __str__(self) -> str:
+        return self.comment
+
+
+class Habit(models.Model):
+    """How a person likes to work, on every machine they log in from."""
+
+    user = models.OneToOneField(settings.AUTH_USER_MODEL, models.CASCADE, related_name="habit")
+    keys = models.BooleanField("one key decides", default=True)
+
+    def __str__(self) -> str:
+        return f"{self.user}: keys {'on' if self.keys else 'off'}"

@@ -6,6 +6,7 @@ import math
 
 from django.conf import settings
 from django.db import models
+from django.utils.translation import gettext as _
 
 from labelling.models.documents import Document
 from labelling.models.jobs import BackgroundJob
@@ -161,6 +162,9 @@ class Query(models.Model):
     )
     examples = models.JSONField()
     neighbours = models.JSONField()
+    near_duplicates = models.JSONField(
+        default=list, help_text="[document id, similarity] of texts that say almost the same, most alike first."
+    )
 
     class Meta:
         verbose_name_plural = "queries"
@@ -224,9 +228,16 @@ class Verdict(models.Model):
         """The verdict with the label it is about."""
         if self.query.form == Query.Form.CHOOSE and self.verdict != self.Name.UNSURE:
             chosen = self.query.label if self.verdict == self.Name.VALID else self.better_label
-            return f"chose {chosen or 'none of these'} from {len(self.query.offered)}"
-        words = {self.Name.VALID: "valid", self.Name.INVALID: "not", self.Name.UNSURE: "unsure about"}
-        return f"{words[self.Name(self.verdict)]} {self.query.label}"
+            return _("chose %(label)s from %(n)s") % {
+                "label": chosen or _("none of these"),
+                "n": len(self.query.offered),
+            }
+        words = {
+            self.Name.VALID: _("valid %(label)s"),
+            self.Name.INVALID: _("not %(label)s"),
+            self.Name.UNSURE: _("unsure about %(label)s"),
+        }
+        return words[self.Name(self.verdict)] % {"label": self.query.label}
 
 
 class Audit(models.Model):

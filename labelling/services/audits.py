@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from django.db.models import F, Max, Q, QuerySet
 
 from labelling.models import Audit, Decision, Document, People, Project, Query, QueueEntry, Round, Verdict
+
+# Verdicts from which on something is said about a judge, as on its page.
+MIN_MEASURED = 20
 
 # The state of a project without decisions and verdicts.
 NOTHING_YET = [None, None, None]
@@ -148,6 +152,33 @@ def verdicts_and_beliefs(round_: Round) -> dict[JudgeId, list[tuple[float, bool]
     return found
 
 
+class Record(NamedTuple):
+    """How often a judge was right about one label, of its verdicts in audits that people have decided on."""
+
+    n_right: int
+    n: int
+
+    @property
+    def is_known(self) -> bool:
+        """Whether there are enough to claim anything."""
+        return self.n >= MIN_MEASURED
+
+    @property
+    def n_missing(self) -> int:
+        return max(MIN_MEASURED - self.n, 0)
+
+
+def record(verdict: Verdict, label_id: int) -> Record:
+    """What audits say of the judge that gave this verdict, and of this label alone."""
+    project = verdict.query.round.project
+    asked = _audited(project).filter(query__label=label_id, query__form=Query.Form.VALIDATE)
+    rows = asked.filter(**JudgeId.of(verdict)._asdict()).exclude(verdict=Verdict.Name.UNSURE)
+    said = dict(rows.values_list("query__document", "verdict"))
+    truths = _blind_decisions(project, said)
+    right = [(said[document_id] == Verdict.Name.VALID) == (truth == label_id) for document_id, truth in truths.items()]
+    return Record(sum(right), len(right))
+
+
 def none_counts(project: Project) -> tuple[int, int]:
     """How many audited documents people said belong to none of the labels, and how many they decided on."""
     labels = list(_blind_decisions(project).values())
@@ -176,7 +207,7 @@ def _decisions(project: Project) -> dict[int, int | None]:
     return dict(decisions.values_list("document", "label"))
 
 
-def _blind_decisions(project: Project) -> dict[int, int | None]:
+def _blind_decisions(project: Project, document_ids: Iterable[int] | None = None) -> dict[int, int | None]:
     """By audited document: the label a person gave it before the verdict was shown, None for none of these.
 
     The first decision is the blind one. Once it is taken back, the verdict is known, and no later one counts. Where two
@@ -185,6 +216,8 @@ def _blind_decisions(project: Project) -> dict[int, int | None]:
     decisions = Decision.objects.filter(
         document__project=project, document__queries__reason=Query.Reason.AUDIT, action__in=Decision.LABELLING
     ).exclude(_undecided())
+    if document_ids is not None:
+        decisions = decisions.filter(document__in=list(document_ids))
     blind: dict[int, list[tuple[int | None, int | None]]] = {}
     for document_id, people, label_id, withdrawn_by in (
         decisions.order_by("pk").distinct().values_list("document", "people", "label", "withdrawn_by")

@@ -2,36 +2,42 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 
-from labelling.models import Document, JudgeFailure, Label, Project, Query, Verdict
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from labelling.models import Document, JudgeFailure, Label, Query, Verdict
+from labelling.services import audits
 
 SHOWN_ALTERNATIVES = 9
-MAX_FOUND = 12
 
 # By query strategy.
 BECAUSE = {
-    "settling": "Asked because one answer may settle it.",
-    "gain": "Asked because an answer tells much here.",
-    "entropy": "Asked because the classifiers spread their probability wide.",
-    "margin": "Asked because two labels are close.",
-    "random": "Asked because it was drawn at random.",
+    "settling": gettext_lazy("Asked because one answer may settle it."),
+    "gain": gettext_lazy("Asked because an answer tells much here."),
+    "entropy": gettext_lazy("Asked because the classifiers spread their probability wide."),
+    "margin": gettext_lazy("Asked because two labels are close."),
+    "random": gettext_lazy("Asked because it was drawn at random."),
 }
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A label that is proposed, and the judge's word for it.
+    """A label that is proposed, and by whom.
 
     Attributes:
-        probability: what the classifiers give it, in [0, 1]; None where only the judge thought of the label.
+        probability: what the classifiers give it, in [0, 1]; None where they did not think of the label.
         posterior: the same after all verdicts; None where that is not known, or not to be shown.
+        n_neighbours: how many of the nearest training examples carry it.
     """
 
     label: Label
     probability: float | None
     posterior: float | None
     judge_prefers: bool
+    n_neighbours: int = 0
 
     @property
     def belief(self) -> float | None:
@@ -48,6 +54,31 @@ class ShownExample:
 
 
 @dataclass(frozen=True)
+class NearDuplicates:
+    """Other documents that say almost the same, and what is decided on them.
+
+    Attributes:
+        documents: most alike first.
+        labels: by label, None for none of these, how many of them carry it, most first.
+    """
+
+    documents: list[Document] = field(default_factory=list)
+    labels: list[tuple[Label | None, int]] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, query: Query) -> NearDuplicates:
+        ids = [document_id for document_id, _ in query.near_duplicates]
+        known = Document.objects.select_related("example__label").in_bulk(ids) if ids else {}
+        documents = [known[pk] for pk in ids if pk in known]
+        decided = Counter(document.example.label for document in documents if hasattr(document, "example"))
+        return cls(documents, decided.most_common())
+
+    @property
+    def n_open(self) -> int:
+        return len(self.documents) - sum(n for _, n in self.labels)
+
+
+@dataclass(frozen=True)
 class Evidence:
     """Everything the review page shows of a query. Of an audit: nothing of what the judge said.
 
@@ -57,6 +88,7 @@ class Evidence:
         examples: by label, the nearest training examples of the predicted label and its rival.
         verdicts: on this document, first to last.
         failure: why there is no verdict on this query, or None.
+        record: how often the judge was right about the predicted label, in audits; None where it says nothing here.
     """
 
     query: Query
@@ -65,13 +97,17 @@ class Evidence:
     examples: list[tuple[Label, list[ShownExample]]]
     verdicts: list[Verdict]
     failure: JudgeFailure | None
+    near_duplicates: NearDuplicates
+    record: audits.Record | None
 
     @classmethod
     def of(cls, query: Query) -> Evidence:
         verdicts = [] if query.is_audit else verdicts_on(query.document_id)
         better_id = verdicts[-1].better_label_id if verdicts else None
-        labels = Label.objects.in_bulk({query.label_id, better_id, *(pk for pk, _ in query.candidates)} - {None})
-        candidates = _candidates(query, labels, better_id)
+        voted = Counter(label_id for _, label_id, _ in query.neighbours)
+        proposed = {query.label_id, better_id, *voted, *(pk for pk, _ in query.candidates)}
+        labels = Label.objects.in_bulk(proposed - {None})
+        candidates = _candidates(query, labels, better_id, voted)
         asked = next(candidate for candidate in candidates if candidate.label.pk == query.label_id)
         candidates.remove(asked)
         return cls(
@@ -81,28 +117,66 @@ class Evidence:
             examples=_examples(query, labels),
             verdicts=verdicts,
             failure=None if query.is_audit else getattr(query, "judge_failure", None),
+            near_duplicates=NearDuplicates.of(query),
+            record=audits.record(verdicts[-1], query.label_id) if verdicts else None,
         )
+
+    @property
+    def rival(self) -> Candidate | None:
+        """The strongest other label: the one whose examples are shown, or else the next in probability."""
+        shown = [label.pk for label, _ in self.examples if label != self.predicted.label]
+        compared = [candidate for candidate in self.alternatives if candidate.label.pk in shown]
+        return next(iter([*compared, *self.alternatives]), None)
+
+    @property
+    def compared(self) -> list[Label]:
+        """The two labels between which it is hardest to choose, or the one there is."""
+        return [candidate.label for candidate in (self.predicted, self.rival) if candidate]
+
+    @property
+    def guesses(self) -> list[int]:
+        """Ids of the labels proposed, best first."""
+        return [candidate.label.pk for candidate in (self.predicted, *self.alternatives)]
 
     @property
     def why(self) -> str:
         """Why this document is asked about, in words."""
-        rivals = (rival for rival in self.alternatives if rival.probability is not None)
-        proposed = [self.predicted, *sorted(rivals, key=lambda rival: -(rival.probability or 0))][:2]
-        given = " against ".join(f"{_figure(c.probability)} for {c.label}" for c in proposed)
-        figures = f"The classifiers give {given}"
-        if self.predicted.posterior is not None and self.verdicts:
-            figures += f"; after the judge's word it is {_figure(self.predicted.posterior)} for {self.predicted.label}"
-        return f"{self._reason} {figures}."
+        return f"{self.figures} {self.reason}"
 
     @property
-    def _reason(self) -> str:
+    def figures(self) -> str:
+        """The two likeliest labels with their probabilities, and what the judge's word made of them."""
+        asked, rival = self.predicted, self.rival
+        if rival is None or rival.probability is None:
+            figures = _("The classifiers give %(p)s: %(label)s.") % {
+                "p": _figure(asked.probability),
+                "label": asked.label,
+            }
+        else:
+            figures = _("%(p)s against %(q)s: %(label)s or %(rival)s.") % {
+                "p": _figure(asked.probability),
+                "q": _figure(rival.probability),
+                "label": asked.label,
+                "rival": rival.label,
+            }
+        if asked.posterior is not None and self.verdicts:
+            figures += " " + _("After the judge's word it is %(p)s for %(label)s.") % {
+                "p": _figure(asked.posterior),
+                "label": asked.label,
+            }
+        return figures
+
+    @property
+    def reason(self) -> str:
+        """Why it was chosen from among all others."""
         if self.query.reason == Query.Reason.AUDIT:
-            return "Asked because it was drawn at random: an audit of the judge, whose verdict is shown afterwards."
+            return _("Asked because it was drawn at random: an audit of the judge, whose verdict is shown afterwards.")
         if self.query.reason == Query.Reason.DELEGATED:
-            return "Asked because the judge refused what was more probable before, and this label is next."
+            return _("Asked because the judge refused what was more probable before, and this label is next.")
         if self.query.reason == Query.Reason.REDEFINED:
-            return "Asked again because the definition has changed since the judge answered."
-        return BECAUSE.get(self.query.round.settings.get("strategy", ""), "Asked because the label is uncertain.")
+            return _("Asked again because the definition has changed since the judge answered.")
+        strategy = self.query.round.settings.get("strategy", "")
+        return str(BECAUSE.get(strategy) or _("Asked because the label is uncertain."))
 
 
 def verdicts_on(document_id: int) -> list[Verdict]:
@@ -114,25 +188,30 @@ def verdicts_on(document_id: int) -> list[Verdict]:
 def what_the_judge_said(document_id: int) -> str:
     """All verdicts on a document in one sentence: for the reviewer who has decided on an audit."""
     said = ", ".join(verdict.in_words for verdict in verdicts_on(document_id))
-    return f"The judge had said: {said}." if said else "The judge had not answered."
+    return _("The judge had said: %(said)s.") % {"said": said} if said else _("The judge had not answered.")
 
 
-def _candidates(query: Query, labels: dict[int, Label], better_id: int | None) -> list[Candidate]:
-    """The labels proposed, most probable first; what only the judge thought of stands before them."""
+def _candidates(
+    query: Query, labels: dict[int, Label], better_id: int | None, voted: Counter[int | None]
+) -> list[Candidate]:
+    """The labels proposed, most probable first; what only the judge thought of stands before them, and what only the
+    neighbours carry behind them.
+    """
     prediction = None if query.is_audit else getattr(query.document, "prediction", None)
     beliefs = prediction.beliefs if prediction else {}
-    proposed = dict(query.candidates)
-    if query.label_id not in proposed:
-        proposed[query.label_id] = query.probability
+    given = {query.label_id: query.probability, **dict(query.candidates)}
     candidates = [
-        Candidate(labels[pk], probability, beliefs.get(pk), judge_prefers=pk == better_id)
-        for pk, probability in proposed.items()
-        if pk in labels
+        Candidate(label, given.get(pk), beliefs.get(pk), judge_prefers=pk == better_id, n_neighbours=voted[pk])
+        for pk, label in labels.items()
     ]
-    candidates.sort(key=lambda candidate: -(candidate.belief or 0))
-    if better_id in labels and better_id not in proposed:
-        candidates.insert(0, Candidate(labels[better_id], None, None, judge_prefers=True))
-    return candidates
+    return sorted(
+        candidates,
+        key=lambda candidate: (
+            -(candidate.judge_prefers and candidate.probability is None),
+            -(candidate.belief or 0),
+            -candidate.n_neighbours,
+        ),
+    )
 
 
 def _figure(probability: float | None) -> str:
@@ -140,30 +219,9 @@ def _figure(probability: float | None) -> str:
     return f"{min(probability or 0, 0.99):.2f}"
 
 
-def find_labels(project: Project, query: str) -> list[Label]:
-    """Labels that match all words of a query in name or definition; matches in the name come first."""
-    words = query.lower().split()
-    if not words:
-        return []
-    found = [
-        (_rank(label, query.lower().strip(), words), label)
-        for label in project.labels.all()
-        if all(word in f"{label.name} {label.definition}".lower() for word in words)
-    ]
-    return [label for _, label in sorted(found, key=lambda pair: (pair[0], pair[1].name))[:MAX_FOUND]]
-
-
-def _rank(label: Label, query: str, words: list[str]) -> int:
-    """Where the words are: 0 at the start of the name, 1 in the name, 2 partly so, 3 in the definition only."""
-    name = label.name.lower()
-    if name.startswith(query):
-        return 0
-    in_name = [word in name for word in words]
-    return 1 if all(in_name) else 2 if any(in_name) else 3
-
-
 def _examples(query: Query, labels: dict[int, Label]) -> list[tuple[Label, list[ShownExample]]]:
-    documents = Document.objects.in_bulk([document_id for document_id, _, _ in query.compared_examples])
+    ids = [document_id for document_id, _, _ in query.compared_examples]
+    documents = Document.objects.select_related("example").in_bulk(ids)
     by_label: dict[int, list[ShownExample]] = {}
     for document_id, label_id, similarity in query.compared_examples:
         if document_id in documents and label_id in labels:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from django.db.models import Case, Count, F, Q, Value, When
 
 from labelling.models import Decision, Prediction, Project, Round, Verdict
+from labelling.services import rounds
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,33 @@ def round_scores(project: Project) -> list[RoundScore]:
     )
     agreement = _by_round(_agreement(project))
     return [_score(round_, verdicts[round_.number], agreement.get(round_.number, {})) for round_ in rounds]
+
+
+@dataclass(frozen=True)
+class ReviewProgress:
+    """How far the review of a round is.
+
+    Attributes:
+        decided: documents of the round that people have decided on.
+        total: those, and the ones that still wait.
+        until_next: training examples until the next round starts by itself; None when it has to be started by hand.
+    """
+
+    decided: int
+    total: int
+    until_next: int | None
+
+
+def review_progress(round_: Round) -> ReviewProgress:
+    """How many of a round's documents are decided on, and how many more start the next round."""
+    project = round_.project
+    decisions = Decision.objects.filter(query__round=round_, action__in=Decision.LABELLING, withdrawn_by=None)
+    decided = decisions.aggregate(n=Count("document", distinct=True))["n"]
+    waiting = project.queue.filter(query__round=round_).count()
+    until_next = None
+    if rounds.starts_by_itself(project):
+        until_next = max(project.retrain_after - rounds.new_examples(project), 0)
+    return ReviewProgress(decided, decided + waiting, until_next)
 
 
 def settled_counts(project: Project) -> dict[str, int]:

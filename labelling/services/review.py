@@ -18,8 +18,10 @@ Action = Decision.Action
 
 
 @transaction.atomic
-def decide(project: Project, entry_id: int, user: User, action: str, label: Label | None = None) -> Decision:
-    """Record what the user says of a queued document, and act on it.
+def decide(
+    project: Project, entry_id: int, user: User, action: str, label: Label | None = None, reason: str = ""
+) -> Decision:
+    """Record what the user says of a queued document, and act on it; ``reason`` tells why it was skipped.
 
     Deciding the same once more (a double click, a request sent again) returns the first decision.
 
@@ -45,6 +47,7 @@ def decide(project: Project, entry_id: int, user: User, action: str, label: Labe
         label=label,
         people=entry.people,
         seconds=_seconds(entry, user),
+        reason=reason if action == Action.SKIP else "",
     )
     if action == Action.SKIP:
         _release(entry)

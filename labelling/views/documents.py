@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from django.contrib import messages
 from django.core.paginator import Paginator
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import Exists, OuterRef, Prefetch, QuerySet
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.http import require_POST
 
-from labelling.models import Decision, Document, Label, Prediction, Project
-from labelling.services import Refused, audits
+from labelling.models import Decision, Document, Flag, Label, Prediction, Project
+from labelling.services import Refused, audits, flags
 from labelling.services.review import relabel
 from labelling.views.access import Request, number, project_view, searched
 
@@ -24,6 +25,7 @@ FILTERS = {
     "seed": "Seed examples",
     "holdout": "Held out",
     "skipped": "Skipped",
+    "flagged": "Flagged",
 }
 
 
@@ -35,6 +37,8 @@ def document_list(request: Request, project: Project) -> HttpResponse:
     documents = documents.select_related("prediction__posterior_label").annotate(
         is_blind=Exists(audits.waiting(project).filter(document=OuterRef("pk")))
     )
+    if chosen == "flagged":
+        documents = documents.prefetch_related(Prefetch("flags", flags.standing(project), to_attr="standing_flags"))
     if query:
         documents = documents.filter(text__icontains=query)
     if label:
@@ -67,8 +71,17 @@ def detail(request: Request, project: Project, pk: int) -> HttpResponse:
         "labels": project.labels.all(),
         "queries": queries,
         "decisions": document.decisions.told_to(request.user).select_related("reviewer", "label", "withdraws"),
+        "flags": document.flags.select_related("author", "lowered_by"),
     }
     return render(request, "labelling/document.html", context)
+
+
+@require_POST
+@project_view
+def lower_flag(request: Request, project: Project, pk: int, flag_pk: int) -> HttpResponse:
+    """Say that a flag has been dealt with."""
+    flags.lower(get_object_or_404(Flag, pk=flag_pk, document=pk, document__project=project), request.user)
+    return redirect("document", project.slug, pk)
 
 
 def _candidates(prediction: Prediction | None) -> list[tuple[Label | None, float | None, float]]:
@@ -114,4 +127,6 @@ def _filtered(project: Project, chosen: str) -> QuerySet[Document]:
             document__project=project, action=Decision.Action.SKIP, withdrawn_by=None
         ).values("document")
         return documents.filter(pk__in=skips, example=None)
+    if chosen == "flagged":
+        return documents.filter(pk__in=flags.standing(project).values("document"))
     return documents.all()

@@ -32,7 +32,7 @@ def label_list(request: Request, project: Project) -> HttpResponse:
         n_learnt=Count("examples__learned_in"),
     ).order_by("name")
     if query:
-        labels = labels.filter(Q(name__icontains=query) | Q(definition__icontains=query))
+        labels = labels.filter(Q(name__icontains=query) | Q(synonyms__icontains=query) | Q(definition__icontains=query))
     only_undefined = "undefined" in request.GET
     if only_undefined:
         labels = labels.filter(definition="")

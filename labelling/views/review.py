@@ -2,27 +2,54 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from django.contrib import messages
 from django.http import HttpResponse
-from django.shortcuts import redirect, render
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_POST
 
-from labelling.models import Decision, Label, Project, QueueEntry
-from labelling.services import Refused, claims
+from labelling.models import Decision, Document, Habit, Label, Project, Query, QueueEntry
+from labelling.services import Refused, claims, flags
 from labelling.services import review as services
-from labelling.services.evidence import Evidence, find_labels, what_the_judge_said
-from labelling.views.access import Request, number, project_view
+from labelling.services.evidence import Evidence, what_the_judge_said
+from labelling.services.progress import review_progress
+from labelling.services.searching import find_labels
+from labelling.views.access import Request, number, project_view, searched
 
 Action = Decision.Action
 
 RECENT = 10
 # Said after each decision, on the page and to screen readers.
 DONE = {
-    Action.ACCEPT: "Accepted",
-    Action.OVERRIDE: "Changed to",
-    Action.NONE: "None of these",
-    Action.SKIP: "Skipped",
+    Action.ACCEPT: gettext_lazy("Accepted: %(label)s."),
+    Action.OVERRIDE: gettext_lazy("Changed to %(label)s."),
+    Action.NONE: gettext_lazy("None of these."),
+    Action.SKIP: gettext_lazy("Skipped."),
 }
+WANTED = {
+    Action.ACCEPT: gettext_lazy("Accept: %(label)s"),
+    Action.OVERRIDE: gettext_lazy("Change to %(label)s"),
+    Action.NONE: gettext_lazy("None of these"),
+    Action.SKIP: gettext_lazy("Skip"),
+}
+SKIP_REASONS = (
+    gettext_lazy("The text is unclear"),
+    gettext_lazy("More than one label fits"),
+    gettext_lazy("The definitions leave it open"),
+    gettext_lazy("A colleague knows better"),
+)
+
+
+@dataclass(frozen=True)
+class NotSaved:
+    """A choice that came too late: about which document, what it was, and what stands in its way."""
+
+    document: Document | None
+    choice: str
+    because: str
 
 
 @project_view
@@ -47,71 +74,119 @@ def renew(request: Request, project: Project, entry_id: int) -> HttpResponse:
 def decide(request: Request, project: Project, entry_id: int) -> HttpResponse:
     """Save a decision and go on to the next document."""
     action, label = chosen(request, project)
-    status = 200
+    reason = request.POST.get("reason", "").replace("\0", "").strip()[:500]
     try:
-        decision = services.decide(project, entry_id, request.user, action, label)
-        messages.success(request, _said(decision))
+        decision = services.decide(project, entry_id, request.user, action, label, reason)
     except claims.Conflict as conflict:
-        messages.warning(request, f"Not saved. {conflict}")
-        status = 409
+        return _next(request, project, 409, not_saved=_not_saved(project, entry_id, action, label, str(conflict)))
     except Refused as refusal:
-        messages.error(request, f"Not saved. {refusal}")
-        status = 400
-    return _next(request, project, status)
+        messages.error(request, _("Not saved. %(because)s") % {"because": refusal})
+        return _next(request, project, 400)
+    messages.success(request, _said(decision))
+    return _next(request, project)
 
 
 @require_POST
 @project_view
 def undo(request: Request, project: Project) -> HttpResponse:
-    """Withdraw one of the reviewer's decisions, the last one they saw, and show its document again."""
+    """Withdraw one of the reviewer's decisions, by default the last one they saw, and show its document again."""
     undone = services.undo(project, request.user, number(request.POST.get("decision", "")))
     if undone:
-        messages.success(request, f"Undone: {undone}.")
+        messages.success(request, _("Undone: %(decision)s.") % {"decision": undone})
     else:
-        messages.warning(request, "There is nothing to undo.")
+        messages.warning(request, _("There is nothing to undo."))
     return _next(request, project)
+
+
+@require_POST
+@project_view
+def flag(request: Request, project: Project, pk: int) -> HttpResponse:
+    """Keep a remark with the document; the decision on it is still to be taken."""
+    document = get_object_or_404(project.documents, pk=pk)
+    try:
+        flags.flag(document, request.user, request.POST.get("comment", ""))
+    except Refused as refusal:
+        messages.error(request, _("Not saved. %(because)s") % {"because": refusal})
+        return _next(request, project, 400)
+    messages.success(request, _("Flagged. It waits for your decision still."))
+    return _next(request, project)
+
+
+@require_POST
+@project_view
+def keys(request: Request, project: Project) -> HttpResponse:
+    """Turn the keys on or off, for this person and for good."""
+    Habit.objects.update_or_create(user=request.user, defaults={"keys": request.POST.get("keys") == "on"})
+    return redirect("review", project.slug)
 
 
 @project_view
 def search_labels(request: Request, project: Project) -> HttpResponse:
-    """Labels that match a few words, best first."""
-    found = find_labels(project, request.GET.get("q", ""))
+    """Labels that match a few words, best first; without words, the best guesses for the reviewer's document."""
+    query = project.queue.filter(pk=number(request.GET.get("entry", ""))).select_related("query").first()
+    guesses = [label_id for label_id, _probability in query.query.candidates] if query else []
+    found = find_labels(project, searched(request), guesses)
     return render(request, "labelling/_label_results.html", {"project": project, "found": found})
 
 
 def chosen(request: Request, project: Project) -> tuple[str, Label | None]:
     """The answer that a form sends, "accept" or "override:7", and the label that it names."""
-    action, _, label_id = request.POST.get("choice", "").partition(":")
+    action, _colon, label_id = request.POST.get("choice", "").partition(":")
     return action, project.labels.filter(pk=number(label_id)).first() if label_id else None
 
 
 def _said(decision: Decision) -> str:
-    said = f"{DONE[Action(decision.action)]} {decision.label or ''}".strip() + "."
+    said = DONE[Action(decision.action)] % {"label": decision.label}
     audited = decision.query and decision.query.is_audit and decision.action in Decision.LABELLING
-    return f"{said} That was an audit. {what_the_judge_said(decision.document_id)}" if audited else said
+    if not audited:
+        return str(said)
+    return " ".join([said, _("That was an audit."), what_the_judge_said(decision.document_id)])
 
 
-def _next(request: Request, project: Project, status: int = 200) -> HttpResponse:
+def _not_saved(project: Project, entry_id: int, action: str, label: Label | None, because: str) -> NotSaved:
+    query = Query.objects.filter(round__project=project, queue_entry=entry_id).first()
+    decided = Decision.objects.filter(document__project=project, entry=entry_id).first()
+    query = query or (decided.query if decided else None)
+    asked = label or (query.label if query else None)
+    choice = str(WANTED[Action(action)] % {"label": asked}) if action in WANTED else action
+    return NotSaved(query.document if query else None, choice, because)
+
+
+def _next(request: Request, project: Project, status: int = 200, not_saved: NotSaved | None = None) -> HttpResponse:
     if not request.htmx and status == 200:
         return redirect("review", project.slug)
-    return _show(request, project, claims.claim_next(project, request.user), status)
+    return _show(request, project, claims.claim_next(project, request.user), status, not_saved)
 
 
-def _show(request: Request, project: Project, entry: QueueEntry | None, status: int = 200) -> HttpResponse:
+def _show(
+    request: Request,
+    project: Project,
+    entry: QueueEntry | None,
+    status: int = 200,
+    not_saved: NotSaved | None = None,
+) -> HttpResponse:
     recent = services.standing_decisions(project, request.user).select_related("document", "label")[:RECENT]
-    query = request.GET.get("q", "")
+    query = searched(request)
+    evidence = Evidence.of(entry.query) if entry else None
     context = {
         "project": project,
         "entry": entry,
-        "evidence": Evidence.of(entry.query) if entry else None,
+        "evidence": evidence,
+        "progress": review_progress(entry.query.round) if entry else None,
+        "flags": flags.standing(project).filter(document=entry.document_id).select_related("author") if entry else [],
+        "skip_reasons": SKIP_REASONS,
+        "not_saved": not_saved,
         "renewal": claims.renewal(project),
         "n_for_me": claims.n_available(project, request.user),
         "many": claims.MANY,
         # Told only when nothing is left for this reviewer.
         "n_waiting": 0 if entry else project.queue.count(),
+        "n_labels": project.labels.count(),
         "recent": list(recent),
         "query": query,
-        "found": find_labels(project, query) if query else [],
+        "found": find_labels(project, query, evidence.guesses) if query and evidence else [],
+        "keys": not Habit.objects.filter(user=request.user, keys=False).exists(),
+        "compared": "compare" in request.GET,
     }
     template = "labelling/_review.html" if request.htmx else "labelling/review.html"
     return render(request, template, context, status=status)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from classifiers import neighbours
-from classifiers.neighbours import nearest
+from classifiers.neighbours import nearest, nearly_equal
 
 
 def unit_rows(n_rows: int, random_state: int) -> np.ndarray:
@@ -40,3 +40,15 @@ def test_equal_similarities_keep_the_examples_order():
 def test_there_are_never_more_neighbours_than_examples(n_rows, n_examples, k, width):
     positions, similarities = nearest(unit_rows(n_rows, 0), unit_rows(n_examples, 1), k)
     assert positions.shape == similarities.shape == (n_rows, width)
+
+
+def test_nearly_equal_finds_all_and_only_those_above_the_threshold():
+    rng = np.random.default_rng(5)
+    X = rng.normal(size=(300, 4)).astype(np.float32)
+    X /= np.linalg.norm(X, axis=1, keepdims=True)
+    others = np.vstack([X[:50], X[:10]])
+    for row, (positions, similarities) in zip(X, nearly_equal(X, others, 0.9), strict=True):
+        cosines = others @ row
+        assert sorted(positions) == [at for at, cosine in enumerate(cosines) if cosine >= 0.9]
+        assert np.allclose(similarities, cosines[positions])
+        assert (np.diff(similarities) <= 0).all()

@@ -6,7 +6,7 @@ import pytest
 from django.test import Client
 from django.urls import URLPattern, reverse
 
-from labelling.models import Comparison, CsvImport, Definition, Label, Round
+from labelling.models import Comparison, CsvImport, Definition, Flag, Label, Round
 from labelling.services import definitions, imports, labels, rounds
 from labelling.urls import project_urls
 from tests.factories import csv_file, fruit_project, make_user, run_round
@@ -81,6 +81,7 @@ def addresses(project) -> dict[str, str]:
     waiting = imports.upload(project, csv_file([("new", "")]), user=None)
     drafting = definitions.start_drafting(project, None, "all", "big-1")
     comparison = Comparison.objects.create(project=project, model="big-1", state="waiting")
+    flag = Flag.objects.create(document=project.documents.first(), comment="odd")
     arguments: dict[str, dict[str, int]] = {
         **dict.fromkeys(
             [
@@ -96,7 +97,8 @@ def addresses(project) -> dict[str, str]:
         **dict.fromkeys(["go_on_drafting", "cancel_drafting", "retry_drafting"], {"pk": drafting.pk}),
         "decide_draft": {"pk": drafting.drafts.first().pk},
         **dict.fromkeys(["label", "delete_label", "versions"], {"pk": Label.objects.filter(project=project)[0].pk}),
-        "document": {"pk": project.documents.first().pk},
+        **dict.fromkeys(["document", "flag"], {"pk": project.documents.first().pk}),
+        "lower_flag": {"pk": project.documents.first().pk, "flag_pk": flag.pk},
         "remove_member": {"pk": project.memberships.first().pk},
         **dict.fromkeys(
             ["import", "import_progress", "keep_good_rows", "cancel_import", "retry_import", "rejected_rows"],

@@ -15,7 +15,7 @@ from labelling.jobs.rounds.graduating import graduate
 from labelling.jobs.rounds.judging import ask_judge
 from labelling.jobs.rounds.learning import embed_texts, fit, predict
 from labelling.jobs.rounds.memory import remember
-from labelling.jobs.rounds.querying import choose_queries, record_queries
+from labelling.jobs.rounds.querying import choose_queries, note_near_duplicates, record_queries
 from labelling.jobs.rounds.settling import settle
 from labelling.models import BackgroundJob, Round
 from labelling.services.rounds import start_if_due
@@ -44,7 +44,9 @@ def run(lease: Lease[Round]) -> None:
         with timed(Step.PREDICT):
             predicted = predict(lease, learnt)
         with timed(Step.QUERY):
-            record_queries(lease, learnt, choose_queries(round_, learnt, predicted))
+            queries = choose_queries(round_, learnt, predicted)
+            note_near_duplicates(queries, learnt, predicted)
+            record_queries(lease, learnt, queries)
         # Not before the batch is fixed: until then a round that starts afresh must find what the last one left.
         remember(round_.project, learnt.memory)
     if forecast_is_due(round_):

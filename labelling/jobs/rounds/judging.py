@@ -181,5 +181,6 @@ def _delegate(query: Query, further: Further) -> int:
         candidates=query.candidates,
         examples=query.examples,
         neighbours=query.neighbours,
+        near_duplicates=query.near_duplicates,
     )
     return 1

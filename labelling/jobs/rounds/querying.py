@@ -7,7 +7,7 @@ import math
 import numpy as np
 from django.utils import timezone
 
-from classifiers.neighbours import nearest
+from classifiers.neighbours import nearest, nearly_equal
 from classifiers.query import Asked, audit_slice, choose
 from classifiers.subsets import unit_rows
 from labelling.jobs.lease import Lease
@@ -19,6 +19,9 @@ from labelling.services.definitions import stale
 
 N_NEIGHBOURS = 10
 N_EXAMPLES = 5
+# Texts this alike differ in a word or in spelling; more of them than these are not listed.
+NEARLY_EQUAL = 0.98
+MAX_NEARLY_EQUAL = 50
 # As many as the judge may be asked about, and the rival of the last.
 N_LABELS_SHOWN = 4
 # Rivals of a label whose definitions stand in all its questions.
@@ -104,6 +107,21 @@ def audits_in(share: float, batch_size: int, number: int) -> int:
         return math.floor(rounds * share * batch_size + 1e-9)
 
     return min(batch_size, up_to(number) - up_to(number - 1))
+
+
+def note_near_duplicates(queries: list[Query], learnt: Learnt, predicted: Predicted) -> None:
+    """Note which other documents, labelled or in the pool, say almost the same as the one that is asked about."""
+    if not queries:
+        return
+    position_of = {document_id: position for position, document_id in enumerate(predicted.document_ids)}
+    asked = predicted.X[[position_of[query.document_id] for query in queries]]
+    for known in (learnt, predicted):
+        for query, alike in zip(queries, nearly_equal(asked, known.X, NEARLY_EQUAL), strict=True):
+            found = zip(*(values.tolist() for values in alike), strict=True)
+            others = [[known.document_ids[position], round(similarity, 4)] for position, similarity in found]
+            query.near_duplicates += [row for row in others if row[0] != query.document_id]
+    for query in queries:
+        query.near_duplicates = sorted(query.near_duplicates, key=lambda row: -row[1])[:MAX_NEARLY_EQUAL]
 
 
 def record_queries(lease: Lease[Round], learnt: Learnt, queries: list[Query]) -> None:

@@ -9,7 +9,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('labelling', '0006_graduating'),
+        ('labelling', '0007_desk'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

@@ -1,0 +1,77 @@
+"""A site with a review queue that is laid out in seconds: bags of words in place of the encoder, and no worker."""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+
+import django
+
+LABELS = {
+    "card_arrival": ("where is my card; Kartenlieferung", "Use when a card that was ordered has not come."),
+    "card_lost": ("stolen", "Use when a card is gone. Not when it has not come yet."),
+    "card_swallowed": ("", "Use when a machine kept the card."),
+    "exchange_rate": ("currency", "Use when the rate of an exchange is asked for."),
+    "pin_blocked": ("", "Use when the PIN was typed wrongly too often."),
+    "top_up_failed": ("", "Use when money was added and did not arrive."),
+    "عربي": ("", "نص من اليمين إلى اليسار"),
+    "crème": ("", "Accents."),
+}
+WORDS = {name: [f"{name.split('_')[-1]}{n}" for n in range(4)] for name in LABELS}
+ARABIC = "أين بطاقتي التي طلبتها قبل أسبوعين؟"
+
+
+def texts(name: str, n_texts: int, kind: str) -> list[str]:
+    """Texts of a label's own words, with one of the next label's in each."""
+    others = list(LABELS)
+    rival = others[(others.index(name) + 1) % len(others)]
+    return [
+        f"{' '.join(WORDS[name])} {WORDS[rival][n % 4]} {kind} message, number {n}, a few words more"
+        for n in range(n_texts)
+    ]
+
+
+def lay_out() -> None:
+    """Fill the database: project Desk, a manager and two reviewers, a round with audits, near-duplicates and a flag."""
+    from django.utils import timezone
+
+    from labelling.jobs import vectors
+    from labelling.models import Document, Label, Query, QueueEntry, Worker
+    from labelling.services import flags
+    from tests.factories import import_rows, make_project, make_user, run_round
+    from tests.fakes import HashingEncoder
+
+    vectors.load_encoder = lambda name: HashingEncoder()
+    people = {name: make_user(name) for name in ("ada", "ben")}
+    manager = make_user("mia", is_staff=True, is_superuser=True)
+    project = make_project(
+        manager, people.values(), name="A desk with a rather long name", strategy="random", batch_size=60
+    )
+    project.slug = "desk"
+    project.save()
+    rows = [(text, name) for name in LABELS for text in texts(name, 6, "seed")]
+    rows += [(text, "") for name in LABELS for text in texts(name, 8, "new")]
+    rows += [(f"{ARABIC} {WORDS['card_arrival'][0]}", ""), (f"<b>markup</b> {'x' * 90}", "")]
+    rows += [(" ".join(reversed(text.split())), "") for text in texts("card_lost", 8, "new")]
+    import_rows(project, rows)
+    for name, (synonyms, definition) in LABELS.items():
+        Label.objects.filter(project=project, name=name).update(synonyms=synonyms, definition=definition)
+    Document.objects.filter(project=project).update(metadata={"channel": "web form", "note": ARABIC})
+    run_round(project)
+    first = Query.objects.filter(reason="uncertain").exclude(near_duplicates=[]).order_by("pk")[0]
+    QueueEntry.objects.filter(document=first.document).update(priority=-(10**17))
+    flags.flag(first.document, manager, "Two wishes in one text")
+    # The worker's heart beats for as long as the tests take.
+    Worker.objects.create(host="desk", pid=1, seen_at=timezone.now() + timedelta(days=1))
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "red_project.settings")
+    django.setup()
+    from django.conf import settings
+
+    from labelling.services import queueing
+
+    settings.ENCODER = "hashing"
+    queueing.async_task = lambda task, pk: None
+    lay_out()

@@ -1,0 +1,336 @@
+"""What the review page shows beside the text, and the small things around a decision."""
+
+from __future__ import annotations
+
+import re
+import time
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from django.core.files.base import ContentFile
+from django.template.loader import render_to_string
+from django.urls import reverse
+from django.utils import timezone, translation
+from django.utils.translation.template import templatize
+
+from labelling.models import Decision, Flag, Label, Query, QueueEntry, TrainingExample, Verdict
+from labelling.services import Refused, audits, claims, flags, labels, review
+from labelling.services.evidence import Evidence
+from labelling.services.progress import review_progress
+from labelling.services.searching import find_labels
+from tests.factories import fruit_project, import_doubtful, import_rows, make_project, make_user, run_round, undo_last
+from tests.fakes import KnowingJudge
+
+pytestmark = pytest.mark.django_db
+
+ROOT = Path(__file__).resolve().parents[2]
+TRANSLATED = ("base.html", "_worker.html", "registration/login.html", "labelling/review.html", "labelling/_review.html")
+
+
+@pytest.fixture
+def ann():
+    return make_user("ann")
+
+
+@pytest.fixture
+def project(ann):
+    project = fruit_project(manager=ann, batch_size=5, retrain_after=3, audit_share=0)
+    import_doubtful(project)
+    run_round(project)
+    return project
+
+
+def shown(client, user, project, **query) -> str:
+    client.force_login(user)
+    return client.get(reverse("review", args=[project.slug]), query).content.decode()
+
+
+# Search
+
+
+def test_the_search_knows_synonyms_accents_and_underscores(ann):
+    project = make_project(ann)
+    for name, synonyms, definition in (
+        ("card_arrival", "Where is my card; Kartenlieferung", "The card has not come."),
+        ("crème fraîche", "", "Sour."),
+        ("lost_card", "stolen", "Use when a card is gone, not when it has not come."),
+    ):
+        labels.define(Label.objects.create(project=project, name=name, synonyms=synonyms), definition, ann)
+
+    def found(query, guesses=()):
+        return [label.name for label in find_labels(project, query, guesses)]
+
+    assert found("card arrival") == ["card_arrival"]
+    assert found("where is") == ["card_arrival"]
+    assert found("KARTEN") == ["card_arrival"]
+    assert found("creme fraiche") == ["crème fraîche"]
+    assert found("stolen come") == ["lost_card"]
+    # The name before the definition, the better guess before the alphabet, and guesses alone where nothing is typed.
+    lost, arrival = project.labels.get(name="lost_card").pk, project.labels.get(name="card_arrival").pk
+    assert found("card") == ["card_arrival", "lost_card"]
+    assert found("come") == ["card_arrival", "lost_card"]
+    assert found("come", [lost, arrival]) == ["lost_card", "card_arrival"]
+    assert found("", [lost, arrival]) == ["lost_card", "card_arrival"]
+    assert found("") == []
+
+
+def test_a_thousand_labels_are_searched_in_two_queries_and_far_less_than_100_ms(ann, django_assert_num_queries):
+    project = make_project(ann)
+    text = "Use when a customer wants to know about it, not when something else is meant. " * 6
+    Label.objects.bulk_create(
+        Label(project=project, name=f"label_{n}", definition=f"{text} héllo{n}", synonyms=f"word {n}; other {n}")
+        for n in range(1_000)
+    )
+    seconds = []
+    for query in ("label 77", "customer hello9", "nothing like it at all", "wo"):
+        with django_assert_num_queries(1 if query.startswith("nothing") else 2):
+            find_labels(project, query)
+        began = time.process_time()
+        find_labels(project, query)
+        seconds.append(time.process_time() - began)
+    assert max(seconds) < 0.1
+
+
+def test_an_empty_search_offers_the_documents_best_guesses(client, ann, project):
+    entry = claims.claim_next(project, ann)
+    client.force_login(ann)
+    response = client.get(reverse("search_labels", args=[project.slug]), {"q": "", "entry": entry.pk})
+    assert [label.pk for label in response.context["found"]] == [pk for pk, _ in entry.query.candidates]
+    assert 'role="option"' in response.content.decode()
+
+
+# What is shown
+
+
+def test_near_duplicates_are_noted_by_the_round_and_say_what_was_decided_on_them(client, ann):
+    project = fruit_project(manager=ann, batch_size=21, retrain_after=0, audit_share=0)
+    import_rows(project, [("number 0 seed apple apple", ""), ("0 number seed apple apple", "")])
+    run_round(project)
+    query = Query.objects.get(document__text="number 0 seed apple apple")
+    assert {project.documents.get(pk=pk).text for pk, alike in query.near_duplicates if alike > 0.99} == {
+        "apple apple seed number 0",
+        "0 number seed apple apple",
+    }
+    assert Query.objects.exclude(document__text__contains="number").first().near_duplicates == []
+    QueueEntry.objects.exclude(query=query).update(claimed_by=make_user(), claimed_until=timezone.now() + timedelta(1))
+    text = shown(client, ann, project)
+    assert "2 texts say almost the same" in text
+    assert re.search(r"apple</strong> ×1, 1 not decided on", text)
+
+
+def test_why_names_both_figures_and_both_labels_and_each_alternative_its_proposers(client, ann, project):
+    entry = claims.claim_next(project, ann)
+    evidence = Evidence.of(entry.query)
+    asked, rival = evidence.compared
+    figures = dict(entry.query.candidates)
+    assert evidence.why.startswith(f"{figures[asked.pk]:.2f} against {figures[rival.pk]:.2f}: {asked} or {rival}.")
+    assert [label for label, _ in evidence.examples] == [asked, rival]
+    assert sum(c.n_neighbours for c in (evidence.predicted, *evidence.alternatives)) == len(entry.query.neighbours)
+    text = shown(client, ann, project)
+    assert text.count('<span class="tag">model</span>') == len(evidence.alternatives)
+    assert "neighbour" in text
+    assert '<span class="tag seed">seed</span>' in text
+    assert 'id="compare"' in text
+    assert "<dialog" in shown(client, ann, project, compare="")
+    assert re.search("<dialog[^>]* open", shown(client, ann, project, compare=""))
+
+
+def test_the_judges_record_on_a_label_is_claimed_only_from_twenty_audits_on(client, ann, project):
+    entry = claims.claim_next(project, ann)
+    query = entry.query
+    assert Evidence.of(query).record == audits.Record(0, 0)
+    assert "is not known: 20 more audits are needed" in shown(client, ann, project)
+    import_rows(project, [(f"an audited text {n}", "") for n in range(20)])
+    for document in project.documents.filter(text__startswith="an audited"):
+        audit = Query.objects.create(
+            round=query.round,
+            document=document,
+            label=query.label,
+            rank=100,
+            reason="audit",
+            probability=0.5,
+            posterior=0.5,
+            entropy=1,
+            candidates=[],
+            examples=[],
+            neighbours=[],
+        )
+        right = document.text.endswith("0")
+        judge = {name: getattr(query.verdict, name) for name in ("judge", "model", "prompt_version")}
+        Verdict.objects.create(query=audit, verdict="valid", **judge)
+        review.relabel(document, ann, query.label if right else None)
+    assert Evidence.of(query).record == audits.Record(2, 20)
+    assert f"About {query.label} the judge was right in 2 of 20 audits." in shown(client, ann, project)
+
+
+def test_progress_counts_the_rounds_documents_and_what_starts_the_next(client, ann, project):
+    round_ = project.rounds.get()
+    first = review_progress(round_)
+    assert (first.decided, first.total, first.until_next) == (0, 5, 3)
+    review.decide(project, claims.claim_next(project, ann).pk, ann, "accept")
+    then = review_progress(round_)
+    assert (then.decided, then.total, then.until_next) == (1, 5, 2)
+    assert "2 more to the next model" in shown(client, ann, project)
+
+
+def test_a_conflict_says_who_decided_what_and_keeps_the_choice_in_sight(client, ann, project):
+    entry = claims.claim_next(project, ann)
+    QueueEntry.objects.filter(pk=entry.pk).update(claimed_by=None)
+    bob = make_user("bob")
+    review.decide(project, entry.pk, bob, "none")
+    client.force_login(ann)
+    response = client.post(reverse("decide", args=[project.slug, entry.pk]), {"choice": "accept"})
+    text = response.content.decode()
+    assert response.status_code == 409
+    assert "bob has decided on this document already: None of these" in text
+    assert re.search(rf"Your choice was:.*Accept: {entry.query.label}.*{entry.document.text}", text, re.DOTALL)
+
+
+# Skips, flags, keys
+
+
+def test_a_skip_keeps_its_reason(client, ann, project):
+    entry = claims.claim_next(project, ann)
+    client.force_login(ann)
+    address = reverse("decide", args=[project.slug, entry.pk])
+    client.post(address, {"choice": "skip", "reason": " two labels fit "})
+    assert Decision.objects.get().reason == "two labels fit"
+    page = client.get(reverse("document", args=[project.slug, entry.document_id])).content.decode()
+    assert "two labels fit" in page
+
+
+def test_a_flag_stays_with_the_document_until_it_is_dealt_with_and_decides_nothing(client, ann, project):
+    entry = claims.claim_next(project, ann)
+    client.force_login(ann)
+    address = reverse("flag", args=[project.slug, entry.document_id])
+    for _ in range(2):  # sent again after its answer was lost
+        text = client.post(address, {"comment": "Names a person"}, follow=True).content.decode()
+    flag = Flag.objects.get()
+    assert "Names a person" in text
+    assert entry.document.text in text
+    assert not TrainingExample.objects.filter(document=entry.document).exists()
+
+    flagged = reverse("documents", args=[project.slug]) + "?show=flagged"
+    assert "Names a person" in client.get(flagged).content.decode()
+    assert client.get(flagged).context["page"].paginator.count == 1
+    client.post(reverse("lower_flag", args=[project.slug, entry.document_id, flag.pk]))
+    assert client.get(flagged).context["page"].paginator.count == 0
+    page = client.get(reverse("document", args=[project.slug, entry.document_id])).content.decode()
+    assert "dealt with by ann" in page
+    assert client.post(address, {"comment": "  "}).status_code == 400
+    with pytest.raises(Refused, match="2,000"):
+        flags.flag(entry.document, ann, "x" * 2_001)
+
+
+def test_keys_are_turned_off_for_good_and_for_oneself(client, ann, project):
+    assert 'data-keys="on"' in shown(client, ann, project)
+    client.post(reverse("keys", args=[project.slug]), {"keys": "off"})
+    client.logout()
+    assert 'data-keys="off"' in shown(client, ann, project)
+    assert 'data-keys="on"' in shown(client, make_user(is_superuser=True), project)
+    client.force_login(ann)
+    client.post(reverse("keys", args=[project.slug]), {"keys": "on"})
+    assert 'data-keys="on"' in shown(client, ann, project)
+
+
+def test_any_of_the_last_ten_is_opened_for_a_new_decision(client, ann, project):
+    decisions = [review.decide(project, claims.claim_next(project, ann).pk, ann, "accept") for _ in range(2)]
+    text = shown(client, ann, project)
+    assert all(f'name="decision" value="{decision.pk}"' in text for decision in decisions)
+    client.post(reverse("undo", args=[project.slug]), {"decision": decisions[0].pk})
+    assert claims.claim_next(project, ann).document == decisions[0].document
+    assert TrainingExample.objects.filter(source="human").get().document == decisions[1].document
+
+
+def test_undo_while_the_next_round_runs_withdraws_what_it_is_learning(ann, project, monkeypatch):
+    entry = claims.claim_next(project, ann)
+    review.decide(project, entry.pk, ann, "accept")
+    judge = KnowingJudge()
+    ask = judge.ask
+
+    def undo_and_ask(question):
+        undo_last(project, ann)
+        return ask(question)
+
+    judge.ask = undo_and_ask
+    monkeypatch.setattr("labelling.jobs.rounds.judging.judge_of", lambda round_: judge)
+    run_round(project)
+    assert not TrainingExample.objects.filter(document=entry.document).exists()
+    assert claims.claim_next(project, ann).document == entry.document
+    assert project.rounds.first().training_examples == 17
+    assert run_round(project).training_examples == 16
+
+
+# Synonyms in and out
+
+
+def test_synonyms_go_out_and_in_with_the_labels(client, ann, project):
+    client.force_login(ann)
+    apple = project.labels.get(name="apple")
+    client.post(
+        reverse("label", args=[project.slug, apple.pk]),
+        {"name": "apple", "synonyms": "pippin; Cox", "definition": "Round."},
+    )
+    exported = client.get(reverse("export_definitions", args=[project.slug])).content
+    assert b"pippin; Cox" in exported
+    project.labels.update(synonyms="")
+    upload = reverse("import_definitions", args=[project.slug])
+    client.post(upload, {"file": ContentFile(exported, name="labels.csv")})
+    apple.refresh_from_db()
+    assert (apple.synonyms, apple.definition) == ("pippin; Cox", "Round.")
+    client.post(upload, {"file": ContentFile(b"name,definition\napple,Red.\n", name="labels.csv")})
+    apple.refresh_from_db()
+    assert (apple.synonyms, apple.definition) == ("pippin; Cox", "Red.")
+
+
+# For everyone
+
+
+def test_the_page_weighs_less_than_150_kb(client, ann, project):
+    weight = len(shown(client, ann, project).encode())
+    for path in ("app.css", "connection.js", "outbox.js", "label-search.js", "keys.js", "icon.svg"):
+        weight += (ROOT / "static/labelling" / path).stat().st_size
+    assert weight < 150_000
+
+
+def test_no_page_runs_what_stands_inside_it(client, ann, project):
+    client.force_login(ann)
+    for address in (reverse("review", args=[project.slug]), reverse("login"), "/admin/login/", "/health/"):
+        policy = client.get(address)["Content-Security-Policy"]
+        assert "default-src 'self'" in policy
+        assert "unsafe" not in policy
+    for template in (ROOT / "templates").rglob("*.html"):
+        source = template.read_text(encoding="utf-8")
+        assert not re.search(r"\sstyle=|\son[a-z]+=|<style|<script(?![^>]*\ssrc=)", source), template
+
+
+def test_every_string_of_the_desk_is_translated():
+    paths = [*(ROOT / "templates/labelling/review").glob("*.html"), *(ROOT / "templates" / name for name in TRANSLATED)]
+    strings = {
+        string
+        for path in paths
+        for string in re.findall(r"gettext\(u?'((?:[^'\\]|\\.)*)'|", templatize(path.read_text(encoding="utf-8")))
+        if string
+    }
+    strings |= {str(text) for text in (*Decision.Action.labels,)}
+    assert len(strings) > 60
+    with translation.override("de"):
+        same = {string for string in strings if translation.gettext(string) == string}
+    assert same <= {"Labels", "Name", "Text", "Admin", "Audit"}
+
+
+def test_the_page_speaks_german_to_those_who_want_it(client, ann, project):
+    client.post("/language/", {"language": "de", "next": "/"})
+    text = shown(client, ann, project)
+    assert '<html lang="de">' in text
+    assert "Keines davon" in text
+    assert "None of these" not in text
+    client.post(reverse("logout"))
+    assert "Anmelden" in client.get(reverse("login")).content.decode()
+
+
+def test_texts_of_other_directions_are_set_in_theirs():
+    label = Label(name="بطاقة", definition="بطاقة")
+    html = render_to_string("labelling/_label_results.html", {"found": [label]})
+    assert html.count('dir="auto"') == 2
