@@ -20,6 +20,11 @@ SHARE = (
     "first = list(QueueEntry.objects.values_list('pk', flat=True)[:2]);"
     "QueueEntry.objects.filter(pk__in=first).update(people=2); Project.objects.update(overlap=0.1)"
 )
+# What a worker does when the page asks for it.
+COUNT = (
+    "from labelling import jobs; from labelling.models import Project; from labelling.services import measuring;"
+    "jobs.run_measurement(measuring.measure(Project.objects.get()).pk)"
+)
 GIVE_AWAY = (
     "from django.contrib.auth.models import User; from labelling.models import QueueEntry;"
     "QueueEntry.objects.filter(claimed_by__username='reviewer1')"
@@ -103,13 +108,15 @@ def test_two_people_a_third_and_what_the_manager_sees(browser: Browser, team: Si
         third.goto(address)
         expect(third.locator("main")).to_contain_text("Accepted")
 
+        team.manage("shell", "--no-imports", "-c", COUNT)
         manager.goto(PROJECT)
         manager.get_by_role("link", name="Reviewers and agreement").click()
         row = manager.get_by_role("row").filter(has=manager.get_by_role("rowheader", name="reviewer2"))
         expect(row).to_contain_text("100.0 % of 1")
-        expect(manager.locator("main")).to_contain_text("Krippendorff")
+        expect(manager.locator("main")).to_contain_text("Krippendorff's alpha")
+        expect(manager.locator("main")).to_contain_text("1 so far, 19 more needed")
         second.goto(f"{PROJECT}people/")
-        expect(second.get_by_role("rowheader")).to_have_text(["reviewer2"])
+        expect(second.locator("table").first.get_by_role("rowheader")).to_have_text(["reviewer2"])
 
 
 def test_who_is_there_keeps_the_document_and_who_lost_it_is_told(browser: Browser, team: Site):
