@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from urllib.parse import urlencode
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
@@ -82,10 +83,12 @@ def test_two_people_a_third_and_what_the_manager_sees(browser: Browser, team: Si
         shared = text_of(first)
         first.keyboard.press("Enter")
         expect(first.locator(".messages")).to_contain_text("Accepted")
-        address = first.locator(".recent a").first.get_attribute("href")
-        label = first.locator(".recent .muted").first.inner_text().removeprefix("Accepted ")
+        label = first.locator(".recent strong").first.inner_text().removeprefix("Accepted ")
 
-        second.goto(address)
+        second.goto(f"{PROJECT}documents/?{urlencode({'q': shared})}")
+        second.get_by_role("link", name=shared[:60]).first.click()
+        expect(second.locator("main h1")).to_be_visible()
+        address = second.url
         expect(second.locator("main")).not_to_contain_text("Accepted")
         second.goto(REVIEW)
         assert text_of(second) == shared, "the same document, and nothing told of the first decision"

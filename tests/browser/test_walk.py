@@ -120,7 +120,7 @@ def test_the_whole_walk(page: Page, site: Site, tmp_path):
 
     # The fourth decision is the one that starts the next round, by itself.
     accepted = page.locator("#review .text").inner_text()
-    page.get_by_role("button", name="Accept").click()
+    page.get_by_role("button", name="Accept Enter").click()
     expect(page.locator(".messages")).to_contain_text("Accepted")
     page.get_by_role("link", name="Letters", exact=True).click()
     second = page.get_by_role("link", name="Round 2", exact=True)
