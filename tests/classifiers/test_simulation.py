@@ -11,7 +11,7 @@ import pytest
 
 from classifiers.posterior import prior
 from classifiers.query import STRATEGIES
-from classifiers.red_classifier import FULL_FIT_GROWTH, GRADUATED, RedClassifier
+from classifiers.red_classifier import GRADUATED, RedClassifier
 from classifiers.reliability import choice_accuracy, expected, reliability
 from classifiers.simulation import (
     MAX_QUESTIONS,
@@ -379,7 +379,8 @@ def test_the_last_fit_learns_what_the_loop_has_settled_without_asking():
     assert articles.n_taught_ == 0
 
 
-def test_what_has_changed_is_refitted_until_the_examples_have_grown_by_a_tenth():
+def test_what_has_changed_is_refitted_until_the_examples_have_grown_by_so_much(monkeypatch):
+    monkeypatch.setattr("classifiers.simulation.FULL_FIT_GROWTH", 1.5)
     data = some_data(n_pool=60)
     fits: list[str] = []
 
@@ -397,7 +398,7 @@ def test_what_has_changed_is_refitted_until_the_examples_have_grown_by_a_tenth()
     list(loop.run())
     expected_fits, at = [], 0
     for n in loop.n_examples:
-        full = n >= FULL_FIT_GROWTH * at
+        full = n >= 1.5 * at
         expected_fits.append("fit" if full else "refit")
         at = n if full else at
     assert fits == expected_fits

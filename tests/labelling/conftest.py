@@ -7,11 +7,19 @@ from collections.abc import Iterator
 from decimal import Decimal
 
 import pytest
+from django.utils import translation
 
 from labelling.fake_messages_api import FakeModel, MessagesApi
 from labelling.models import Price
 
 KEY = "sk-ant-api03-planted-key-that-must-appear-nowhere"
+
+
+@pytest.fixture(autouse=True)
+def _language() -> Iterator[None]:
+    """The language of a test's last request is not that of the next test."""
+    yield
+    translation.deactivate()
 
 
 @pytest.fixture

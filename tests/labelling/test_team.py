@@ -430,7 +430,7 @@ def test_deciding_asks_the_database_a_few_times_and_starts_nothing_that_is_not_d
         client.post(
             reverse("decide", args=[project.slug, entry.pk]), {"choice": "accept"}, headers={"HX-Request": "true"}
         )
-    assert len(queries) <= 30
+    assert len(queries) <= 36
     writing = [query["sql"] for query in queries if query["sql"].startswith(("INSERT", "UPDATE", "DELETE"))]
     assert len(writing) == 4, "decision, example, queue, claim"
     if connection.vendor == "sqlite":
