@@ -146,8 +146,8 @@ def picture(project: Project) -> dict[str, object]:
 
 STEPS = [step for step in Round.Step.values if step not in (Round.Step.FORECAST, Round.Step.GRADUATE)]
 MOMENTS = {
-    # This judge costs nothing, so nothing is forecast; the one that does is in test_paying and slow/test_judge. Nor does
-    # this round end the loop: the last fit is in test_rounds.
+    # This judge costs nothing, so nothing is forecast; the one that does is in test_paying and slow/test_judge.
+    # Nor does this round end the loop: the last fit is in test_rounds.
     **{f"at {step}": kill_when_reporting(step) for step in STEPS},
     **{f"in write {n}": kill_in_transaction(n) for n in range(1, N_WRITES)},
     **{f"after write {n}": kill_after_transaction(n) for n in range(1, N_WRITES)},
