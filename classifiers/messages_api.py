@@ -253,7 +253,6 @@ NO_KEY = (
     "or choose another judge."
 )
 KEY_REFUSED = "The judge refused the key: check ANTHROPIC_API_KEY and what it may use."
-OTHER_MODEL = "choose another in the project's settings, or mend the base URL."
 SPEND_LIMIT = "The judge's spend limit is reached: raise it with the provider, then go on."
 NOT_A_MESSAGE = "The judge's answer was not in the form of the Messages API."
 NO_BATCH = "The judge knows no such batch: it is too old, or was sent to another address or with another key."
@@ -355,8 +354,14 @@ def _lasting(kind: str, model: str) -> JudgeUnavailable | None:
     if kind in ("authentication_error", "permission_error"):
         return JudgeUnavailable(KEY_REFUSED)
     if kind == "not_found_error":
-        return JudgeUnavailable(f"The judge knows no model {model!r}: {OTHER_MODEL}")
+        return _no_such_model(model)
     return None
+
+
+def _no_such_model(model: str) -> JudgeUnavailable:
+    return JudgeUnavailable(
+        f"The judge knows no model {model!r}: choose another in the project's settings, or mend the base URL."
+    )
 
 
 def _explain(error: APIStatusError, model: str) -> JudgeError | JudgeUnavailable:
@@ -368,7 +373,7 @@ def _explain(error: APIStatusError, model: str) -> JudgeError | JudgeUnavailable
     if isinstance(error, anthropic.AuthenticationError | anthropic.PermissionDeniedError):
         return JudgeUnavailable(KEY_REFUSED)
     if isinstance(error, anthropic.NotFoundError):
-        return JudgeUnavailable(f"The judge knows no model {model!r}: {OTHER_MODEL}")
+        return _no_such_model(model)
     wait = retry_after(error.response.headers)
     if wait is not None and wait > LONGEST_WAIT:
         return JudgeUnavailable(f"The judge asks to wait {wait / 60:.0f} minutes: go on after that.")

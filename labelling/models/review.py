@@ -55,6 +55,10 @@ class DecisionQuerySet(models.QuerySet["Decision"]):
         """What says which label a document has and was not withdrawn."""
         return self.filter(action__in=Decision.LABELLING, withdrawn_by=None)
 
+    def of_the_two(self, entry: QueueEntry) -> DecisionQuerySet:
+        """What the two people for whom a queued document is have said of it."""
+        return self.standing().filter(document=entry.document_id, query=entry.query_id, people=People.TWO)
+
     def told_to(self, user) -> DecisionQuerySet:
         """What this user may know: of a document that two people decide on, not the other's word until both have."""
         half_decided = QueueEntry.objects.filter(document=OuterRef("document"), people=People.TWO)

@@ -168,9 +168,8 @@ class Record(NamedTuple):
         return max(MIN_MEASURED - self.n, 0)
 
 
-def record(verdict: Verdict, label_id: int) -> Record:
+def record(project: Project, verdict: Verdict, label_id: int) -> Record:
     """What audits say of the judge that gave this verdict, and of this label alone."""
-    project = verdict.query.round.project
     asked = _audited(project).filter(query__label=label_id, query__form=Query.Form.VALIDATE)
     rows = asked.filter(**JudgeId.of(verdict)._asdict()).exclude(verdict=Verdict.Name.UNSURE)
     said = dict(rows.values_list("query__document", "verdict"))

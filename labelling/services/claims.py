@@ -48,8 +48,8 @@ class Renewal(NamedTuple):
 def entry_for(query: Query) -> QueueEntry:
     """A place in the review queue, not saved yet, for the document of a question."""
     return QueueEntry(
-        project=query.round.project,
-        document=query.document,
+        project_id=query.round.project_id,
+        document_id=query.document_id,
         query=query,
         priority=priority(query),
         people=people(query),
@@ -188,7 +188,11 @@ def _open(project: Project, user: User, disputed: bool) -> QueueEntry | None:
 
 
 def _shown(entries: QuerySet[QueueEntry]) -> QueueEntry | None:
-    return entries.select_related(*SHOWN).defer(*NOT_SHOWN).first()
+    entry = entries.select_related(*SHOWN).defer(*NOT_SHOWN).first()
+    if entry:
+        # The same rows by another way: the page would read them again.
+        entry.query.document, entry.query.round.project = entry.document, entry.project
+    return entry
 
 
 def _free_for(user: User) -> Q:

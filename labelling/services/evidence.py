@@ -118,7 +118,7 @@ class Evidence:
             verdicts=verdicts,
             failure=None if query.is_audit else getattr(query, "judge_failure", None),
             near_duplicates=NearDuplicates.of(query),
-            record=audits.record(verdicts[-1], query.label_id) if verdicts else None,
+            record=audits.record(query.round.project, verdicts[-1], query.label_id) if verdicts else None,
         )
 
     @property

@@ -12,6 +12,7 @@ from django.db.models.functions import Coalesce, TruncDate
 from django.utils import timezone
 
 from labelling.models import Decision, People, Project, Query, Verdict
+from labelling.services.progress import share
 
 # A person's pace is that of their last decisions.
 TIMED = 5_000
@@ -51,15 +52,15 @@ class Numbers:
 
     @property
     def same(self) -> float | None:
-        return _share(self.n_same, self.n_shared)
+        return share(self.n_same, self.n_shared)
 
     @property
     def as_judge(self) -> float | None:
-        return _share(self.n_as_judge, self.n_audits)
+        return share(self.n_as_judge, self.n_audits)
 
     @property
     def overturned(self) -> float | None:
-        return _share(self.n_overturned, self.n_decisions)
+        return share(self.n_overturned, self.n_decisions)
 
 
 def numbers(project: Project, reviewer: User | None = None) -> list[Numbers]:
@@ -153,7 +154,3 @@ def _overturned(decisions: QuerySet[Decision]) -> QuerySet[Decision]:
     )
     other = later.exclude(people=People.TWO).exclude(reviewer=OuterRef("reviewer")).exclude(given=OuterRef("given"))
     return decisions.order_by().annotate(given=label).filter(Exists(other))
-
-
-def _share(part: int, whole: int) -> float | None:
-    return part / whole if whole else None

@@ -80,7 +80,7 @@ class ReviewProgress:
 def review_progress(round_: Round) -> ReviewProgress:
     """How many of a round's documents are decided on, and how many more start the next round."""
     project = round_.project
-    decisions = Decision.objects.filter(query__round=round_, action__in=Decision.LABELLING, withdrawn_by=None)
+    decisions = Decision.objects.standing().filter(query__round=round_)
     decided = decisions.aggregate(n=Count("document", distinct=True))["n"]
     waiting = project.queue.filter(query__round=round_).count()
     until_next = None
@@ -105,7 +105,8 @@ def _agreement(project: Project):
     invalid = in_time & Q(query__verdict__verdict=Verdict.Name.INVALID)
     agrees = Case(When((valid & accepted) | (invalid & ~accepted), then=Value(1)))
     return (
-        Decision.objects.filter(query__round__project=project, action__in=Decision.LABELLING, withdrawn_by=None)
+        Decision.objects.standing()
+        .filter(query__round__project=project)
         .order_by()
         .values(number=F("query__round__number"))
         .annotate(n_decisions=Count("pk"), n_compared=Count("pk", filter=valid | invalid), n_agreed=Count(agrees))
@@ -124,11 +125,12 @@ def _score(round_: Round, verdicts: dict, decisions: dict) -> RoundScore:
         n_verdicts=verdicts["n_verdicts"],
         n_failures=verdicts["n_failures"],
         n_decisions=decisions.get("n_decisions", 0),
-        acceptance=_share(verdicts["n_valid"], verdicts["n_verdicts"]),
-        agreement=_share(decisions.get("n_agreed", 0), decisions.get("n_compared", 0)),
+        acceptance=share(verdicts["n_valid"], verdicts["n_verdicts"]),
+        agreement=share(decisions.get("n_agreed", 0), decisions.get("n_compared", 0)),
         n_compared=decisions.get("n_compared", 0),
     )
 
 
-def _share(part: int, whole: int) -> float | None:
+def share(part: int, whole: int) -> float | None:
+    """A part of the whole, in [0, 1]; None of nothing."""
     return part / whole if whole else None

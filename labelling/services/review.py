@@ -124,8 +124,7 @@ def skips(user: User) -> QuerySet[Decision]:
 def _follow(entry: QueueEntry, decision: Decision) -> None:
     """Give a document to the second person, to a third one when two disagree, or take it from the queue."""
     if entry.people == People.TWO:
-        others = Decision.objects.standing().filter(document=entry.document, query=entry.query, people=People.TWO)
-        other = others.exclude(pk=decision.pk).first()
+        other = Decision.objects.of_the_two(entry).exclude(pk=decision.pk).first()
         if other is None:
             _release(entry)
             return
@@ -139,8 +138,7 @@ def _follow(entry: QueueEntry, decision: Decision) -> None:
 
 def _of_two(entry: QueueEntry, user: User) -> bool:
     """Whether the user is one of the two people that the document was for, and has decided."""
-    said = Decision.objects.standing().filter(document=entry.document, query=entry.query, people=People.TWO)
-    return entry.people != People.ONE and said.filter(reviewer=user).exists()
+    return entry.people != People.ONE and Decision.objects.of_the_two(entry).filter(reviewer=user).exists()
 
 
 def _resolve(action: str, label: Label | None, predicted: Label | None) -> tuple[str, Label | None]:

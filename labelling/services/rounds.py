@@ -71,9 +71,7 @@ def start_round(project: Project, user: User | None = None, ask_again: Sequence[
 
 def starts_by_itself(project: Project) -> bool:
     """Whether enough new training examples start the next round: the last one has ended, and not the loop with it."""
-    fields = ("state", "stop_reason", "project__retrain_after")
-    last = project.rounds.order_by("-number").values_list(*fields)[:1]
-    return any(state == BackgroundJob.State.DONE and not reason and retrain for state, reason, retrain in last)
+    return bool(_enough(project))
 
 
 def start_if_due(project: Project) -> Round | None:
@@ -91,10 +89,18 @@ def start_if_due(project: Project) -> Round | None:
 
 
 def _is_due(project: Project) -> bool:
-    if not starts_by_itself(project):
-        return False
-    enough = Project.objects.values_list("retrain_after", flat=True).get(pk=project.pk)
-    return _new(project)[:enough].count() == enough
+    enough = _enough(project)
+    return enough > 0 and _new(project)[:enough].count() == enough
+
+
+def _enough(project: Project) -> int:
+    """How many new training examples start the next round, as the database has it now; 0: it starts by hand alone."""
+    fields = ("state", "stop_reason", "project__retrain_after")
+    last = project.rounds.order_by("-number").values_list(*fields).first()
+    if last is None:
+        return 0
+    state, stop_reason, retrain_after = last
+    return retrain_after if state == BackgroundJob.State.DONE and not stop_reason else 0
 
 
 def _start(project: Project) -> Round | None:

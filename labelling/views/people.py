@@ -39,11 +39,12 @@ def numbers(request: Request, project: Project) -> HttpResponse:
 def disagreements(request: Request, project: Project) -> HttpResponse:
     """The next document on which two people disagree, for a third one's decision."""
     entry = claims.claim_next(project, request.user, disputed=True)
+    two = _two(entry) if entry else []
     context = {
         "project": project,
         "entry": entry,
-        "decisions": _two(entry) if entry else [],
-        "others": _other_candidates(entry) if entry else [],
+        "decisions": two,
+        "others": _other_candidates(entry, two) if entry else [],
         "labels": project.labels.all() if entry else [],
         "renewal": claims.renewal(project),
         "n_for_me": claims.available(project, request.user, disputed=True).count(),
@@ -82,13 +83,12 @@ def undo(request: Request, project: Project) -> HttpResponse:
 
 def _two(entry: QueueEntry) -> list[Decision]:
     """The decisions that disagree, first to last."""
-    said = Decision.objects.standing().filter(document=entry.document, query=entry.query, people=People.TWO)
-    return list(said.select_related("reviewer", "label").order_by("pk"))
+    return list(Decision.objects.of_the_two(entry).select_related("reviewer", "label").order_by("pk"))
 
 
-def _other_candidates(entry: QueueEntry) -> list[Label]:
+def _other_candidates(entry: QueueEntry, two: list[Decision]) -> list[Label]:
     """What the classifiers proposed and neither of the two chose, most probable first."""
-    chosen_ids = {decision.label_id for decision in _two(entry)}
+    chosen_ids = {decision.label_id for decision in two}
     ids = [pk for pk, _ in entry.query.candidates if pk not in chosen_ids]
     labels = Label.objects.in_bulk(ids)
     return [labels[pk] for pk in ids if pk in labels]

@@ -7,10 +7,12 @@ from collections.abc import Iterator
 from decimal import Decimal
 
 import pytest
+from django.contrib.auth.models import User
 from django.utils import translation
 
 from labelling.fake_messages_api import FakeModel, MessagesApi
 from labelling.models import Price
+from tests.factories import make_user
 
 KEY = "sk-ant-api03-planted-key-that-must-appear-nowhere"
 
@@ -20,6 +22,16 @@ def _language() -> Iterator[None]:
     """The language of a test's last request is not that of the next test."""
     yield
     translation.deactivate()
+
+
+@pytest.fixture
+def ann() -> User:
+    return make_user("ann")
+
+
+@pytest.fixture
+def bob() -> User:
+    return make_user("bob")
 
 
 @pytest.fixture

@@ -29,11 +29,6 @@ TRANSLATED = ("base.html", "_worker.html", "registration/login.html", "labelling
 
 
 @pytest.fixture
-def ann():
-    return make_user("ann")
-
-
-@pytest.fixture
 def project(ann):
     project = fruit_project(manager=ann, batch_size=5, retrain_after=3, audit_share=0)
     import_doubtful(project)

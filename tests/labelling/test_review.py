@@ -23,16 +23,6 @@ def project():
     return project
 
 
-@pytest.fixture
-def ann():
-    return make_user("ann")
-
-
-@pytest.fixture
-def bob():
-    return make_user("bob")
-
-
 def expire_claims() -> None:
     QueueEntry.objects.update(claimed_until=timezone.now() - timedelta(seconds=1))
 
