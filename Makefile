@@ -12,9 +12,12 @@ PORT ?= 8000
 BIN := .venv/bin
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
+# On all cores, each with a database of its own; a file's tests share what its first one sets up.
+PYTEST := pytest -n auto --dist loadfile
+
 POSTGRES_URL ?= postgres://postgres@127.0.0.1:5432/postgres
 
-.PHONY: run test lint unit test-postgres test-slow measure load benchmark lock clean
+.PHONY: run test lint test-postgres test-slow measure load benchmark lock clean
 
 run: .venv/installed .env
 	@python manage.py migrate --verbosity 0
@@ -26,7 +29,7 @@ run: .venv/installed .env
 	@honcho start --port $(PORT) || test $$? -eq 130 # 130: stopped by Ctrl-C
 
 test: .venv/installed-dev lint
-	pytest
+	$(PYTEST)
 
 # mypy's Django plugin loads the settings, which ask for a secret key unless DEBUG is on.
 lint: .venv/installed-dev
@@ -35,7 +38,7 @@ lint: .venv/installed-dev
 	DEBUG=true mypy .
 
 test-postgres: .venv/installed-dev
-	DATABASE_URL=$(POSTGRES_URL) pytest
+	DATABASE_URL=$(POSTGRES_URL) $(PYTEST)
 	DATABASE_URL=$(POSTGRES_URL) pytest -m slow tests/slow/test_scale.py
 
 test-slow: .venv/installed-dev

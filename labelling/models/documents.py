@@ -105,3 +105,8 @@ class TrainingExample(models.Model):
 
     def __str__(self) -> str:
         return f"{self.label or 'none of these'} ({self.source})"
+
+    @property
+    def source_label(self) -> str:
+        # get_source_display would translate all choices to find the one; a review page shows up to twenty of them.
+        return str(Source(self.source).label)

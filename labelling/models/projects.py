@@ -190,7 +190,7 @@ class Project(models.Model):
 
     @property
     def active_round(self) -> Round | None:
-        return self.rounds.filter(state__in=BackgroundJob.ACTIVE).first()
+        return self.rounds.filter(state__in=BackgroundJob.ACTIVE).order_by().first()
 
 
 class Membership(models.Model):

@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from labelling.models.documents import Document
 from labelling.models.projects import Label, Project
-from labelling.models.rounds import Query
+from labelling.models.rounds import Query, Round
 
 
 class People(models.IntegerChoices):
@@ -31,6 +31,9 @@ class QueueEntry(models.Model):
     project = models.ForeignKey(Project, models.CASCADE, related_name="queue", db_index=False)
     document = models.OneToOneField(Document, models.CASCADE, related_name="queue_entry")
     query = models.OneToOneField(Query, models.CASCADE, related_name="queue_entry")
+    round = models.ForeignKey(
+        Round, models.CASCADE, related_name="waiting", help_text="The question's: counted at each decision."
+    )
     priority = models.BigIntegerField(help_text="Lower is reviewed first.")
     people = models.PositiveSmallIntegerField(choices=People, default=People.ONE)
     claimed_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, db_index=False)
@@ -112,7 +115,7 @@ class Decision(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.get_action_display()} {self.label or ''}".strip()
+        return f"{self.Action(self.action).label} {self.label or ''}".strip()
 
 
 class Flag(models.Model):

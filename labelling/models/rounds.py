@@ -65,6 +65,7 @@ class Round(BackgroundJob):
     holdout_macro_f1 = models.FloatField(null=True)
     queried_at = models.DateTimeField(null=True, help_text="Set with the queries: from here on the batch is fixed.")
     settled_at = models.DateTimeField(null=True, help_text="Set with the review queue: from here on verdicts count.")
+    laid_out = models.PositiveIntegerField("documents laid out for review", default=0)
     accepted = models.PositiveIntegerField("accepted from the judge", default=0)
     left_queue = models.PositiveIntegerField("left the queue because the model became sure", default=0)
     stop_reason = models.TextField(blank=True)

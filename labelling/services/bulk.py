@@ -92,7 +92,7 @@ def _decide(project: Project, user: User, entries: list[QueueEntry]) -> list[Dec
         for entry in entries
     )
     project.queue.filter(pk__in=[entry.pk for entry in entries]).delete()
-    review.settle(project, [entry.document for entry in entries])
+    review.settle(project, [entry.document_id for entry in entries])
     return decisions
 
 

@@ -27,7 +27,7 @@ LEASES_A_DECISION = 2
 SHORTEST_LEASE = timedelta(minutes=2)
 
 # Further than this nobody counts what waits: with a hundred thousand documents that costs more than a decision.
-MANY = 200
+MANY = 1_000
 
 # What a page of one document reads; the round's long columns are of no use there.
 SHOWN = ("query__round", "query__label", "query__judge_failure", "document__prediction")
@@ -51,6 +51,7 @@ def entry_for(query: Query) -> QueueEntry:
         project_id=query.round.project_id,
         document_id=query.document_id,
         query=query,
+        round_id=query.round_id,
         priority=priority(query),
         people=people(query),
     )
@@ -184,7 +185,7 @@ def learn_lease(project: Project) -> None:
 
 def _open(project: Project, user: User, disputed: bool) -> QueueEntry | None:
     found = held(project, user, disputed).values_list("pk", flat=True)[:1]
-    return _shown(project.queue.filter(pk=found[0])) if found else None
+    return _shown(project.queue.filter(pk=found[0]).order_by()) if found else None
 
 
 def _shown(entries: QuerySet[QueueEntry]) -> QueueEntry | None:

@@ -13,6 +13,12 @@ from labelling.services import audits
 
 SHOWN_ALTERNATIVES = 9
 
+# What pages read of a verdict and its question, which has many more columns, and long ones.
+OF_A_VERDICT = (
+    *("verdict", "reason", "judge", "model", "prompt_version"),
+    *("query__form", "query__offered", "query__label__name", "better_label__name"),
+)
+
 # By query strategy.
 BECAUSE = {
     "settling": gettext_lazy("Asked because one answer may settle it."),
@@ -182,7 +188,7 @@ class Evidence:
 def verdicts_on(document_id: int) -> list[Verdict]:
     """All verdicts on a document, first to last."""
     verdicts = Verdict.objects.filter(query__document=document_id).order_by("pk")
-    return list(verdicts.select_related("query__label", "query__round", "better_label"))
+    return list(verdicts.select_related("query__label", "better_label").only(*OF_A_VERDICT))
 
 
 def what_the_judge_said(document_id: int) -> str:

@@ -12,7 +12,7 @@ from labelling.models.documents import Source
 
 
 @transaction.atomic(savepoint=False)
-def settle(document: Document) -> TrainingExample | None:
+def settle(document_id: int) -> TrainingExample | None:
     """Make a document's training example agree with what people say of it, or else with the label it came with.
 
     What was accepted from the judge goes when a person decides; when they take that back, the document is in the pool
@@ -20,8 +20,8 @@ def settle(document: Document) -> TrainingExample | None:
     has learnt from yet.
     """
     # Two people who decide on one document take turns.
-    document = Document.objects.select_for_update().get(pk=document.pk)
-    current = TrainingExample.objects.filter(document=document).first()
+    document = Document.objects.select_for_update(of=("self",)).select_related("example").get(pk=document_id)
+    current = getattr(document, "example", None)
     wanted = _label_and_source(document)
     if current and wanted == (current.label, current.source):
         return current

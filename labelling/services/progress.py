@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from django.db.models import Case, Count, F, Q, Value, When
 
 from labelling.models import Decision, Prediction, Project, Round, Verdict
-from labelling.services import rounds
+from labelling.services import claims, rounds
 
 
 @dataclass(frozen=True)
@@ -67,26 +67,23 @@ class ReviewProgress:
     """How far the review of a round is.
 
     Attributes:
-        decided: documents of the round that people have decided on.
+        decided: documents that left the queue: people have decided on them, or a later round needs no person for them.
+            None where so many wait that they are not counted (``claims.MANY``).
         total: those, and the ones that still wait.
         until_next: training examples until the next round starts by itself; None when it has to be started by hand.
     """
 
-    decided: int
+    decided: int | None
     total: int
     until_next: int | None
 
 
 def review_progress(round_: Round) -> ReviewProgress:
     """How many of a round's documents are decided on, and how many more start the next round."""
-    project = round_.project
-    decisions = Decision.objects.standing().filter(query__round=round_)
-    decided = decisions.aggregate(n=Count("document", distinct=True))["n"]
-    waiting = project.queue.filter(query__round=round_).count()
-    until_next = None
-    if rounds.starts_by_itself(project):
-        until_next = max(project.retrain_after - rounds.new_examples(project), 0)
-    return ReviewProgress(decided, decided + waiting, until_next)
+    waiting = round_.waiting.order_by()[: claims.MANY].count()
+    total = max(round_.laid_out, waiting)
+    decided = total - waiting if waiting < claims.MANY else None
+    return ReviewProgress(decided, total, rounds.examples_until_next(round_.project))
 
 
 def settled_counts(project: Project) -> dict[str, int]:

@@ -29,17 +29,17 @@ def decide(
         Conflict: when somebody else decided or holds the document.
         Refused: for an override without a label, or an action that is none.
     """
-    waiting = project.queue.select_for_update(of=("self",)).select_related("query__label", "document", "claimed_by")
-    entry = waiting.filter(pk=entry_id).first()
+    waiting = project.queue.select_for_update(of=("self",)).select_related("query__label")
+    entry = waiting.filter(pk=entry_id).order_by().first()
     if entry is None or _of_two(entry, user):
         return _decided_before(project, entry_id, user, action, label)
     if claims.is_held_by_another(entry, user):
         raise Conflict(f"{entry.claimed_by} is reviewing this document now.")
     action, label = _resolve(action, label, entry.query.label)
-    if action == Action.SKIP and (skipped := skips(user).filter(document=entry.document).first()):
+    if action == Action.SKIP and (skipped := skips(user).filter(document=entry.document_id).first()):
         return skipped
     decision = Decision.objects.create(
-        document=entry.document,
+        document_id=entry.document_id,
         query=entry.query,
         entry=entry_id,
         reviewer=user,
@@ -78,7 +78,7 @@ def relabel(document: Document, user: User, label: Label | None) -> Decision:
     )
     if entry:
         entry.delete()
-    settle(document.project, [document])
+    settle(document.project, [document.pk])
     return decision
 
 
@@ -108,10 +108,10 @@ def undo(project: Project, user: User, decision_id: int) -> Decision | None:
     return decision
 
 
-def settle(project: Project, documents: Iterable[Document]) -> None:
+def settle(project: Project, document_ids: Iterable[int]) -> None:
     """Let what people said of these documents count, and start the next round when that makes it due."""
-    for document in documents:
-        examples.settle(document)
+    for document_id in document_ids:
+        examples.settle(document_id)
     # After the commit: of two people who decide at once, the later one counts both.
     transaction.on_commit(lambda: rounds.start_if_due(project))
 
@@ -133,7 +133,7 @@ def _follow(entry: QueueEntry, decision: Decision) -> None:
             _release(entry)
             return
     entry.delete()
-    settle(entry.project, [entry.document])
+    settle(entry.project, [entry.document_id])
 
 
 def _of_two(entry: QueueEntry, user: User) -> bool:
@@ -190,7 +190,7 @@ def _withdraw(decision: Decision, user: User) -> bool:
     Decision.objects.create(
         document=document, query=decision.query, reviewer=user, action=Action.UNDO, withdraws=decision
     )
-    example = examples.settle(document)
+    example = examples.settle(document.pk)
     query = decision.query or (None if example else _last_question(document))
     if query and not document.holdout and not (example and example.source == Source.HUMAN):
         _requeue(query, decision, user)

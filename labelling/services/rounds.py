@@ -69,9 +69,13 @@ def start_round(project: Project, user: User | None = None, ask_again: Sequence[
     return round_
 
 
-def starts_by_itself(project: Project) -> bool:
-    """Whether enough new training examples start the next round: the last one has ended, and not the loop with it."""
-    return bool(_enough(project))
+def examples_until_next(project: Project) -> int | None:
+    """How many new training examples start the next round; None while it has to be started by hand.
+
+    It starts by itself when the last one has ended, and not the loop with it.
+    """
+    enough = _enough(project)
+    return enough - _new(project)[:enough].count() if enough else None
 
 
 def start_if_due(project: Project) -> Round | None:

@@ -13,6 +13,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.conftest import log_in
+from tests.browser.desk import ARABIC
 from tests.site import ROOT, Site
 
 DESK = "/p/desk/"
@@ -399,4 +400,4 @@ def test_the_admin_and_the_texts_of_other_directions_keep_to_the_policy(page: Pa
     page.locator("td a").first.click()
     direction = "e => getComputedStyle(e).direction"
     assert page.locator(".text").evaluate(direction) == "rtl"
-    assert page.locator(".metadata dd").last.evaluate(direction) == "rtl"
+    assert page.locator(".metadata dd", has_text=ARABIC).evaluate(direction) == "rtl"

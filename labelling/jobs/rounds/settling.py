@@ -25,6 +25,7 @@ def settle(lease: Lease[Round]) -> None:
         _lay_out(round_)
         lease.update(
             settled_at=timezone.now(),
+            laid_out=_laid_out(round_),
             accepted=round_.accepted + accepted,
             left_queue=round_.left_queue + left,
             expected_gain=_expected_gain(round_),
@@ -97,7 +98,13 @@ def _lay_out(round_: Round) -> None:
         if entry.query_id != query.pk:
             # The judge was asked again since; whoever has the document open keeps the question they see, and so
             # does the second of two people.
-            unclaimed.filter(pk=entry.pk).update(query=query, priority=priority(query))
+            unclaimed.filter(pk=entry.pk).update(query=query, round=query.round_id, priority=priority(query))
+
+
+def _laid_out(round_: Round) -> int:
+    """How many of the round's documents wait for people or are decided on, also when it is settled once more."""
+    decisions = Decision.objects.standing().filter(query__round=round_, document__queue_entry=None)
+    return round_.waiting.count() + decisions.values("document").distinct().count()
 
 
 def _expected_gain(round_: Round) -> float | None:
