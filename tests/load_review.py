@@ -16,12 +16,13 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from urllib.parse import urlencode
 
+from tests import real_data
 from tests.site import Site
 
 SLUG = "load"
@@ -32,8 +33,11 @@ PAUSE_WHEN_IDLE = 0.5
 LOOKS_WHEN_IDLE = 6
 CHUNK = 2_000
 N_CANDIDATES = 10
+N_SEEDS = 10
+N_EXAMPLES = 5
+DATA_SETS = ("banking77", "clinc150", "onet", "arxiv")
 WORDS = [f"word{n}" for n in range(997)]
-MAKE = "from tests import load_review; load_review.make_project({documents}, {labels}, {reviewers}, {overlap})"
+MAKE = "from tests import load_review; load_review.make_project({documents}, {labels}, {reviewers}, {overlap}, {real})"
 COUNT = "import json; from tests import load_review; print(json.dumps(load_review.decided()))"
 DECIDE = re.compile(rb'action="(/p/[^"/]+/review/\d+/decide/)"')
 
@@ -110,15 +114,19 @@ def measure(
     restarts: int = 0,
     think: float = 0.0,
     overlap: float = 0.0,
+    real: bool = False,
+    meanwhile: Callable[[Site], None] | None = None,
 ) -> Figures:
     """Let reviewers decide until the time is over or nothing is left, and return what came of it.
 
-    The web server is killed and started again ``restarts`` times; ``think``: seconds between two decisions.
+    The web server is killed and started again ``restarts`` times; ``think``: seconds between two decisions. ``real``:
+    texts and labels of the data sets. What is to happen ``meanwhile`` ends their work when it returns.
     """
     site = Site(folder)
     site.manage("migrate", "--verbosity", "0")
     site.manage("collectstatic", "--no-input", "--verbosity", "0")
-    wanted = {"documents": documents, "labels": labels, "reviewers": reviewers, "overlap": overlap}
+    # One more account than reviewers: for whoever does something meanwhile.
+    wanted = {"documents": documents, "labels": labels, "reviewers": reviewers + 1, "overlap": overlap, "real": real}
     site.manage("shell", "--no-imports", "-c", MAKE.format(**wanted))
     figures, ended = Figures(), threading.Event()
     all_there = threading.Barrier(reviewers + 1)
@@ -130,6 +138,9 @@ def measure(
         all_there.wait(PATIENCE)
         started = time.monotonic()
         _restart(site, people, restarts, started, min(seconds, PATIENCE))
+        if meanwhile:
+            meanwhile(site)
+            ended.set()
         for person in people:
             person.join(max(0.0, started + seconds - time.monotonic()) if seconds != float("inf") else None)
         ended.set()
@@ -239,7 +250,7 @@ def _restart(site: Site, people: list[Reviewer], times: int, started: float, wit
         site.start("web")
 
 
-def make_project(n_documents: int, n_labels: int, n_reviewers: int, overlap: float = 0.0) -> None:
+def make_project(n_documents: int, n_labels: int, n_reviewers: int, overlap: float = 0.0, real: bool = False) -> None:
     """Write a project whose documents all wait for review, as a round would have laid them out; no model is needed."""
     from django.contrib.auth.hashers import make_password
     from django.contrib.auth.models import User
@@ -267,26 +278,41 @@ def make_project(n_documents: int, n_labels: int, n_reviewers: int, overlap: flo
         projects.set_member(project, user, "reviewer")
     settings = {"random_seed": 0, "overlap": overlap, "strategy": "gain", "certainty": 0.85}
     round_ = Round.objects.create(project=project, number=1, state="done", settings=settings)
+    rows = _real_rows(rng, n_labels) if real else _rows(rng, n_labels, n_documents)
+    names = dict.fromkeys(name for _, name in rows)
     labels = Label.objects.bulk_create(
-        Label(project=project, name=f"label {n}", definition=_text(rng, 30), definition_version=1)
-        for n in range(n_labels)
+        Label(project=project, name=name, definition=_text(rng, 30), definition_version=1) for name in names
     )
     Definition.objects.bulk_create(Definition(label=label, version=1, text=label.definition) for label in labels)
-    seeds = Document.objects.bulk_create(_documents(project, rng, 10 * n_labels, "seed"), batch_size=CHUNK)
+    codes_of = {name: n for n, name in enumerate(names)}
+    known, pool = _split(rows, n_documents)
+    seeds = Document.objects.bulk_create(_documents(project, known, "seed"), batch_size=CHUNK)
+    seeds_of: dict[int, list[Document]] = {n: [] for n in range(n_labels)}
+    for document, (_, name) in zip(seeds, known, strict=True):
+        seeds_of[codes_of[name]].append(document)
     TrainingExample.objects.bulk_create(
         (
-            TrainingExample(document=document, label=labels[n % n_labels], source="seed", learned_in=round_)
-            for n, document in enumerate(seeds)
+            TrainingExample(document=document, label=labels[n], source="seed", learned_in=round_)
+            for n, documents in seeds_of.items()
+            for document in documents
         ),
         batch_size=CHUNK,
     )
     for start in range(0, n_documents, CHUNK):
-        n_here = min(CHUNK, n_documents - start)
-        documents = Document.objects.bulk_create(_documents(project, rng, n_here, f"pool {start}"))
-        proposed = [rng.sample(range(n_labels), min(N_CANDIDATES, n_labels)) for _ in documents]
+        here = pool[start : start + CHUNK]
+        documents = Document.objects.bulk_create(_documents(project, here, ""))
+        others = [rng.sample(range(n_labels), min(N_CANDIDATES, n_labels)) for _ in here]
+        proposed = [
+            list(dict.fromkeys([codes_of[name], *codes]))[: len(codes)]
+            for (_, name), codes in zip(here, others, strict=True)
+        ]
         candidates = [[[labels[n].pk, round(0.4 / (k + 1), 4)] for k, n in enumerate(codes)] for codes in proposed]
         examples = [
-            [[seeds[n + n_labels * k].pk, labels[n].pk, 0.8 - 0.1 * k] for n in codes[:4] for k in range(5)]
+            [
+                [seed.pk, labels[n].pk, 0.8 - 0.1 * k]
+                for n in codes[:4]
+                for k, seed in enumerate(seeds_of[n][:N_EXAMPLES])
+            ]
             for codes in proposed
         ]
         Prediction.objects.bulk_create(
@@ -350,13 +376,41 @@ def decided() -> dict[str, int]:
     }
 
 
-def _documents(project, rng: random.Random, n: int, name: str) -> Iterator:
+def _rows(rng: random.Random, n_labels: int, n_documents: int) -> list[tuple[str, str]]:
+    """Texts made of words, with the names of labels in turn."""
+    n_rows = N_SEEDS * n_labels + n_documents
+    return [(f"{n}: {_text(rng, 25)}", f"label {n % n_labels}") for n in range(n_rows)]
+
+
+def _real_rows(rng: random.Random, n_labels: int) -> list[tuple[str, str]]:
+    """The data sets' texts with their labels, each once, in any order; two sets know an exchange_rate."""
+    rows = {
+        text: f"{label} ({name})"
+        for name in DATA_SETS
+        for text, label in real_data.read(real_data.data_set(name) / "train.csv")
+    }
+    known = set(sorted(set(rows.values()))[:n_labels])
+    chosen = [row for row in rows.items() if row[1] in known]
+    return rng.sample(chosen, len(chosen))
+
+
+def _split(rows: list[tuple[str, str]], n_documents: int) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+    """Seeds, the first ``N_SEEDS`` of each label, and a pool of the others."""
+    n_seen: Counter[str] = Counter()
+    seeds: list[tuple[str, str]] = []
+    pool: list[tuple[str, str]] = []
+    for text, name in rows:
+        n_seen[name] += 1
+        (seeds if n_seen[name] <= N_SEEDS else pool).append((text, name))
+    return seeds, pool[:n_documents]
+
+
+def _documents(project, rows: Iterable[tuple[str, str]], source: str) -> Iterator:
     from labelling.models import Document
 
-    for number in range(n):
-        text = f"{name} {number}: {_text(rng, 25)}"
-        given = {"given_source": "seed"} if name == "seed" else {}
-        yield Document(project=project, text=text, text_hash=sha256(text.encode()).hexdigest(), **given)
+    for text, _ in rows:
+        hashed = sha256(text.encode()).hexdigest()
+        yield Document(project=project, text=text, text_hash=hashed, given_source=source)
 
 
 def _text(rng: random.Random, n_words: int) -> str:
@@ -371,6 +425,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--seconds", type=float, default=20.0, help="0: until nothing is left")
     parser.add_argument("--restarts", type=int, default=0, help="how often the web server is killed meanwhile")
     parser.add_argument("--think", type=float, default=0.0, help="seconds between two decisions, on average")
+    parser.add_argument("--real", action="store_true", help="texts and labels of the data sets that RED_DATA names")
     parser.add_argument("--overlap", type=float, default=0.0, help="share that two people decide on")
     wanted = vars(parser.parse_args(arguments))
     wanted["seconds"] = wanted["seconds"] or float("inf")

@@ -22,7 +22,7 @@ def test_2000_documents_are_each_decided_as_often_as_asked_though_the_server_is_
 
 
 def test_eight_without_pause_on_100_000_documents_are_never_handed_the_same_one(tmp_path):
-    """How fast that goes is for `make load` to print, on a machine that does nothing else."""
+    """How fast that goes on a machine that does nothing else is for `make load` to print: more than twice this."""
     figures = measure(tmp_path, documents=100_000, labels=LABELS, reviewers=8, seconds=60)
-    assert figures.saved > 300, figures
+    assert figures.a_second > 12, figures
     assert (figures.too_many, figures.lost, figures.wrong_answers) == (0, 0, {})
