@@ -33,11 +33,12 @@ def decide(
     entry = waiting.filter(pk=entry_id).order_by().first()
     if entry is None or _of_two(entry, user):
         return _decided_before(project, entry_id, user, action, label)
+    # Before the claim: a colleague may have got what was skipped while the answer was lost.
+    if action == Action.SKIP and (skipped := skips(user).filter(document=entry.document_id).first()):
+        return skipped
     if claims.is_held_by_another(entry, user):
         raise Conflict(f"{entry.claimed_by} is reviewing this document now.")
     action, label = _resolve(action, label, entry.query.label)
-    if action == Action.SKIP and (skipped := skips(user).filter(document=entry.document_id).first()):
-        return skipped
     decision = Decision.objects.create(
         document_id=entry.document_id,
         query=entry.query,

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from labelling.models import Decision, Document, Label, QueueEntry, TrainingExample
 from labelling.services import Refused
-from labelling.services.claims import Conflict, available, claim_next, release
+from labelling.services.claims import Conflict, available, claim_next, release, take
 from labelling.services.review import decide, relabel, undo
 from tests.factories import FRUIT, fruit_project, import_rows, make_user, run_round, undo_last
 
@@ -102,6 +102,16 @@ def test_a_skipped_document_goes_to_others_but_not_back(project, ann, bob):
     assert claim_next(project, ann) != entry
     assert claim_next(project, bob) == entry
     assert example_of(entry.document) is None
+
+
+def test_a_skip_sent_again_is_the_same_though_a_colleague_has_the_document_by_now(project, ann, bob):
+    entry = claim_next(project, ann)
+    skipped = decide(project, entry.pk, ann, "skip")
+    assert take(project.queue.get(pk=entry.pk), bob)
+    assert decide(project, entry.pk, ann, "skip") == skipped
+    assert project.queue.get(pk=entry.pk).claimed_by == bob
+    with pytest.raises(Conflict):
+        decide(project, entry.pk, ann, "accept")
 
 
 def test_a_skipped_document_is_not_asked_about_again(project, ann):
