@@ -12,7 +12,10 @@ LABELS = {
     "card_lost": ("stolen", "Use when a card is gone. Not when it has not come yet."),
     "card_swallowed": ("", "Use when a machine kept the card."),
     "exchange_rate": ("currency", "Use when the rate of an exchange is asked for."),
-    "pin_blocked": ("", "Use when the PIN was typed wrongly too often."),
+    "pin_blocked": (
+        "",
+        "Use when the PIN was typed wrongly too often, at a machine or in the app, and no further try is allowed.",
+    ),
     "top_up_failed": ("", "Use when money was added and did not arrive."),
     "عربي": ("", "نص من اليمين إلى اليسار"),
     "crème": ("", "Accents."),

@@ -162,6 +162,9 @@ def test_the_search_is_walked_with_the_keyboard_alone(ada):
     search.fill("stolen")
     expect(found).to_have_count(1)
     expect(search).to_have_attribute("aria-expanded", "true")
+    search.fill("pin")
+    expect(found).to_contain_text("too often")
+    assert ada.evaluate("document.documentElement.scrollWidth <= innerWidth"), "a long definition stays in its column"
     search.fill("use card")
     expect(found).to_have_count(3)
     definitions = found.locator(".definition")
@@ -176,6 +179,15 @@ def test_the_search_is_walked_with_the_keyboard_alone(ada):
         ada.keyboard.press("Enter")
     expect(ada.locator(".messages")).to_contain_text(chosen)
     undo(ada)
+
+
+def test_a_label_of_any_length_stays_within_a_phone(ada):
+    ada.set_viewport_size({"width": 360, "height": 800})
+    within = "document.documentElement.scrollWidth <= innerWidth"
+    assert ada.evaluate(within)
+    for place in (".why strong", ".verdict", ".predicted bdi", ".alternatives .name", ".examples h2"):
+        ada.locator(f"#review {place}").first.evaluate("e => e.textContent = 'a_label_'.repeat(12)")
+        assert ada.evaluate(within), place
 
 
 def n_decisions(page: Page) -> int:
