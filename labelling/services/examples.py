@@ -20,8 +20,9 @@ def settle(document_id: int) -> TrainingExample | None:
     has learnt from yet.
     """
     # Two people who decide on one document take turns.
-    document = Document.objects.select_for_update(of=("self",)).select_related("example").get(pk=document_id)
-    current = getattr(document, "example", None)
+    document = Document.objects.select_for_update().get(pk=document_id)
+    # Not joined to the line above: PostgreSQL would give what stood before the turn came.
+    current = TrainingExample.objects.filter(document=document).first()
     wanted = _label_and_source(document)
     if current and wanted == (current.label, current.source):
         return current
