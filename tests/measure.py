@@ -98,7 +98,7 @@ def report(name: str, figures: Figures) -> str:
             "review page, median and slowest",
             f"{statistics.median(figures.review_ms):.0f} ms, {max(figures.review_ms):.0f} ms",
         ),
-        ("memory of the web server, peak", f"{figures.web_mb:.0f} MB"),
+        ("memory of the web server, two processes, peak", f"{figures.web_mb:.0f} MB"),
         ("memory of the working process, peak", f"{figures.worker_mb:.0f} MB"),
         ("export", f"{figures.seconds['export']:.1f} s"),
         ("the export, imported again, exports the same", "yes" if figures.exports_equal else "NO"),

