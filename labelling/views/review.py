@@ -77,22 +77,19 @@ def renew(request: Request, project: Project, entry_id: int) -> HttpResponse:
 @project_view
 def decide(request: Request, project: Project, entry_id: int) -> HttpResponse:
     """Save a decision and go on to the next document."""
-    with TURN:
-        return _decide(request, project, entry_id)
-
-
-def _decide(request: Request, project: Project, entry_id: int) -> HttpResponse:
     action, label = chosen(request, project)
     reason = request.POST.get("reason", "").replace("\0", "").strip()[:500]
-    try:
-        decision = services.decide(project, entry_id, request.user, action, label, reason)
-    except claims.Conflict as conflict:
-        return _next(request, project, 409, not_saved=_not_saved(project, entry_id, action, label, str(conflict)))
-    except Refused as refusal:
-        messages.error(request, _("Not saved. %(because)s") % {"because": refusal})
-        return _next(request, project, 400)
-    messages.success(request, _said(decision))
-    return _next(request, project)
+    with TURN:
+        try:
+            decision = services.decide(project, entry_id, request.user, action, label, reason)
+        except claims.Conflict as conflict:
+            not_saved = _not_saved(project, entry_id, action, label, str(conflict))
+            return _next(request, project, 409, not_saved=not_saved)
+        except Refused as refusal:
+            messages.error(request, _("Not saved. %(because)s") % {"because": refusal})
+            return _next(request, project, 400)
+        messages.success(request, _said(decision))
+        return _next(request, project)
 
 
 @require_POST
