@@ -20,6 +20,8 @@ EM_STEPS = 30
 EXPECTED_STRENGTH = 20.0
 # Mass of the interval around a rate.
 CREDIBLE = 0.95
+# The largest share of wrong labels that is good enough among those accepted on the judge's word.
+MAX_WRONG = 0.05
 
 
 @dataclass(frozen=True)
@@ -153,6 +155,29 @@ def _rate(right: float, wrong: float, prior: Prior) -> Rate:
     )
 
 
+def accept_from(posterior: np.ndarray, certainty: float, limit: float = MAX_WRONG) -> float:
+    """Return the posterior from which labels are accepted on the judge's word.
+
+    A judge that is often wrong leaves many labels just above ``certainty``: each passes, together too many are wrong.
+    So many are accepted, the most probable first, that at most ``limit`` of them are expected to be wrong.
+
+    Args:
+        posterior: of the labels that may be accepted, in [0, 1], shape (n_labels,); those below certainty don't count.
+        certainty: the least that is asked of each, in [0, 1].
+        limit: the largest share expected to be wrong, in [0, 1).
+
+    Returns:
+        At least certainty; 1 where even the surest are too doubtful.
+    """
+    rising = np.sort(posterior[posterior >= certainty])
+    wrong_from_here = (1 - rising)[::-1].cumsum()[::-1] / np.arange(len(rising), 0, -1)
+    # Equal ones pass together.
+    passes = wrong_from_here[np.searchsorted(rising, rising)] <= limit
+    if passes.all():
+        return certainty
+    return float(rising[passes].min(initial=1.0))
+
+
 @dataclass(frozen=True)
 class Certificate:
     """Whether random audits show that few enough of the accepted labels are wrong.
@@ -189,7 +214,7 @@ class Certificate:
         )
 
 
-def certificate(n: int, errors: int, limit: float = 0.05, level: float = 0.95) -> Certificate:
+def certificate(n: int, errors: int, limit: float = MAX_WRONG, level: float = 0.95) -> Certificate:
     """Bound the share of wrong labels, from audits of uniformly random documents.
 
     The bound is exact for the binomial: Clopper and Pearson, The use of confidence or fiducial

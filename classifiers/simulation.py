@@ -24,7 +24,15 @@ from classifiers.posterior import (
 )
 from classifiers.query import MIN_GAIN, Asked, audit_slice, choose
 from classifiers.red_classifier import FULL_FIT_GROWTH, GRADUATED
-from classifiers.reliability import Certificate, Reliability, certificate, choice_accuracy, expected, reliability
+from classifiers.reliability import (
+    Certificate,
+    Reliability,
+    accept_from,
+    certificate,
+    choice_accuracy,
+    expected,
+    reliability,
+)
 from classifiers.stopping import stop_reason
 from classifiers.subset_classifier import NOISE
 
@@ -103,7 +111,7 @@ class Plan:
 
     Attributes:
         rounds, judge_calls, reviews: how many rounds, and the most calls and reviews in each.
-        audits: how many of the reviews are random and blind.
+        audits: how many of the reviews are random and blind: half drawn from the whole pool, half from the batch.
         question: "validate" or "choose".
         strategy: a query strategy.
         threshold: posterior from which a label counts as settled.
@@ -133,7 +141,7 @@ class RoundResult:
         accepted_right: share of those that is right; NaN while there are none.
         uncertain: documents not settled.
         expected_gain: mean gain expected of the best next batch, nats a question.
-        certificate: what the audits say of labels settled without a person.
+        certificate: what the audits say of labels accepted on the judge's word.
     """
 
     round: int
@@ -275,7 +283,9 @@ class Loop:
         self.human = np.full(n, UNKNOWN)
         self.accepted = np.full(n, UNKNOWN)
         self.audits: dict[int, int] = {}
+        self.from_pool: set[int] = set()
         self.would_accept: dict[int, bool] = {}
+        self.accept_from = plan.threshold
         self.results: list[RoundResult] = []
         self.n_examples: list[int] = []
         self.fitted: Model
@@ -335,8 +345,8 @@ class Loop:
     def _believe(self) -> None:
         """Bring the judge's reliability and the beliefs up to date: what the model says, then every answer."""
         self.answers.measure(self.human, self.audits)
-        n_none = sum(label == NOISE for label in self.audits.values())
-        factor = none_factor(self.found.probabilities, n_none, len(self.audits))
+        from_pool = [label for document, label in self.audits.items() if document in self.from_pool]
+        factor = none_factor(self.found.probabilities, from_pool.count(NOISE), len(from_pool))
         self.belief = self.answers.weigh(prior(self.found.probabilities, factor), self.found.labels)
 
     def _best(self) -> tuple[np.ndarray, np.ndarray]:
@@ -347,23 +357,29 @@ class Loop:
         return labels[rows, column], self.belief[rows, column]
 
     def _audit(self) -> None:
-        """Ask about, and have people label unseen, a uniformly random slice of what no person has labelled."""
+        """Draw a random slice of what no person has labelled, and ask about it; people will label it unseen."""
         free = np.flatnonzero(self.human == UNKNOWN)
         size = min(self.plan.audits, self.plan.judge_calls, self.plan.reviews)
-        drawn = free[audit_slice(len(free), size, int(self.rng.integers(2**31)))]
+        self.n_checks = size // 2
+        self.sure_alone = self._best()[1] >= self.plan.threshold
+        self.drawn = free[audit_slice(len(free), size - self.n_checks, int(self.rng.integers(2**31)))]
+        self.from_pool.update(self.drawn.tolist())
         columns, _ = self.answers.questions(self.belief, self.found.labels)
-        for document in drawn[self.answers.n_answers[drawn] == 0]:
+        for document in self.drawn[self.answers.n_answers[self.drawn] == 0]:
             self._put(document, columns[document])
         self._believe()
+
+    def _decide_audits(self) -> None:
+        """Have people label the audits, and note whether those that the judge's word would settle are right."""
         label, posterior = self._best()
         label = np.where(self.accepted == UNKNOWN, label, self.accepted)
-        sure = (self.accepted != UNKNOWN) | (posterior >= self.plan.threshold)
-        for document in drawn:
+        on_its_word = (posterior >= self._accept_from(posterior)) & ~self.sure_alone
+        on_its_word |= self.accepted != UNKNOWN
+        for document in self.drawn:
             truth = self._person_says(document)
             self.audits[document] = truth
-            if sure[document]:
+            if on_its_word[document]:
                 self.would_accept[document] = bool(label[document] == truth)
-        self.drawn = drawn
         self._believe()
 
     def _put(self, document: int, column: int) -> None:
@@ -380,9 +396,13 @@ class Loop:
         ends = [round(share * budget) for share in np.cumsum((0, *WAVES))]
         for start, end in pairwise(ends):
             columns, gain = self.answers.questions(self.belief, self.found.labels)
-            free = np.flatnonzero((self.known == UNKNOWN) & (gain > -np.inf))
-            for document in self._choose(free, end - start):
+            free = np.setdiff1d(np.flatnonzero((self.known == UNKNOWN) & (gain > -np.inf)), self.drawn)
+            batch = self._choose(free, end - start)
+            for document in batch:
                 self._put(document, columns[document])
+            if start == 0:
+                checks = audit_slice(len(batch), self.n_checks, int(self.rng.integers(2**31)))
+                self.drawn = np.append(self.drawn, batch[checks])
             self._believe()
 
     def _choose(self, free: np.ndarray, size: int) -> np.ndarray:
@@ -393,16 +413,27 @@ class Loop:
             self.found.entropy[free],
             rates.sensitivity.mean,
             rates.specificity.mean,
-            self.belief[free].max(axis=1) >= threshold,
+            self._sure()[free],
             threshold,
         )
         seed = int(self.rng.integers(2**31))
         return free[choose(asked, self.plan.strategy, size, seed, X=self.data.X_pool[free])]
 
     def _settle(self) -> None:
+        self._decide_audits()
         label, posterior = self._best()
-        sure = (self.answers.n_answers > 0) & (posterior >= self.plan.threshold)
+        self.accept_from = self._accept_from(posterior)
+        sure = (self.answers.n_answers > 0) & self._sure()
         self.accepted = np.where(sure & (self.known == UNKNOWN), label, self.accepted)
+
+    def _accept_from(self, posterior: np.ndarray) -> float:
+        judged = (self.answers.n_answers > 0) & (self.known == UNKNOWN)
+        return accept_from(posterior[judged], self.plan.threshold)
+
+    def _sure(self) -> np.ndarray:
+        """Which documents count as settled: the model's own word needs less than the judge's."""
+        _, posterior = self._best()
+        return posterior >= np.where(self.answers.n_answers > 0, self.accept_from, self.plan.threshold)
 
     def _review(self) -> None:
         """People label what was judged and is still unsure.
@@ -421,14 +452,13 @@ class Loop:
     def _judged_but_unsure(self) -> np.ndarray:
         """What the judge's answers have not settled, the least certain first."""
         _, posterior = self._best()
-        unsure = (self.known == UNKNOWN) & (posterior < self.plan.threshold)
-        open_ = np.flatnonzero((self.answers.n_answers > 0) & unsure)
+        open_ = np.flatnonzero((self.answers.n_answers > 0) & (self.known == UNKNOWN) & ~self._sure())
         return open_[np.argsort(posterior[open_], kind="stable")]
 
     def _result(self, number: int) -> RoundResult:
-        label, posterior = self._best()
+        label, _ = self._best()
         known, truth = self.known, self.judge.truth
-        settled = (known != UNKNOWN) | (posterior >= self.plan.threshold)
+        settled = (known != UNKNOWN) | self._sure()
         label = np.where(known != UNKNOWN, known, label)
         accepted = (self.accepted != UNKNOWN) & (self.human == UNKNOWN)
         _, gain = self.answers.questions(self.belief, self.found.labels)
@@ -475,6 +505,7 @@ class ArticleLoop(Loop):
         return self.found.labels[:, 0], self.found.probabilities[:, 0]
 
     def _audit(self) -> None:
+        """The article knows no audits."""
         self.drawn = np.empty(0, dtype=int)
 
     def _ask(self) -> None:

@@ -73,7 +73,7 @@ class Decision(models.Model):
 
     class Action(models.TextChoices):
         ACCEPT = "accept", _("Accepted")
-        OVERRIDE = "override", _("Overridden")
+        OVERRIDE = "override", _("Changed to")
         NONE = "none", _("None of these")
         SKIP = "skip", _("Skipped")
         UNDO = "undo", _("Undone")

@@ -7,6 +7,7 @@ import math
 from django.conf import settings
 from django.db import models
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from labelling.models.documents import Document
 from labelling.models.jobs import BackgroundJob
@@ -17,15 +18,15 @@ class Round(BackgroundJob):
     """Query, judge, review, retrain: once around. Settings are copied when it starts."""
 
     class Step(models.TextChoices):
-        EMBED = "embed", "Embedding texts"
-        PARTITION = "partition", "Splitting the labels"
-        FIT = "fit", "Training the classifiers"
-        PREDICT = "predict", "Predicting the pool"
-        QUERY = "query", "Choosing what to ask"
-        FORECAST = "forecast", "Forecasting what the judge will cost"
-        JUDGE = "judge", "Asking the judge"
-        SETTLE = "settle", "Laying out the review queue"
-        GRADUATE = "graduate", "Training for the last time, on all that is settled"
+        EMBED = "embed", gettext_lazy("Embedding texts")
+        PARTITION = "partition", gettext_lazy("Splitting the labels")
+        FIT = "fit", gettext_lazy("Training the classifiers")
+        PREDICT = "predict", gettext_lazy("Predicting the pool")
+        QUERY = "query", gettext_lazy("Choosing what to ask")
+        FORECAST = "forecast", gettext_lazy("Forecasting what the judge will cost")
+        JUDGE = "judge", gettext_lazy("Asking the judge")
+        SETTLE = "settle", gettext_lazy("Laying out the review queue")
+        GRADUATE = "graduate", gettext_lazy("Training for the last time, on all that is settled")
 
     project = models.ForeignKey(Project, models.CASCADE, related_name="rounds")
     number = models.PositiveIntegerField()
@@ -144,8 +145,12 @@ class Query(models.Model):
     class Reason(models.TextChoices):
         UNCERTAIN = "uncertain", "An answer tells much"
         AUDIT = "audit", "Audit"
+        SPOT_CHECK = "spot_check", "Audit of the batch"
         DELEGATED = "delegated", "Next label after a refusal"
         REDEFINED = "redefined", "The definition has changed"
+
+    # Drawn at random from the whole pool, and from what the query strategy chose; decided on blind.
+    AUDITS = (Reason.AUDIT, Reason.SPOT_CHECK)
 
     round = models.ForeignKey(Round, models.CASCADE, related_name="queries")
     document = models.ForeignKey(Document, models.CASCADE, related_name="queries")
@@ -176,15 +181,23 @@ class Query(models.Model):
 
     @property
     def is_audit(self) -> bool:
-        return self.reason == self.Reason.AUDIT
+        return self.reason in self.AUDITS
 
     @property
     def compared_examples(self) -> list[list]:
         """The nearest examples of the label asked about and of its strongest rival that is still open."""
-        labels = list(dict.fromkeys(label_id for _, label_id, _ in self.examples))
+        labels = self.labels_with_examples
         after = labels.index(self.label_id) + 1 if self.label_id in labels else 0
-        shown = {self.label_id, *labels[after : after + 1]}
-        return [row for row in self.examples if row[1] in shown]
+        return self.examples_of(self.label_id, *labels[after : after + 1])
+
+    @property
+    def labels_with_examples(self) -> list[int]:
+        """The labels of the examples: those that could be asked about, the most probable first."""
+        return list(dict.fromkeys(label_id for _, label_id, _ in self.examples))
+
+    def examples_of(self, *label_ids: int) -> list[list]:
+        """The examples of these labels, as in ``examples``."""
+        return [row for row in self.examples if row[1] in label_ids]
 
 
 class Verdict(models.Model):

@@ -39,7 +39,7 @@ class Outcome(NamedTuple):
 def waiting(project: Project) -> QuerySet[Query]:
     """Audits that nobody has decided on: what the judge said of their documents is shown to nobody."""
     return Query.objects.filter(
-        round__project=project, reason=Query.Reason.AUDIT, document__example=None, document__holdout=False
+        round__project=project, reason__in=Query.AUDITS, document__example=None, document__holdout=False
     )
 
 
@@ -87,7 +87,7 @@ def verdict_counts(project: Project) -> dict[JudgeId, Counter[Outcome]]:
 def questions(project: Project, judge: JudgeId) -> QuerySet[Query]:
     """The audits' own questions that this judge has answered and people have decided on without seeing the answer."""
     answered = {f"verdict__{name}": value for name, value in judge._asdict().items()}
-    audits = Query.objects.filter(round__project=project, reason=Query.Reason.AUDIT, **answered)
+    audits = Query.objects.filter(round__project=project, reason__in=Query.AUDITS, **answered)
     return audits.filter(document__in=list(_blind_decisions(project))).order_by("pk")
 
 
@@ -98,7 +98,7 @@ def truths(project: Project) -> dict[int, int | None]:
 
 def state(project: Project) -> list[int | None]:
     """What changes whenever a decision that is measured or a verdict is added: what was counted before is old then."""
-    decisions = Decision.objects.filter(document__project=project, document__queries__reason=Query.Reason.AUDIT)
+    decisions = Decision.objects.filter(document__project=project, document__queries__reason__in=Query.AUDITS)
     verdicts = Verdict.objects.filter(query__round__project=project)
     shared = Decision.objects.filter(Q(people=People.TWO) | Q(withdraws__people=People.TWO), document__project=project)
     return [rows.aggregate(last=Max("pk"))["last"] for rows in (decisions, verdicts, shared)]
@@ -126,7 +126,7 @@ def _audited(project: Project) -> QuerySet[Verdict]:
     """Verdicts on audits, in the audit's own round: what came before was not drawn at random."""
     return Verdict.objects.filter(
         query__round__project=project,
-        query__document__queries__reason=Query.Reason.AUDIT,
+        query__document__queries__reason__in=Query.AUDITS,
         query__document__queries__round=F("query__round"),
     )
 
@@ -179,17 +179,25 @@ def record(project: Project, verdict: Verdict, label_id: int) -> Record:
 
 
 def none_counts(project: Project) -> tuple[int, int]:
-    """How many audited documents people said belong to none of the labels, and how many they decided on."""
-    labels = list(_blind_decisions(project).values())
+    """Of the audits drawn from the whole pool: how many people said belong to none of the labels, and how many in all.
+
+    Those of the batch were chosen for their doubt, and belong nowhere more often.
+    """
+    drawn = Query.objects.filter(round__project=project, reason=Query.Reason.AUDIT).values_list("document", flat=True)
+    labels = list(_blind_decisions(project, drawn).values())
     return labels.count(None), len(labels)
 
 
-def accepted_counts(project: Project, judge: JudgeId, certainty: float) -> tuple[int, int]:
-    """How many audits would have been accepted from this judge, and of how many a person said otherwise."""
+def accepted_counts(project: Project, judge: JudgeId, certainty: float, accept_from: float) -> tuple[int, int]:
+    """How many audits would have been accepted on this judge's word, and of how many a person said otherwise.
+
+    A document that the model was certain of before the judge was asked says nothing of those that rest on its word.
+    """
     truths = _blind_decisions(project)
     audits = Audit.objects.filter(
         query__round__project=project,
-        posterior__gte=certainty,
+        query__posterior__lt=certainty,
+        posterior__gte=accept_from,
         **{f"query__verdict__{name}": value for name, value in judge._asdict().items()},
     )
     right = [
@@ -213,7 +221,7 @@ def _blind_decisions(project: Project, document_ids: Iterable[int] | None = None
     people had to decide it is what they agree on, or else the third one's word.
     """
     decisions = Decision.objects.filter(
-        document__project=project, document__queries__reason=Query.Reason.AUDIT, action__in=Decision.LABELLING
+        document__project=project, document__queries__reason__in=Query.AUDITS, action__in=Decision.LABELLING
     ).exclude(_undecided())
     if document_ids is not None:
         decisions = decisions.filter(document__in=list(document_ids))

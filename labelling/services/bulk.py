@@ -33,7 +33,7 @@ class Accepted(NamedTuple):
 def offered(project: Project, user: User) -> QuerySet[QueueEntry]:
     """What may be accepted in bulk: not what others have open, no audits, nothing that more people decide on."""
     free = claims.available(project, user).filter(people=People.ONE)
-    return free.exclude(query__reason=Query.Reason.AUDIT)
+    return free.exclude(query__reason__in=Query.AUDITS)
 
 
 def labels(project: Project, user: User) -> list[dict]:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from django.contrib.auth.models import User
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from labelling.models import Decision, People, Project, Query, QueueEntry
 from labelling.services import Refused
@@ -143,8 +144,8 @@ def renew(project: Project, entry_id: int, user: User) -> None:
         return
     entry = project.queue.filter(pk=entry_id).select_related("claimed_by").first()
     if entry and is_held_by_another(entry, user):
-        raise Conflict(f"{entry.claimed_by} is reviewing this document now.")
-    raise Conflict("This document does not wait for you any more.")
+        raise Conflict(reviewing_now(entry))
+    raise Conflict(_("This document does not wait for you any more."))
 
 
 def renewal(project: Project) -> Renewal:
@@ -155,6 +156,11 @@ def renewal(project: Project) -> Renewal:
 def release(project: Project, user: User) -> None:
     """Give back what the user holds, so that others get it at once."""
     project.queue.filter(claimed_by=user).update(claimed_by=None, claimed_at=None, claimed_until=None)
+
+
+def reviewing_now(entry: QueueEntry) -> str:
+    """Who has the document open, in a sentence."""
+    return _("%(reviewer)s is reviewing this document now.") % {"reviewer": entry.claimed_by}
 
 
 def is_held_by_another(entry: QueueEntry, user: User) -> bool:

@@ -91,7 +91,8 @@ class Evidence:
     Attributes:
         predicted: the label that was asked about.
         alternatives: the other candidates, most probable first, at most nine.
-        examples: by label, the nearest training examples of the predicted label and its rival.
+        examples: by label, the nearest training examples of the predicted label and its rival: the label that the
+            judge suggests, or else the most probable.
         verdicts: on this document, first to last.
         failure: why there is no verdict on this query, or None.
         record: how often the judge was right about the predicted label, in audits; None where it says nothing here.
@@ -120,7 +121,7 @@ class Evidence:
             query=query,
             predicted=asked,
             alternatives=candidates[:SHOWN_ALTERNATIVES],
-            examples=_examples(query, labels),
+            examples=_examples(query, labels, better_id),
             verdicts=verdicts,
             failure=None if query.is_audit else getattr(query, "judge_failure", None),
             near_duplicates=NearDuplicates.of(query),
@@ -175,7 +176,7 @@ class Evidence:
     @property
     def reason(self) -> str:
         """Why it was chosen from among all others."""
-        if self.query.reason == Query.Reason.AUDIT:
+        if self.query.is_audit:
             return _("Asked because it was drawn at random: an audit of the judge, whose verdict is shown afterwards.")
         if self.query.reason == Query.Reason.DELEGATED:
             return _("Asked because the judge refused what was more probable before, and this label is next.")
@@ -225,11 +226,14 @@ def _figure(probability: float | None) -> str:
     return f"{min(probability or 0, 0.99):.2f}"
 
 
-def _examples(query: Query, labels: dict[int, Label]) -> list[tuple[Label, list[ShownExample]]]:
-    ids = [document_id for document_id, _, _ in query.compared_examples]
+def _examples(query: Query, labels: dict[int, Label], better_id: int | None) -> list[tuple[Label, list[ShownExample]]]:
+    rows = query.compared_examples
+    if better_id in query.labels_with_examples:
+        rows = query.examples_of(query.label_id, better_id)
+    ids = [document_id for document_id, _, _ in rows]
     documents = Document.objects.select_related("example").in_bulk(ids)
     by_label: dict[int, list[ShownExample]] = {}
-    for document_id, label_id, similarity in query.compared_examples:
+    for document_id, label_id, similarity in rows:
         if document_id in documents and label_id in labels:
             by_label.setdefault(label_id, []).append(ShownExample(documents[document_id], similarity))
     return [(labels[label_id], examples) for label_id, examples in by_label.items()]

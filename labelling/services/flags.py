@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.contrib.auth.models import User
 from django.db.models import QuerySet
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from labelling.models import Document, Flag, Project
 from labelling.services import Refused
@@ -25,11 +26,10 @@ def flag(document: Document, author: User, comment: str) -> Flag:
     """
     comment = comment.replace("\0", "").strip()
     if not comment:
-        raise Refused("Say in a few words what is odd about it.")
+        raise Refused(_("Say in a few words what is odd about it."))
     if len(comment) > MAX_COMMENT_CHARS:
-        raise Refused(f"At most {MAX_COMMENT_CHARS:,} characters.")
-    raised, _ = standing(document.project).get_or_create(document=document, author=author, comment=comment)
-    return raised
+        raise Refused(_("At most %(n)s characters.") % {"n": f"{MAX_COMMENT_CHARS:,}"})
+    return standing(document.project).get_or_create(document=document, author=author, comment=comment)[0]
 
 
 def lower(flag: Flag, user: User) -> None:

@@ -131,7 +131,7 @@ def _shared_counts(project: Project) -> Counter[tuple[int, str]]:
 
 def _audit_counts(decisions: QuerySet[Decision]) -> Counter[tuple[int, str]]:
     audits = decisions.filter(
-        query__reason=Query.Reason.AUDIT, query__verdict__verdict__in=[Verdict.Name.VALID, Verdict.Name.INVALID]
+        query__reason__in=Query.AUDITS, query__verdict__verdict__in=[Verdict.Name.VALID, Verdict.Name.INVALID]
     )
     counts: Counter[tuple[int, str]] = Counter()
     for decision in audits.select_related("query__verdict__query"):

@@ -8,6 +8,7 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from labelling.models import Decision, Document, Label, People, Project, Query, QueueEntry
 from labelling.models.documents import Source
@@ -37,7 +38,7 @@ def decide(
     if action == Action.SKIP and (skipped := skips(user).filter(document=entry.document_id).first()):
         return skipped
     if claims.is_held_by_another(entry, user):
-        raise Conflict(f"{entry.claimed_by} is reviewing this document now.")
+        raise Conflict(claims.reviewing_now(entry))
     action, label = _resolve(action, label, entry.query.label)
     decision = Decision.objects.create(
         document_id=entry.document_id,
@@ -67,7 +68,7 @@ def relabel(document: Document, user: User, label: Label | None) -> Decision:
         Refused: for a held-out document, whose label must not be learnt.
     """
     if document.holdout:
-        raise Refused("This document is held out to measure with; its label can't be changed here.")
+        raise Refused(_("This document is held out to measure with; its label can't be changed here."))
     entry = QueueEntry.objects.select_for_update().filter(document=document).first()
     decision = Decision.objects.create(
         document=document,
@@ -148,10 +149,10 @@ def _resolve(action: str, label: Label | None, predicted: Label | None) -> tuple
         return Action.ACCEPT, predicted
     if action == Action.OVERRIDE:
         if label is None:
-            raise Refused("Choose the label to put in its place.")
+            raise Refused(_("Choose the label to put in its place."))
         return Action.OVERRIDE, label
     if action not in (Action.NONE, Action.SKIP):
-        raise Refused("Choose one of the answers.")
+        raise Refused(_("Choose one of the answers."))
     return action, None
 
 
@@ -159,12 +160,14 @@ def _decided_before(project: Project, entry_id: int, user: User, action: str, la
     decisions = Decision.objects.standing().filter(document__project=project, entry=entry_id)
     decision = decisions.filter(reviewer=user).first() or decisions.first()
     if decision is None:
-        raise Conflict("This document has left the queue: it has its label, or a newer round is sure of it.")
+        raise Conflict(_("This document has left the queue: it has its label, or a newer round is sure of it."))
     if decision.reviewer != user:
-        raise Conflict(f"{decision.reviewer} has decided on this document already: {decision}.")
+        told = {"reviewer": decision.reviewer, "decision": decision}
+        raise Conflict(_("%(reviewer)s has decided on this document already: %(decision)s.") % told)
     predicted = decision.query.label if decision.query else None
     if _resolve(action, label, predicted) != (decision.action, decision.label):
-        raise Conflict(f"You have decided on this document already: {decision}. Undo that first.")
+        told = {"decision": decision}
+        raise Conflict(_("You have decided on this document already: %(decision)s. Undo that first.") % told)
     return decision
 
 

@@ -48,7 +48,7 @@ def rate(measured: dict[str, Any]) -> str:
     """How often the judge is right, with the interval: "92 % (84 to 97 %)", and whether that is measured at all."""
     low, high = (f"{100 * measured[bound]:.0f}" for bound in ("low", "high"))
     share = f"{100 * measured['mean']:.0f} % ({low} to {high} %)"
-    return f"{share}, a prior, not yet measured" if measured["is_prior"] else share
+    return f"{share}, a prior: too few audits to say" if measured["is_prior"] else share
 
 
 @register.filter

@@ -60,7 +60,7 @@ def overview(request: Request, project: Project) -> HttpResponse:
         "spent": ledger.spent(project),
         "round_spent": ledger.spent(project, round_) if round_ and round_.is_active else None,
         "measured": project.rounds.exclude(certificate={}).first(),
-        "n_audits_waiting": project.queue.filter(query__reason=Query.Reason.AUDIT).count(),
+        "n_audits_waiting": project.queue.filter(query__reason__in=Query.AUDITS).count(),
         "settled": settled_counts(project),
         "stale": definitions.stale_counts(project),
         "scores": scores,

@@ -263,7 +263,7 @@ def test_who_comes_too_late_reads_who_decided_what_and_keeps_the_choice(ada, bro
             ada.keyboard.press("n")
         assert answer.value.status == 409
         conflict = ada.locator("#conflict")
-        expect(conflict).to_contain_text("ben has decided on this document already: Overridden crème")
+        expect(conflict).to_contain_text("ben has decided on this document already: Changed to crème")
         expect(conflict).to_contain_text("Your choice was: None of these")
         expect(conflict.get_by_role("link")).to_contain_text(text[:40])
         expect(ada.locator("#review .text")).not_to_have_text(text)

@@ -42,7 +42,7 @@ Round.objects.create(project=project, number=2, state="done", stop_reason="Enoug
     "confusions": [[second, third, 0, 2]], "moves": [[first, second, 1]],
     "moved": [[document.pk, first, second, 0.87]]})
 Round.objects.filter(number=1).update(certificate={
-    "holds": False, "still_needed": 41, "sentence": "Not certified: 18 audits without an error."})
+    "holds": False, "still_needed": 41, "sentence": "Not certified: 18 audits without an error; 41 more would do."})
 """
 
 
@@ -186,7 +186,7 @@ def test_what_a_round_changed_and_the_certificate_are_at_hand(browser: Browser, 
     team.manage("shell", "--no-imports", "-c", CHANGE)
     with somebody(browser, team, 0) as page:
         page.goto(PROJECT)
-        expect(page.locator("main")).to_contain_text("Audits still needed, if none of them finds an error: 41.")
+        expect(page.locator("main")).to_contain_text("Not certified: 18 audits without an error; 41 more would do.")
         page.get_by_role("link", name="What the decisions before round 2 changed").click()
         changes = page.locator("#changes")
         expect(changes).to_contain_text("label 0: 4 → 9 of 10 right")

@@ -13,6 +13,7 @@ from classifiers.reliability import (
     PRIOR,
     PRIOR_STRENGTH,
     Prior,
+    accept_from,
     certificate,
     choice_accuracy,
     expected,
@@ -258,3 +259,33 @@ def test_without_verdicts_the_prior_is_expected():
 def test_audits_overrule_what_was_expected():
     priors = expected(*verdicts(0.98, 0.3))
     assert reliability(0, 0, 100, 0, priors).specificity.mean > 0.85
+
+
+# From where on labels are accepted.
+
+
+@pytest.mark.parametrize(
+    ("posterior", "lowest"),
+    [
+        ([], 0.85),  # nothing to accept
+        ([0.2, 0.84], 0.85),  # none that passes by itself
+        ([0.99, 0.97, 0.95], 0.85),  # together 3 % wrong
+        ([0.85, 0.99, 0.99, 0.98], 0.85),  # together 4.75 % wrong: the doubtful one is borne by the others
+        ([0.85, 0.99, 0.97, 0.98], 0.97),  # 5.25 % with it
+        ([0.85, 0.85, 0.99, 0.99, 0.99, 0.99], 0.99),  # equal ones pass together or not at all
+        ([0.86, 0.9, 0.94], 1.0),  # even the surest is too doubtful
+        ([0.86, 1.0], 1.0),
+    ],
+)
+def test_so_many_are_accepted_that_few_are_expected_to_be_wrong(posterior, lowest):
+    assert accept_from(np.array(posterior), 0.85) == lowest
+
+
+def test_what_is_accepted_is_as_much_as_the_limit_allows():
+    rng = np.random.default_rng(0)
+    for limit in (0.0, 0.01, 0.05, 0.2):
+        posterior = rng.beta(8, 1, 500)
+        lowest = accept_from(posterior, 0.5, limit)
+        wrong = np.sort(1 - posterior)
+        n = int((posterior >= lowest).sum())
+        assert n == sum(wrong[: k + 1].mean() <= limit for k in range(500) if wrong[k] <= 0.5)

@@ -192,10 +192,11 @@ def test_an_audit_comes_first_and_shows_nothing_of_the_verdict(client, manager, 
     for _ in range(3):
         text = client.get(reverse("review", args=[project.slug])).content.decode()
         entry = project.queue.get(claimed_by=manager)
-        assert entry.query.reason == "audit"
+        assert entry.query.is_audit
         assert "drawn at random" in text
         document_page = client.get(reverse("document", args=[project.slug, entry.document_id])).content.decode()
-        round_page = client.get(reverse("round", args=[project.slug, 1]), {"reason": "audit"}).content.decode()
+        only = {"reason": entry.query.reason}
+        round_page = client.get(reverse("round", args=[project.slug, 1]), only).content.decode()
         assert "hidden until a person has decided" in round_page
         for page in (text, document_page):
             assert "It knows." not in page
@@ -206,8 +207,23 @@ def test_an_audit_comes_first_and_shows_nothing_of_the_verdict(client, manager, 
         assert f"The judge had said: {entry.document.queries.order_by('pk').first().verdict.in_words}" in decided
         document_page = client.get(reverse("document", args=[project.slug, entry.document_id])).content.decode()
         assert "It knows." in document_page
-    assert claim_next(project, manager).query.reason != "audit"
-    assert round_.queries.filter(reason="audit").count() == 3
+    assert not claim_next(project, manager).query.is_audit
+    assert round_.queries.filter(reason__in=Query.AUDITS).count() == 3
+
+
+def test_half_of_the_audits_are_drawn_from_the_pool_and_half_from_the_batch():
+    project = doubtful_project(batch_size=10, audit_share=0.5)
+    reasons = Counter(run_round(project).queries.exclude(reason="delegated").values_list("reason", flat=True))
+    assert reasons == {"audit": 3, "spot_check": 2, "uncertain": 5}
+
+
+def test_only_audits_of_the_whole_pool_tell_how_much_of_it_belongs_nowhere(use_judge, expert):
+    use_judge(KnowingJudge())
+    project = doubtful_project(batch_size=10, audit_share=1)
+    run_round(project)
+    while entry := claim_next(project, expert):
+        decide(project, entry.pk, expert, "none" if entry.query.reason == "spot_check" else "accept")
+    assert audits.none_counts(project) == (0, 5)
 
 
 def test_a_refused_audit_is_reviewed_with_its_first_question(use_judge):
@@ -215,7 +231,7 @@ def test_a_refused_audit_is_reviewed_with_its_first_question(use_judge):
     project = doubtful_project(batch_size=10, audit_share=1)
     run_round(project)
     assert Query.objects.filter(reason="delegated").exists()
-    assert {entry.query.reason for entry in project.queue.select_related("query")} == {"audit"}
+    assert all(entry.query.is_audit for entry in project.queue.select_related("query"))
     assert project.queue.count() == 10
 
 
@@ -252,12 +268,12 @@ def test_only_the_first_decision_on_an_audit_was_blind(use_judge, expert):
 
 @pytest.fixture
 def audited(use_judge, expert):
-    """120 easy texts of which 80 were audited, the first few with another label than the judge's."""
+    """120 texts of which 80 were audited, the first few with another label than the judge's."""
 
     def make(wrong: int = 0, says=None, **settings) -> Project:
         use_judge(KnowingJudge(says=says))
         # The strategy of the greatest gain asks even where the classifiers are sure.
-        settings = {"batch_size": 80, "audit_share": 1, "retrain_after": 0, "certainty": 0.9} | settings
+        settings = {"batch_size": 80, "audit_share": 1, "retrain_after": 0, "certainty": 0.98} | settings
         project = make_project(strategy="gain", **settings)
         import_rows(project, fruit_rows(n_seeds=6, n_pool=30))
         run_round(project)
@@ -307,7 +323,7 @@ def test_threshold_waits_for_no_certificate_but_for_audits(use_judge):
     round_ = run_round(project)
     assert not round_.certificate["holds"]
     assert round_.accepted > 0
-    audited = round_.queries.filter(reason="audit").values("document")
+    audited = round_.queries.filter(reason__in=Query.AUDITS).values("document")
     assert not TrainingExample.objects.filter(document__in=audited).exists()
     assert project.queue.filter(document__in=audited).count() == 20
 
@@ -323,6 +339,14 @@ def test_what_waited_in_the_queue_is_accepted_once_it_is_allowed(use_judge, expe
     project.save()
     assert run_round(project).accepted >= n_certain > 0
     assert not TrainingExample.objects.filter(document=held).exists(), "somebody has it open"
+
+
+def test_what_the_model_is_sure_of_by_itself_says_nothing_of_the_judges_word(audited):
+    project = audited(certainty=0.5)
+    round_ = run_round(project)
+    assert Audit.objects.filter(posterior__gte=0.5).count() == 80
+    sure = Query.objects.filter(reason__in=Query.AUDITS, posterior__gte=0.5).count()
+    assert round_.certificate["n"] == 80 - sure < 40
 
 
 def test_audits_of_another_judge_do_not_count(audited, use_judge):

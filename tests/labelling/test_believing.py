@@ -71,5 +71,5 @@ def test_a_question_shows_its_label_and_the_next_open_one(label, shown):
 def test_rates_say_whether_they_are_measured():
     measured = {"mean": 0.92, "low": 0.84, "high": 0.97, "is_prior": False}
     assert rate(measured) == "92 % (84 to 97 %)"
-    assert rate(measured | {"is_prior": True}) == "92 % (84 to 97 %), a prior, not yet measured"
+    assert rate(measured | {"is_prior": True}) == "92 % (84 to 97 %), a prior: too few audits to say"
     assert (nats(0.123), nats(None)) == ("0.12 nats", "–")

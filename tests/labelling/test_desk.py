@@ -14,7 +14,7 @@ from django.urls import reverse
 from django.utils import timezone, translation
 from django.utils.translation.template import templatize
 
-from labelling.models import Decision, Flag, Label, Query, QueueEntry, TrainingExample, Verdict
+from labelling.models import Decision, Flag, Label, Query, QueueEntry, Round, TrainingExample, Verdict
 from labelling.services import Refused, audits, claims, flags, labels, review
 from labelling.services.evidence import Evidence
 from labelling.services.progress import review_progress
@@ -26,6 +26,8 @@ pytestmark = pytest.mark.django_db
 
 ROOT = Path(__file__).resolve().parents[2]
 TRANSLATED = ("base.html", "_worker.html", "registration/login.html", "labelling/review.html", "labelling/_review.html")
+
+SAID = ("services/review.py", "services/claims.py", "services/flags.py", "services/evidence.py", "views/review.py")
 
 
 @pytest.fixture
@@ -112,6 +114,18 @@ def test_near_duplicates_are_noted_by_the_round_and_say_what_was_decided_on_them
     text = shown(client, ann, project)
     assert "2 texts say almost the same" in text
     assert re.search(r"apple</strong> ×1, 1 not decided on", text)
+
+
+def test_the_label_that_the_judge_suggests_is_the_one_to_compare_with(ann, project):
+    query = claims.claim_next(project, ann).query
+    *_others, least = query.labels_with_examples
+    Verdict.objects.filter(query=query).update(verdict="invalid", better_label=least)
+    query.refresh_from_db()
+    evidence = Evidence.of(query)
+    assert least not in {row[1] for row in query.compared_examples}, "the judge saw those of another"
+    assert [label.pk for label, _ in evidence.examples] == [query.label_id, least]
+    assert evidence.rival.label.pk == least
+    assert evidence.rival.judge_prefers
 
 
 def test_why_names_both_figures_and_both_labels_and_each_alternative_its_proposers(client, ann, project):
@@ -308,8 +322,10 @@ def test_every_string_of_the_desk_is_translated():
         for string in re.findall(r"gettext\(u?'((?:[^'\\]|\\.)*)'|", templatize(path.read_text(encoding="utf-8")))
         if string
     }
-    strings |= {str(text) for text in (*Decision.Action.labels,)}
-    assert len(strings) > 60
+    said = [ROOT / "labelling" / name for name in SAID]
+    strings |= {string for path in said for string in re.findall(r"\b_\(\s*\"([^\"]+)\"", path.read_text(encoding="utf-8"))}
+    strings |= {str(text) for text in (*Decision.Action.labels, *Round.Step.labels)}
+    assert len(strings) > 90
     with translation.override("de"):
         same = {string for string in strings if translation.gettext(string) == string}
     assert same <= {"Labels", "Name", "Text", "Admin", "Audit"}

@@ -120,14 +120,14 @@ def test_neither_of_two_people_learns_what_the_other_decided_before_both_have(sh
     address = reverse("document", args=[shared.slug, entry.document_id])
     for reader, knows in ((ann, True), (bob, False)):
         client.force_login(reader)
-        assert ("Overridden" in client.get(address).content.decode()) is knows
+        assert ("Changed to" in client.get(address).content.decode()) is knows
     assert not any(",override,ann," in line for line in export_lines(shared))
 
     assert claim_next(shared, bob) == entry
     decide(shared, entry.pk, bob, "override", other_label(entry))
     assert source_of(entry) == "human"
     assert not QueueEntry.objects.filter(pk=entry.pk).exists()
-    assert "Overridden" in client.get(address).content.decode()
+    assert "Changed to" in client.get(address).content.decode()
     assert any(",override,bob," in line for line in export_lines(shared))
 
 

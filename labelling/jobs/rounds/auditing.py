@@ -49,15 +49,18 @@ def language_model(project: Project, model: str, form: Form = "validate") -> Ant
     return cast("AnthropicJudge", judge_from({**wanted, "judge_base_url": project.judge_base_url}))
 
 
-def measure_judge(lease: Lease[Round]) -> Certificate:
-    """Estimate from all audits how often the round's judge is right, and what is accepted from it, and record both."""
+def measure_judge(lease: Lease[Round], accept_from: float) -> Certificate:
+    """Estimate from all audits how often the round's judge is right, and what is accepted from it, and record both.
+
+    ``accept_from``: the belief from which the judge's word is accepted.
+    """
     round_ = lease.job
     judge = present_judge(round_)
     rates = all_rates(round_).get(judge, ASSUMED)
-    result = certificate(*audits.accepted_counts(round_.project, judge, round_.settings["certainty"]))
+    result = certificate(*audits.accepted_counts(round_.project, judge, round_.settings["certainty"], accept_from))
     lease.update(
         reliability={**judge._asdict(), **asdict(rates)},
-        certificate={**asdict(result), "sentence": result.sentence},
+        certificate={**asdict(result), "sentence": result.sentence, "accept_from": accept_from},
     )
     return result
 

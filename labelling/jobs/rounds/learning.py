@@ -170,7 +170,7 @@ def predict(lease: Lease[Round], learnt: Learnt) -> Predicted:
     holdout = list(documents.filter(holdout=True).values_list("pk", "text_hash", "given_label_id"))
     total = len(pool) + len(holdout)
     lease.report(Step.PREDICT, 0, total)
-    measure_judge(lease)
+    measure_judge(lease, round_.settings["certainty"])
     predicted = _predict(round_, learnt, pool)
     measured = _predict(round_, learnt, [row[:2] for row in holdout], predicted.none_factor)
     if not round_.changes:

@@ -32,7 +32,10 @@ Evidence = list[tuple[int, int | None, float]]
 
 
 def choose_queries(round_: Round, learnt: Learnt, predicted: Predicted) -> list[Query]:
-    """Choose the round's batch: a share of audits, drawn at random, and the rest by the query strategy.
+    """Choose the round's batch: a share of audits and the rest by the query strategy.
+
+    Half of the audits are drawn from the whole pool: they tell what is in it. The other half are drawn from the batch:
+    they tell whether what is accepted on the judge's word is right.
 
     What waits for review, or was skipped, is not asked about again, nor the same question of the same judge. A round
     that asks again does nothing else.
@@ -43,7 +46,8 @@ def choose_queries(round_: Round, learnt: Learnt, predicted: Predicted) -> list[
     settings = round_.settings
     seed = settings["random_seed"] + round_.number
     n_audits = audits_in(settings["audit_share"], settings["batch_size"], round_.number)
-    audited = free[audit_slice(len(free), n_audits, seed)]
+    n_checks = n_audits // 2
+    audited = free[audit_slice(len(free), n_audits - n_checks, seed)]
     rest = np.setdiff1d(free, audited)
     believed = predicted.believed
     offered = Asked(
@@ -56,7 +60,11 @@ def choose_queries(round_: Round, learnt: Learnt, predicted: Predicted) -> list[
     )
     batch = choose(offered, settings["strategy"], settings["batch_size"] - len(audited), seed, X=predicted.X[rest])
     reasons = [(position, Query.Reason.AUDIT) for position in audited]
-    reasons += [(position, Query.Reason.UNCERTAIN) for position in rest[batch]]
+    checked = set(audit_slice(len(batch), n_checks, seed).tolist())
+    reasons += [
+        (position, Query.Reason.SPOT_CHECK if rank in checked else Query.Reason.UNCERTAIN)
+        for rank, position in enumerate(rest[batch])
+    ]
     neighbours = _neighbours(learnt, predicted.X[[position for position, _ in reasons]])
     return [
         _query(round_, learnt, predicted, position, reason, rank, neighbours[rank])

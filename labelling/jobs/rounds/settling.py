@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 from django.db.models import Avg, Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
+from classifiers.reliability import accept_from
 from labelling.jobs.lease import Lease
 from labelling.jobs.rounds.auditing import measure_judge
 from labelling.models import Audit, Decision, Document, People, Prediction, Project, Query, QueueEntry, Round, Verdict
@@ -16,11 +18,13 @@ def settle(lease: Lease[Round]) -> None:
     """Accept what may be accepted, and lay out the rest for people, all at once."""
     round_ = lease.job
     with lease.transaction():
-        certified = measure_judge(lease).holds
+        settled = _settled(round_)
+        lowest = accept_from(np.array(settled.values_list("posterior", flat=True)), round_.settings["certainty"])
+        certified = measure_judge(lease, lowest).holds
         _record_audits(round_)
         how = round_.settings["auto_accept"]
         allowed = how == Project.AutoAccept.THRESHOLD or (how == Project.AutoAccept.CERTIFIED and certified)
-        accepted = examples.accept_from_judge(_settled(round_)) if allowed else 0
+        accepted = examples.accept_from_judge(settled.filter(posterior__gte=lowest)) if allowed else 0
         left = _dismiss(round_)
         _lay_out(round_)
         lease.update(
@@ -73,7 +77,7 @@ def _dismiss(round_: Round) -> int:
         # Sure before the judge said anything, and not against its word.
         document__prediction__probability__gte=certainty,
         document__prediction__posterior__gte=certainty,
-    ).exclude(query__reason=Query.Reason.AUDIT)
+    ).exclude(query__reason__in=Query.AUDITS)
     return sure.delete()[0]
 
 
