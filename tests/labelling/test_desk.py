@@ -323,7 +323,7 @@ def test_every_string_of_the_desk_is_translated():
         if string
     }
     said = [ROOT / "labelling" / name for name in SAID]
-    strings |= {string for path in said for string in re.findall(r"\b_\(\s*\"([^\"]+)\"", path.read_text(encoding="utf-8"))}
+    strings |= {text for path in said for text in re.findall(r'\b_\(\s*"([^"]+)"', path.read_text(encoding="utf-8"))}
     strings |= {str(text) for text in (*Decision.Action.labels, *Round.Step.labels)}
     assert len(strings) > 90
     with translation.override("de"):
