@@ -22,6 +22,8 @@ EXPECTED_STRENGTH = 20.0
 CREDIBLE = 0.95
 # The largest share of wrong labels that is good enough among those accepted on the judge's word.
 MAX_WRONG = 0.05
+# What sums of thousands of probabilities may be off by.
+ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
@@ -155,27 +157,31 @@ def _rate(right: float, wrong: float, prior: Prior) -> Rate:
     )
 
 
-def accept_from(posterior: np.ndarray, certainty: float, limit: float = MAX_WRONG) -> float:
+def accept_from(posterior: np.ndarray, certainty: float, spare: float = 0.0) -> float:
     """Return the posterior from which labels are accepted on the judge's word.
 
     A judge that is often wrong leaves many labels just above ``certainty``: each passes, together too many are wrong.
-    So many are accepted, the most probable first, that at most ``limit`` of them are expected to be wrong.
+    So many are accepted, the most probable first, that no more than MAX_WRONG of them are expected to be wrong,
+    counted together with what was accepted before.
 
     Args:
         posterior: of the labels that may be accepted, in [0, 1], shape (n_labels,); those below certainty don't count.
         certainty: the least that is asked of each, in [0, 1].
-        limit: the largest share expected to be wrong, in [0, 1).
+        spare: how many more of those accepted before might have been wrong, >= 0; see spare.
 
     Returns:
         At least certainty; 1 where even the surest are too doubtful.
     """
     rising = np.sort(posterior[posterior >= certainty])
-    wrong_from_here = (1 - rising)[::-1].cumsum()[::-1] / np.arange(len(rising), 0, -1)
+    over_from_here = (1 - rising - MAX_WRONG)[::-1].cumsum()[::-1]
     # Equal ones pass together.
-    passes = wrong_from_here[np.searchsorted(rising, rising)] <= limit
-    if passes.all():
-        return certainty
-    return float(rising[passes].min(initial=1.0))
+    passes = over_from_here[np.searchsorted(rising, rising)] <= spare + ROUNDING
+    return certainty if passes.all() else float(rising[passes].min(initial=1.0))
+
+
+def spare(n_accepted: int, expected_wrong: float) -> float:
+    """Return how many more labels than expected might have been wrong among so many, for MAX_WRONG to be kept; >= 0."""
+    return max(MAX_WRONG * n_accepted - expected_wrong, 0.0)
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,7 @@ from classifiers.reliability import (
     choice_accuracy,
     expected,
     reliability,
+    spare,
 )
 from classifiers.stopping import stop_reason
 from classifiers.subset_classifier import NOISE
@@ -286,6 +287,7 @@ class Loop:
         self.from_pool: set[int] = set()
         self.would_accept: dict[int, bool] = {}
         self.accept_from = plan.threshold
+        self.expected_wrong = 0.0
         self.results: list[RoundResult] = []
         self.n_examples: list[int] = []
         self.fitted: Model
@@ -423,12 +425,14 @@ class Loop:
         self._decide_audits()
         label, posterior = self._best()
         self.accept_from = self._accept_from(posterior)
-        sure = (self.answers.n_answers > 0) & self._sure()
-        self.accepted = np.where(sure & (self.known == UNKNOWN), label, self.accepted)
+        settled = (self.answers.n_answers > 0) & self._sure() & (self.known == UNKNOWN)
+        self.expected_wrong += float((1 - posterior[settled]).sum())
+        self.accepted = np.where(settled, label, self.accepted)
 
     def _accept_from(self, posterior: np.ndarray) -> float:
         judged = (self.answers.n_answers > 0) & (self.known == UNKNOWN)
-        return accept_from(posterior[judged], self.plan.threshold)
+        n_accepted = int((self.accepted != UNKNOWN).sum())
+        return accept_from(posterior[judged], self.plan.threshold, spare(n_accepted, self.expected_wrong))
 
     def _sure(self) -> np.ndarray:
         """Which documents count as settled: the model's own word needs less than the judge's."""

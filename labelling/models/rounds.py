@@ -68,6 +68,9 @@ class Round(BackgroundJob):
     settled_at = models.DateTimeField(null=True, help_text="Set with the review queue: from here on verdicts count.")
     laid_out = models.PositiveIntegerField("documents laid out for review", default=0)
     accepted = models.PositiveIntegerField("accepted from the judge", default=0)
+    expected_wrong = models.FloatField(
+        "of the labels accepted from the judge, expected to be wrong", default=0, help_text="By the belief in each."
+    )
     left_queue = models.PositiveIntegerField("left the queue because the model became sure", default=0)
     stop_reason = models.TextField(blank=True)
     taught_itself = models.PositiveIntegerField(

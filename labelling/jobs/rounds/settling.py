@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from django.db.models import Avg, Exists, OuterRef, Q, QuerySet
+from django.db.models import Avg, Exists, OuterRef, Q, QuerySet, Sum
 from django.utils import timezone
 
-from classifiers.reliability import accept_from
+from classifiers.reliability import accept_from, spare
 from labelling.jobs.lease import Lease
 from labelling.jobs.rounds.auditing import measure_judge
 from labelling.models import Audit, Decision, Document, People, Prediction, Project, Query, QueueEntry, Round, Verdict
@@ -19,18 +19,21 @@ def settle(lease: Lease[Round]) -> None:
     round_ = lease.job
     with lease.transaction():
         settled = _settled(round_)
-        lowest = accept_from(np.array(settled.values_list("posterior", flat=True)), round_.settings["certainty"])
+        lowest = _accept_from(round_, settled)
         certified = measure_judge(lease, lowest).holds
         _record_audits(round_)
         how = round_.settings["auto_accept"]
         allowed = how == Project.AutoAccept.THRESHOLD or (how == Project.AutoAccept.CERTIFIED and certified)
-        accepted = examples.accept_from_judge(settled.filter(posterior__gte=lowest)) if allowed else 0
+        accepted = settled.filter(posterior__gte=lowest) if allowed else settled.none()
+        expected_wrong = sum(1 - posterior for posterior in accepted.values_list("posterior", flat=True))
+        n_accepted = examples.accept_from_judge(accepted)
         left = _dismiss(round_)
         _lay_out(round_)
         lease.update(
             settled_at=timezone.now(),
             laid_out=_laid_out(round_),
-            accepted=round_.accepted + accepted,
+            accepted=round_.accepted + n_accepted,
+            expected_wrong=round_.expected_wrong + expected_wrong,
             left_queue=round_.left_queue + left,
             expected_gain=_expected_gain(round_),
         )
@@ -58,6 +61,13 @@ def _settled(round_: Round) -> QuerySet[Prediction]:
         document__in=_pool(round_),
         posterior__gte=round_.settings["certainty"],
     )
+
+
+def _accept_from(round_: Round, settled: QuerySet[Prediction]) -> float:
+    """The belief from which this round accepts the judge's word; what earlier ones accepted counts with it."""
+    before = round_.project.rounds.aggregate(n=Sum("accepted"), wrong=Sum("expected_wrong"))
+    posterior = np.array(settled.values_list("posterior", flat=True))
+    return accept_from(posterior, round_.settings["certainty"], spare(before["n"], before["wrong"]))
 
 
 def _dismiss(round_: Round) -> int:
