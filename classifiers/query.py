@@ -16,9 +16,9 @@ from classifiers.posterior import expected_information_gain
 NEAR_DUPLICATE = 0.98
 # Nats that an answer must be expected to tell: a question that tells less is not asked, even when the budget allows
 # it. Of a label that counts as settled it must tell more: 0.18 is what a judge that is right 95 times in 100 tells of
-# one that is 91 % sure.
+# one that is 91 % sure, 0.13 at 94 %. A choice may tell less: it is one call, where a refused label leads to more.
 MIN_GAIN = 0.03
-MIN_GAIN_SETTLED = 0.18
+MIN_GAIN_SETTLED = {"validate": 0.18, "choose": 0.13}
 # A batch is spread over this many times its size, the head of the ranking: further down the
 # documents aren't worth asking, and a large pool costs no more than a small one.
 HEAD = 10
@@ -37,6 +37,7 @@ class Asked:
         specificity: P(``invalid`` | the label is wrong), likewise.
         settled: whether a document counts as labelled already, boolean, shape (n_documents,).
         threshold: probability from which it does, in [0, 1].
+        question: "validate" or "choose".
     """
 
     belief: np.ndarray
@@ -45,6 +46,7 @@ class Asked:
     specificity: float
     settled: np.ndarray
     threshold: float = 0.85
+    question: str = "validate"
 
     def __len__(self) -> int:
         return len(self.belief)
@@ -84,7 +86,8 @@ def settling(asked: Asked, rng: np.random.Generator) -> np.ndarray:
     told = gain(asked, rng)
     scores = np.where(if_valid >= asked.threshold, best, told - 1)
     scores = np.where(asked.settled, told - 2, scores)
-    return np.where(told < np.where(asked.settled, MIN_GAIN_SETTLED, MIN_GAIN), -np.inf, scores)
+    least = np.where(asked.settled, MIN_GAIN_SETTLED[asked.question], MIN_GAIN)
+    return np.where(told < least, -np.inf, scores)
 
 
 def random(asked: Asked, rng: np.random.Generator) -> np.ndarray:

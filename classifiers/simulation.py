@@ -410,13 +410,15 @@ class Loop:
     def _choose(self, free: np.ndarray, size: int) -> np.ndarray:
         rates = self.answers.rates
         threshold = self.plan.threshold
+        _, posterior = self._best()
         asked = Asked(
             self.answers.open_belief(self.belief, self.found.labels)[free],
             self.found.entropy[free],
             rates.sensitivity.mean,
             rates.specificity.mean,
-            self._sure()[free],
+            posterior[free] >= threshold,
             threshold,
+            self.plan.question,
         )
         seed = int(self.rng.integers(2**31))
         return free[choose(asked, self.plan.strategy, size, seed, X=self.data.X_pool[free])]
@@ -442,14 +444,16 @@ class Loop:
     def _review(self) -> None:
         """People label what was judged and is still unsure.
 
-        All their time goes to what the judge can help no further with, if need be; what it may still settle gets
-        a third of it at most: the next round may do without people.
+        All their time goes to what the judge can help no further with, if need be; what it may still settle, or has
+        and waits to be accepted, gets a third of it at most: the next round may do without people.
         """
         room = self.plan.reviews - len(self.drawn)
         _, gain = self.answers.questions(self.belief, self.found.labels)
+        _, posterior = self._best()
         open_ = self._judged_but_unsure()
-        stuck = open_[gain[open_] < MIN_GAIN][:room]
-        hopeful = open_[gain[open_] >= MIN_GAIN][: max(room // 3 - len(stuck), 0)]
+        is_stuck = (gain[open_] < MIN_GAIN) & (posterior[open_] < self.plan.threshold)
+        stuck = open_[is_stuck][:room]
+        hopeful = open_[~is_stuck][: max(room // 3 - len(stuck), 0)]
         for document in (*stuck, *hopeful):
             self._person_says(document)
 

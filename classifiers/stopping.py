@@ -16,7 +16,7 @@ SLOW = 0.25
 # people labelled in them, gain nothing. The share alone would stop every loop on a large pool.
 FLOOR = 0.01
 # Once no more than this share of the first round's uncertain documents is left, people are done sooner than a round.
-LEFT = 0.02
+LEFT = 0.04
 # Nats that the judge's next answers must gain on average. A judge that is right nine times in ten
 # gains 0.37 on an even question, 0.08 where the best candidate is 95 % sure, 0.02 at 99 %.
 GAIN_FLOOR = 0.02

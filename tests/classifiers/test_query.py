@@ -145,10 +145,17 @@ def test_settling_does_not_ask_what_an_answer_would_hardly_change_and_asks_less_
     given = asked([[0.985, 0.015], [0.93, 0.07], [0.86, 0.14], [0.01, 0.99], [0.07, 0.93]])
     told = STRATEGIES["gain"](given, np.random.default_rng(0))
     assert (told > MIN_GAIN).tolist() == [False, True, True, False, True]
-    assert (told > MIN_GAIN_SETTLED).tolist() == [False, False, True, False, False]
+    assert (told > MIN_GAIN_SETTLED["validate"]).tolist() == [False, False, True, False, False]
     assert choose(given, "settling", 5).tolist() == [2]
     open_ = replace(given, settled=np.zeros(5, dtype=bool))
     assert sorted(choose(open_, "settling", 5).tolist()) == [1, 2, 4]
+
+
+def test_a_settled_label_is_chosen_about_where_it_would_not_be_asked_to_be_validated():
+    # 0.15 nats of one that is 90 % sure.
+    given = asked([[0.90, 0.10], [0.98, 0.02]])
+    assert choose(given, "settling", 2).tolist() == []
+    assert choose(replace(given, question="choose"), "settling", 2).tolist() == [0]
 
 
 def test_random_asks_elsewhere_with_another_seed_and_looks_at_nothing():

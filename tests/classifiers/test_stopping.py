@@ -30,7 +30,7 @@ def test_no_uncertain_document_is_a_reason_at_once(uncertain):
 
 
 @pytest.mark.parametrize(
-    ("uncertain", "enough"), [([500, 11], False), ([500, 10], True), ([49, 1], False), ([50, 1], True)]
+    ("uncertain", "enough"), [([500, 21], False), ([500, 20], True), ([24, 1], False), ([25, 1], True)]
 )
 def test_hardly_any_uncertain_document_left_is_a_reason_too(uncertain, enough):
     expected = (

@@ -57,6 +57,7 @@ def choose_queries(round_: Round, learnt: Learnt, predicted: Predicted) -> list[
         believed.rates.specificity.mean,
         believed.belief[rest].max(axis=1) >= settings["certainty"],
         settings["certainty"],
+        settings.get("question", Query.Form.VALIDATE),
     )
     batch = choose(offered, settings["strategy"], settings["batch_size"] - len(audited), seed, X=predicted.X[rest])
     reasons = [(position, Query.Reason.AUDIT) for position in audited]
