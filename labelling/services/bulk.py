@@ -9,6 +9,7 @@ from uuid import uuid4
 from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import Count, F, QuerySet
+from django.utils.translation import gettext as _
 
 from labelling.models import Decision, Document, Label, People, Project, Query, QueueEntry
 from labelling.services import Refused, claims, review
@@ -59,7 +60,7 @@ def accept(project: Project, user: User, label: Label, document_ids: Sequence[in
         Refused: for no document, or more than ``AT_MOST``.
     """
     if not document_ids or len(document_ids) > AT_MOST:
-        raise Refused(f"Choose between one and {AT_MOST} documents.")
+        raise Refused(_("Choose between one and %(n)s documents.") % {"n": AT_MOST})
     documents = project.documents.filter(pk__in=document_ids).order_by("pk")
     locked = project.queue.select_for_update(of=("self",)).filter(document__in=documents)
     entries = {entry.document_id: entry for entry in locked.select_related("query", "claimed_by", "document")}
@@ -99,19 +100,22 @@ def _decide(project: Project, user: User, entries: list[QueueEntry]) -> list[Dec
 def _why_gone(document: Document, user: User, label: Label) -> str:
     decision = document.decisions.standing().select_related("reviewer", "label").first()
     if decision is None:
-        return "It has left the queue: it has its label, or a newer round is sure of it."
+        return _("It has left the queue: it has its label, or a newer round is sure of it.")
     if (decision.reviewer_id, decision.label_id) == (user.pk, label.pk):
         return ""
-    return f"{decision.reviewer} has decided on it already: {decision}."
+    return _("%(reviewer)s has decided on it already: %(decision)s.") % {
+        "reviewer": decision.reviewer,
+        "decision": decision,
+    }
 
 
 def _why_not(entry: QueueEntry, user: User, label: Label, skipped: set[int]) -> str:
     if claims.is_held_by_another(entry, user):
-        return f"{entry.claimed_by} is reviewing it now."
+        return claims.reviewing_now(entry)
     if entry.query.is_audit:
-        return "It is an audit: it has to be decided on by itself."
+        return _("It is an audit: it has to be decided on by itself.")
     if entry.people != People.ONE:
-        return "More than one person has to decide on it."
+        return _("More than one person has to decide on it.")
     if entry.query.label_id != label.pk:
-        return "Another label is predicted by now."
-    return "You have skipped it." if entry.document_id in skipped else ""
+        return _("Another label is predicted by now.")
+    return _("You have skipped it.") if entry.document_id in skipped else ""

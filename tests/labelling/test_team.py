@@ -323,7 +323,7 @@ def test_bulk_accepts_what_stays_ticked_names_what_it_leaves_out_and_is_undone_a
     said = client.post(address, {"document": [taken, held.document_id, *ticked]}, follow=True).content.decode()
     assert f"Accepted {len(ticked)} documents as apple" in said
     assert "bob has decided on it already: None of these" in said
-    assert "bob is reviewing it now" in said
+    assert "bob is reviewing this document now" in said
     decisions = standing_decisions(apples, ann)
     assert {decision.document_id for decision in decisions} == set(ticked)
     assert len(set(decisions.values_list("bulk", flat=True))) == 1
