@@ -93,6 +93,11 @@ class Round(BackgroundJob):
         return f"{self.project}, round {self.number}"
 
     @property
+    def question(self) -> str:
+        """The form of its questions, a Query.Form; rounds from before there were two ask to validate."""
+        return self.settings.get("question", Query.Form.VALIDATE)
+
+    @property
     def step_label(self) -> str:
         return str(self.Step(self.step).label) if self.step else ""
 

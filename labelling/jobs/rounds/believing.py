@@ -134,8 +134,7 @@ def believe(
             asked[row] |= said.asked_before & said.about(labels[row])
             belief[row] = said.weigh(belief[row], labels[row])
     now = rates.get(present, ASSUMED)
-    form = round_.settings.get("question", Query.Form.VALIDATE)
-    return Believed(belief, asked, next_gain(belief, asked, now, form), now)
+    return Believed(belief, asked, next_gain(belief, asked, now, round_.question), now)
 
 
 def open_belief(belief: np.ndarray, asked: np.ndarray) -> np.ndarray:

@@ -57,7 +57,7 @@ def choose_queries(round_: Round, learnt: Learnt, predicted: Predicted) -> list[
         believed.rates.specificity.mean,
         believed.belief[rest].max(axis=1) >= settings["certainty"],
         settings["certainty"],
-        settings.get("question", Query.Form.VALIDATE),
+        round_.question,
     )
     batch = choose(offered, settings["strategy"], settings["batch_size"] - len(audited), seed, X=predicted.X[rest])
     reasons = [(position, Query.Reason.AUDIT) for position in audited]
@@ -79,7 +79,7 @@ def _ask_again(round_: Round, learnt: Learnt, predicted: Predicted) -> list[Quer
     asked = verdicts.order_by("query__label", "query__document").values_list("query__document", "query__label")
     position_of = {document_id: position for position, document_id in enumerate(predicted.document_ids)}
     pairs = {(position_of[document_id], label_id) for document_id, label_id in asked if document_id in position_of}
-    if round_.settings.get("question") == Query.Form.CHOOSE:
+    if round_.question == Query.Form.CHOOSE:
         # One choice tells of all labels.
         pairs = {(position, label_id) for position, label_id in dict(sorted(pairs)).items()}
     ordered = sorted(pairs, key=lambda pair: (pair[1], pair[0]))
@@ -183,7 +183,7 @@ def _query(
     best = np.argsort(-np.where(predicted.believed.asked[position], -1.0, open_belief), kind="stable")
     column = best[0]
     x, codes = predicted.X[position], predicted.candidates.labels[position]
-    chooses = round_.settings.get("question") == Query.Form.CHOOSE
+    chooses = round_.question == Query.Form.CHOOSE
     offered = [column for column in best if not predicted.believed.asked[position, column]][:N_OFFERED]
     rng = np.random.default_rng([round_.settings["random_seed"], predicted.document_ids[position]])
     shown = rng.permutation(offered).tolist() if chooses else []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from django.db.models import Avg, Exists, OuterRef, Q, QuerySet, Sum
+from django.db.models import Avg, Exists, F, OuterRef, Q, QuerySet, Sum
 from django.utils import timezone
 
 from classifiers.reliability import accept_from, spare
@@ -25,7 +25,7 @@ def settle(lease: Lease[Round]) -> None:
         how = round_.settings["auto_accept"]
         allowed = how == Project.AutoAccept.THRESHOLD or (how == Project.AutoAccept.CERTIFIED and certified)
         accepted = settled.filter(posterior__gte=lowest) if allowed else settled.none()
-        expected_wrong = sum(1 - posterior for posterior in accepted.values_list("posterior", flat=True))
+        expected_wrong = accepted.aggregate(n=Sum(1 - F("posterior"), default=0.0))["n"]
         n_accepted = examples.accept_from_judge(accepted)
         left = _dismiss(round_)
         _lay_out(round_)
