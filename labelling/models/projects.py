@@ -190,7 +190,11 @@ class Project(models.Model):
 
     @property
     def active_round(self) -> Round | None:
-        return self.rounds.filter(state__in=BackgroundJob.ACTIVE).order_by().first()
+        """The round that is under way, with what tells how far it is; its other columns are read when asked for."""
+        active = self.rounds.filter(state__in=BackgroundJob.ACTIVE).order_by()
+        return active.only(
+            "project", "number", "state", "step", "done", "total", "lease_until", "stop_asked_at"
+        ).first()
 
 
 class Membership(models.Model):

@@ -11,7 +11,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from labelling.models import Decision, People, Project, Query, QueueEntry
+from labelling.models import Decision, People, Project, Query, QueueEntry, Round
 from labelling.services import Refused
 
 # Audits come first, then the newest round's questions, those with the most open first.
@@ -30,9 +30,10 @@ SHORTEST_LEASE = timedelta(minutes=2)
 # Further than this nobody counts what waits: with a hundred thousand documents that costs more than a decision.
 MANY = 1_000
 
-# What a page of one document reads; the round's long columns are of no use there.
+# What a page of one document reads; of the round's many columns it needs few.
 SHOWN = ("query__round", "query__label", "query__judge_failure", "document__prediction")
-NOT_SHOWN = [f"query__round__{name}" for name in ("changes", "forecast", "rivals", "reliability", "certificate")]
+OF_A_ROUND = ("id", "project", "number", "settings", "laid_out")
+NOT_SHOWN = [f"query__round__{one.name}" for one in Round._meta.concrete_fields if one.name not in OF_A_ROUND]
 
 
 class Conflict(Refused):

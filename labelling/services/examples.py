@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from django.db import transaction
 from django.db.models import QuerySet
 
-from labelling.models import Decision, Document, Label, People, Prediction, TrainingExample
+from labelling.models import Decision, Document, People, Prediction, TrainingExample
 from labelling.models.documents import Source
 
 
@@ -24,14 +24,14 @@ def settle(document_id: int) -> TrainingExample | None:
     # Not joined to the line above: PostgreSQL would give what stood before the turn came.
     current = TrainingExample.objects.filter(document=document).first()
     wanted = _label_and_source(document)
-    if current and wanted == (current.label, current.source):
+    if current and wanted == (current.label_id, current.source):
         return current
     if current:
         current.delete()
     if wanted is None:
         return None
-    label, source = wanted
-    return TrainingExample.objects.create(document=document, label=label, source=source)
+    label_id, source = wanted
+    return TrainingExample.objects.create(document=document, label_id=label_id, source=source)
 
 
 def accept_from_judge(settled: QuerySet[Prediction]) -> int:
@@ -59,12 +59,13 @@ def is_settled(standing: Sequence[Decision]) -> bool:
     return len(pair) > 1 and len({decision.label_id for decision in pair}) == 1
 
 
-def _label_and_source(document: Document) -> tuple[Label | None, str] | None:
+def _label_and_source(document: Document) -> tuple[int | None, str] | None:
+    """The key of the label that a document has by now, None for none of these, and who gave it; None: no label yet."""
     if document.holdout:
         return None
-    standing = list(document.decisions.standing().select_related("label"))
+    standing = list(document.decisions.standing())
     if standing and is_settled(standing):
-        return standing[0].label, Source.HUMAN
+        return standing[0].label_id, Source.HUMAN
     if document.given_source:
-        return document.given_label, document.given_source
+        return document.given_label_id, document.given_source
     return None
