@@ -10,7 +10,8 @@ rivals look better; free weights then learn to distrust every view (banking77, 2
 instead of 64 %). With ten and more the bound changes nothing that can be measured.
 
 What "none of these" looks like is learnt from the same examples: with its true label struck off the list, each one
-is a text that belongs to none of the candidates.
+is a text that belongs to none of the candidates. The distances to the best other candidate are those of the list that
+is left: a rival is no longer behind the label that is gone.
 """
 
 from __future__ import annotations
@@ -21,8 +22,9 @@ import numpy as np
 from scipy.optimize import minimize
 
 # Prior share of texts that belong to none of their candidates. Small as it is, these copies teach the arbiter what
-# such a text looks like; with 0.02 and more they blur what the other examples say of that (measured on clinc150).
-NONE_SHARE = 0.002
+# such a text looks like; the more they count, the more they blur what the other examples say of that (clinc150: AUROC
+# of texts in and out of scope 0.972 with 0.001, 0.971 with 0.003, below 0.97 with 0.02).
+NONE_SHARE = 0.001
 L2 = 1.0
 
 
@@ -54,17 +56,19 @@ class Arbiter:
         return softmax(np.hstack([scores, np.full((len(scores), 1), self.none)]))
 
 
-def fit_arbiter(features: np.ndarray, target: np.ndarray) -> Arbiter:
+def fit_arbiter(features: np.ndarray, target: np.ndarray, without: np.ndarray) -> Arbiter:
     """Fit the weights by maximum likelihood with a small L2 penalty; the problem is convex.
 
     Args:
         features: shape (n, k, n_features), of examples, each left out of the views that scored it.
         target: which candidate is the true label, k for none of them, shape (n,).
+        without: the features of those whose true label is a candidate, in the same order, seen with it struck off
+            the list; shape (number of targets below k, k, n_features).
     """
     n, k, n_features = features.shape
     flat = features.reshape(-1, n_features)
     mean, scale = flat.mean(axis=0), np.maximum(flat.std(axis=0), 1e-9)
-    scaled = (features - mean) / scale
+    scaled, scaled_without = (features - mean) / scale, (without - mean) / scale
     found = np.flatnonzero(target < k)
     struck = np.zeros((len(found), k), dtype=bool)
     struck[np.arange(len(found)), target[found]] = True
@@ -73,14 +77,15 @@ def fit_arbiter(features: np.ndarray, target: np.ndarray) -> Arbiter:
         weights, none = parameters[:-1], parameters[-1]
         scores = np.hstack([scaled @ weights, np.full((n, 1), none)])
         value, slope = _cross_entropy(scores, target)
-        without = scores[found]
-        without[:, :k][struck] = -np.inf
-        value_none, slope_none = _cross_entropy(without, np.full(len(found), k))
+        scores_without = np.hstack([scaled_without @ weights, np.full((len(found), 1), none)])
+        scores_without[:, :k][struck] = -np.inf
+        value_none, slope_none = _cross_entropy(scores_without, np.full(len(found), k))
         total = (1 - NONE_SHARE) * value + NONE_SHARE * value_none + L2 / 2 * weights @ weights
         slope *= 1 - NONE_SHARE
-        slope[found] += NONE_SHARE * slope_none
+        slope_none *= NONE_SHARE
         gradient = np.einsum("nkf,nk->f", scaled, slope[:, :k]) + L2 * weights
-        return total, np.append(gradient, slope[:, k].sum())
+        gradient += np.einsum("nkf,nk->f", scaled_without, slope_none[:, :k])
+        return total, np.append(gradient, slope[:, k].sum() + slope_none[:, k].sum())
 
     # Zero weights and a "none" as likely as any candidate: a start from which every problem converges.
     start, bounds = np.zeros(n_features + 1), [(0.0, None)] * n_features + [(None, None)]

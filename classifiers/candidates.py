@@ -198,14 +198,25 @@ def _leave_out(answers: np.ndarray, expert: Expert, own: np.ndarray) -> None:
     answers[seen] = expert.left_out[order[place[seen]]]
 
 
-def features(views: Sequence[np.ndarray]) -> np.ndarray:
-    """Return each view's value of a candidate and its distance to the best other: shape (n, k, 2 n_views), float64."""
+def features(views: Sequence[np.ndarray], struck: np.ndarray | None = None) -> np.ndarray:
+    """Return each view's value of a candidate and its distance to the best other: shape (n, k, 2 n_views), float64.
+
+    Args:
+        views: scores of the same candidates, shape (n, k) each.
+        struck: which candidates to take off the list, boolean, shape (n, k): they are nobody's best other, and their
+            own features are 0.
+    """
     columns = []
     for view in views:
         values = view.astype(np.float64)
+        if struck is not None:
+            values[struck] = -np.inf
         best = values.max(axis=1, keepdims=True)
         is_best = np.arange(values.shape[1]) == values.argmax(axis=1)[:, None]
         second = np.where(is_best, -np.inf, values).max(axis=1, keepdims=True)
         second = np.where(np.isfinite(second), second, 0.0)
         columns += [values, values - np.where(is_best, second, best)]
-    return np.stack(columns, axis=2)
+    found = np.stack(columns, axis=2)
+    if struck is not None:
+        found[struck] = 0.0
+    return found

@@ -289,8 +289,10 @@ class Ensemble:
             seen = list(pool.map(lambda part: self._views(self.bank[part], part), parts))
         labels, *views = (np.concatenate(column) for column in zip(*seen, strict=True))
         hit = labels == self.codes[own][:, None]
-        target = np.where(hit.any(axis=1), hit.argmax(axis=1), labels.shape[1])
-        self.arbiter = fit_arbiter(features(views), target)
+        found = hit.any(axis=1)
+        target = np.where(found, hit.argmax(axis=1), labels.shape[1])
+        without = features([view[found] for view in views], struck=hit[found])
+        self.arbiter = fit_arbiter(features(views), target, without)
 
     def _subset_of(self, split: Split, label: int) -> int:
         """The number of the subset that holds a label; a new label joins one first."""

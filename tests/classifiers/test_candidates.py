@@ -178,6 +178,21 @@ def test_features_by_hand(values, distances):
     assert found[0] == pytest.approx(np.hstack([once, 2 * once]), abs=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("values", "struck", "left"),
+    [
+        pytest.param([0.5, 0.3, 0.1], 0, [[0, 0], [0.3, 0.2], [0.1, -0.2]], id="the best"),
+        pytest.param([0.5, 0.3, 0.1], 1, [[0.5, 0.4], [0, 0], [0.1, -0.4]], id="the second"),
+        pytest.param([0.5, 0.3, 0.1], 2, [[0.5, 0.2], [0.3, -0.2], [0, 0]], id="the last"),
+        pytest.param([0.5, 0.3], 0, [[0, 0], [0.3, 0.3]], id="one is left"),
+        pytest.param([-0.7], 0, [[0, 0]], id="none is left"),
+    ],
+)
+def test_what_is_struck_off_is_nobodys_best_other(values, struck, left):
+    found = features([np.array([values], dtype=np.float32)], struck=np.arange(len(values))[None] == struck)
+    assert found[0] == pytest.approx(np.array(left), abs=1e-6)
+
+
 # What is handed on.
 
 

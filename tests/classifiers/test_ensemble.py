@@ -166,14 +166,14 @@ def test_splits_of_an_earlier_fit_are_kept_and_their_experts_fitted_anew():
 
 
 @pytest.fixture
-def taught(monkeypatch) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Every (features, target) that reached the arbiter's fit."""
+def taught(monkeypatch) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Every (features, target, features without the target) that reached the arbiter's fit."""
     seen = []
     fit = ensemble.fit_arbiter
 
-    def watched(features, target):
-        seen.append((features, target))
-        return fit(features, target)
+    def watched(*learnt_from):
+        seen.append(learnt_from)
+        return fit(*learnt_from)
 
     monkeypatch.setattr(ensemble, "fit_arbiter", watched)
     return seen
@@ -185,8 +185,18 @@ def test_the_arbiter_learns_from_own_examples_only(monkeypatch, taught):
     fitted(X, y)
     monkeypatch.setattr(ensemble, "MAX_ARBITER_EXAMPLES", 20)
     fitted(X, y)
-    assert [features.shape for features, _ in taught] == [(30, 10, 8), (72, 10, 8), (20, 10, 8)]
-    assert all(((target >= 0) & (target <= N_CANDIDATES)).all() for _, target in taught)
+    assert [features.shape for features, _, _ in taught] == [(30, 10, 8), (72, 10, 8), (20, 10, 8)]
+    assert all(((target >= 0) & (target <= N_CANDIDATES)).all() for _, target, _ in taught)
+
+
+def test_the_arbiter_sees_each_example_once_more_with_its_label_struck_off(taught):
+    fitted(*clusters(N_LABELS, N_EACH))
+    features, target, without = taught[0]
+    found = target < N_CANDIDATES
+    true = np.arange(N_CANDIDATES) == target[found][:, None]
+    assert (without[true] == 0).all()
+    assert np.array_equal(without[~true][:, ::2], features[found][~true][:, ::2])
+    assert not np.array_equal(without[~true][:, 1::2], features[found][~true][:, 1::2])
 
 
 def test_texts_that_belong_nowhere_teach_the_arbiter_what_none_of_these_looks_like(taught):
