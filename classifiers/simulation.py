@@ -491,7 +491,7 @@ class Loop:
         # Where the judge has nothing more to tell, people may have.
         done = not self.plan.reviews or not len(self._judged_but_unsure())
         gains = [result.expected_gain for result in self.results] if done else None
-        return stop_reason(uncertain, self.n_examples[1:], gains=gains)
+        return stop_reason(uncertain, self.n_examples[1:], question=self.plan.question, gains=gains)
 
 
 def _share(right: np.ndarray) -> float:

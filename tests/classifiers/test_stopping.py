@@ -9,9 +9,9 @@ from classifiers.stopping import GAIN_FLOOR, PATIENCE
 from classifiers.stopping import stop_reason as reason
 
 
-def stop_reason(uncertain: list[int], learnt: int = 20) -> str | None:
+def stop_reason(uncertain: list[int], learnt: int = 20, question: str = "validate") -> str | None:
     """The reason when each round has so many training examples more than the one before."""
-    return reason(uncertain, [learnt * n for n in range(len(uncertain))])
+    return reason(uncertain, [learnt * n for n in range(len(uncertain))], question=question)
 
 
 def first_stop(uncertain: list[int]) -> int | None:
@@ -30,13 +30,21 @@ def test_no_uncertain_document_is_a_reason_at_once(uncertain):
 
 
 @pytest.mark.parametrize(
-    ("uncertain", "enough"), [([500, 21], False), ([500, 20], True), ([24, 1], False), ([25, 1], True)]
+    ("question", "uncertain", "enough"),
+    [
+        ("validate", [500, 21], False),
+        ("validate", [500, 20], True),
+        ("validate", [24, 1], False),
+        ("validate", [25, 1], True),
+        ("choose", [500, 11], False),
+        ("choose", [500, 10], True),
+    ],
 )
-def test_hardly_any_uncertain_document_left_is_a_reason_too(uncertain, enough):
+def test_hardly_any_uncertain_document_left_is_a_reason_too(question, uncertain, enough):
     expected = (
         f"Only {uncertain[-1]} of {uncertain[0]} uncertain documents are left: people are done sooner than a round."
     )
-    assert stop_reason(uncertain) == (expected if enough else None)
+    assert stop_reason(uncertain, question=question) == (expected if enough else None)
 
 
 @pytest.mark.parametrize(

@@ -92,7 +92,7 @@ def _stop_reason(round_: Round) -> str:
             uncertain.append(n_uncertain)
             examples.append(n_examples)
     gains = None if round_.expected_gain is None else [round_.expected_gain]
-    return stopping.stop_reason(uncertain, examples, gains=gains) or ""
+    return stopping.stop_reason(uncertain, examples, question=round_.question, gains=gains) or ""
 
 
 def _was_down(round_: Round) -> bool:
