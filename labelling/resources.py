@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.utils.translation import gettext as _
 from import_export import fields, resources, widgets
 from import_export.formats.base_formats import CSV
 from tablib import Dataset
@@ -52,14 +53,15 @@ class LabelResource(resources.ModelResource):
         """Turn away nameless rows, and those for projects that the user does not manage."""
         row["name"] = (row.get("name") or "").strip()
         if not row["name"]:
-            raise ValueError("The label has no name.")
+            raise ValueError(_("The label has no name."))
         if len(row["name"]) > MAX_LABEL_CHARS:
-            raise ValueError(f"The name has {len(row['name']):,} characters; at most {MAX_LABEL_CHARS} are allowed.")
+            told = {"n": f"{len(row['name']):,}", "limit": MAX_LABEL_CHARS}
+            raise ValueError(_("The name has %(n)s characters; at most %(limit)s are allowed.") % told)
         if any("\0" in (cell or "") for cell in row.values()):
-            raise ValueError("The row holds a NUL byte.")
+            raise ValueError(_("The row holds a NUL byte."))
         project = Project.objects.filter(slug=row.get("project") or "").first()
         if project is None or not project.is_managed_by(self.user):
-            raise ValueError(f"You manage no project “{row.get('project') or ''}”.")
+            raise ValueError(_("You manage no project “%(project)s”.") % {"project": row.get("project") or ""})
 
     def after_save_instance(self, instance: Label, row: dict[str, Any], **kwargs: Any) -> None:
         if synonyms := (row.get("synonyms") or "").strip():

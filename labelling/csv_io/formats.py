@@ -12,8 +12,15 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 import charset_normalizer
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
-DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
+DELIMITERS = {
+    ",": gettext_lazy("comma"),
+    ";": gettext_lazy("semicolon"),
+    "\t": gettext_lazy("tab"),
+    "|": gettext_lazy("bar"),
+}
 
 # Encodings that a person can choose; the first that fits is not simply taken, see detect_encoding.
 ENCODINGS = [
@@ -67,14 +74,14 @@ LATIN_LETTERS = {
 BOMS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 
 SIGNATURES = {
-    b"PK\x03\x04": "an Excel workbook or another zip file. In the spreadsheet choose “Save as” and CSV",
-    b"\xd0\xcf\x11\xe0": "an old Excel workbook. In the spreadsheet choose “Save as” and CSV",
-    b"%PDF": "a PDF document",
-    b"\x89PNG": "a PNG picture",
-    b"\xff\xd8\xff": "a JPEG picture",
-    b"GIF8": "a GIF picture",
-    b"\x1f\x8b": "a gzip archive. Unpack it first",
-    b"SQLite format 3": "an SQLite database",
+    b"PK\x03\x04": gettext_lazy("an Excel workbook or another zip file. In the spreadsheet choose “Save as” and CSV"),
+    b"\xd0\xcf\x11\xe0": gettext_lazy("an old Excel workbook. In the spreadsheet choose “Save as” and CSV"),
+    b"%PDF": gettext_lazy("a PDF document"),
+    b"\x89PNG": gettext_lazy("a PNG picture"),
+    b"\xff\xd8\xff": gettext_lazy("a JPEG picture"),
+    b"GIF8": gettext_lazy("a GIF picture"),
+    b"\x1f\x8b": gettext_lazy("a gzip archive. Unpack it first"),
+    b"SQLite format 3": gettext_lazy("an SQLite database"),
 }
 
 SAMPLE_BYTES = 65_536
@@ -113,16 +120,16 @@ def detect(file: BinaryIO) -> Format:
     file.seek(0)
     head = file.read(SAMPLE_BYTES)
     if not head.strip(b" \t\r\n\xef\xbb\xbf\xff\xfe\x00"):
-        raise NotCsv("The file is empty.")
+        raise NotCsv(_("The file is empty."))
     for signature, what in SIGNATURES.items():
         if head.startswith(signature):
-            raise NotCsv(f"This is not a CSV file but {what}.")
+            raise NotCsv(_("This is not a CSV file but %(what)s.") % {"what": what})
     encoding = detect_encoding(file)
     text = head.decode(encoding, errors="replace").lstrip("\ufeff")
     if _control_share(text) > MAX_CONTROL_SHARE:
-        raise NotCsv("This is not a CSV file: it holds binary data, not text.")
+        raise NotCsv(_("This is not a CSV file: it holds binary data, not text."))
     if MARKUP.match(text):
-        raise NotCsv("This is not a CSV file: it looks like HTML, XML or JSON.")
+        raise NotCsv(_("This is not a CSV file: it looks like HTML, XML or JSON."))
     return Format(encoding, _guess_delimiter(text))
 
 
@@ -156,7 +163,7 @@ def open_text(file: BinaryIO, encoding: str) -> io.TextIOWrapper:
     try:
         return io.TextIOWrapper(file, encoding=name, errors=errors, newline="")
     except LookupError as error:
-        raise NotCsv(f"There is no encoding “{encoding}”.") from error
+        raise NotCsv(_("There is no encoding “%(encoding)s”.") % {"encoding": encoding}) from error
 
 
 def is_damaged(cell: str, encoding: str) -> bool:

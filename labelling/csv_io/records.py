@@ -8,15 +8,19 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from django.utils.translation import gettext_lazy as _
+
 # A record longer than this is a quotation mark that nobody closed.
 MAX_RECORD_LINES = 1_000
 MAX_RECORD_CHARS = 1_000_000
 
 QUOTED_CELL = re.compile(r'"(?:[^"]++|"")*+"')
-UNCLOSED = "A quotation mark is opened here and never closed."
-TEXT_AFTER_QUOTE = 'Text follows a closing quotation mark. Inside a quoted text a quotation mark is written twice: "".'
+UNCLOSED = _("A quotation mark is opened here and never closed.")
+TEXT_AFTER_QUOTE = _(
+    'Text follows a closing quotation mark. Inside a quoted text a quotation mark is written twice: "".'
+)
 LINE_END = frozenset("\r\n")
-TOO_LONG = "This row is too long to be one."
+TOO_LONG = _("This row is too long to be one.")
 
 csv.field_size_limit(MAX_RECORD_CHARS)
 
@@ -111,15 +115,15 @@ def _diagnose(text: str, delimiter: str) -> tuple[int, str]:
         if text.startswith('"', position):
             quoted = QUOTED_CELL.match(text, position)
             if not quoted:
-                return column, UNCLOSED
+                return column, str(UNCLOSED)
             position = quoted.end()
             if position < len(text) and text[position] not in f"{delimiter}\r\n":
                 # A "closing" mark lines below is the opening one of another cell.
-                return column, TEXT_AFTER_QUOTE if LINE_END.isdisjoint(quoted.group()) else UNCLOSED
+                return column, str(TEXT_AFTER_QUOTE if LINE_END.isdisjoint(quoted.group()) else UNCLOSED)
         else:
             while position < len(text) and text[position] not in f"{delimiter}\r\n":
                 position += 1
         if position - start > MAX_RECORD_CHARS or not text.startswith(delimiter, position):
-            return column, TOO_LONG
+            return column, str(TOO_LONG)
         position += 1
         column += 1

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from itertools import count, islice
 from typing import BinaryIO, NamedTuple
 
+from django.utils.translation import gettext as _
+
 from labelling.csv_io.exporting import COLUMNS as EXPORT_COLUMNS
 from labelling.csv_io.exporting import csv_lines, restore
 from labelling.csv_io.formats import Format, NotCsv, is_damaged, open_text, printable
@@ -103,11 +105,13 @@ def read_header(file: BinaryIO, fmt: Format) -> list[str]:
     """
     first = next(_records(file, fmt), None)
     if not isinstance(first, Record):
-        raise NotCsv(f"The first row cannot be read. {first.reason if first else 'The file is empty.'}")
+        told = {"reason": first.reason if first else _("The file is empty.")}
+        raise NotCsv(_("The first row cannot be read. %(reason)s") % told)
     if any("\0" in cell for cell in first.cells):
-        raise NotCsv("The first row holds NUL bytes: this is not a CSV file, or its encoding is another.")
+        raise NotCsv(_("The first row holds NUL bytes: this is not a CSV file, or its encoding is another."))
     if any(is_damaged(cell, fmt.encoding) for cell in first.cells):
-        raise NotCsv(f"The first row holds bytes that are not {fmt.encoding}. Choose another encoding or mend them.")
+        reason = _("The first row holds bytes that are not %(encoding)s. Choose another encoding or mend them.")
+        raise NotCsv(reason % {"encoding": fmt.encoding})
     names: list[str] = []
     for position, cell in enumerate(first.cells, start=1):
         name = (restore(cell.strip()) if fmt.has_header else "") or f"Column {position}"
@@ -266,14 +270,16 @@ def wrong_record(header: Sequence[str], cells: Sequence[str], encoding: str) -> 
     """Name the column and the reason why a record can't be read under this header; None when it can."""
     n, expected = len(cells), len(header)
     if n < expected:
-        return header[n], f"The row has {n} of {expected} columns."
+        return header[n], _("The row has %(n)s of %(expected)s columns.") % {"n": n, "expected": expected}
     if n > expected:
-        return f"Column {expected + 1}", f"The row has {n} columns instead of {expected}."
+        counts = {"n": n, "expected": expected}
+        return f"Column {expected + 1}", _("The row has %(n)s columns instead of %(expected)s.") % counts
     for name, cell in zip(header, cells, strict=True):
         if "\0" in cell:
-            return name, "The cell holds a NUL byte."
+            return name, _("The cell holds a NUL byte.")
         if is_damaged(cell, encoding):
-            return name, f"The cell holds bytes that are not {encoding}. Choose another encoding or mend them."
+            reason = _("The cell holds bytes that are not %(encoding)s. Choose another encoding or mend them.")
+            return name, reason % {"encoding": encoding}
     return None
 
 

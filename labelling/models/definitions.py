@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.conf import settings
 from django.db import models
 from django.urls import reverse
+from django.utils.translation import gettext_lazy as _
 
 from labelling.models.jobs import BackgroundJob
 from labelling.models.ledger import Call
@@ -18,18 +19,18 @@ class Drafting(BackgroundJob):
     """
 
     class Step(models.TextChoices):
-        PREPARE = "prepare", "Finding rivals and examples, counting tokens"
-        ASK = "ask", "Drafting"
+        PREPARE = "prepare", _("Finding rivals and examples, counting tokens")
+        ASK = "ask", _("Drafting")
 
     class Scope(models.TextChoices):
-        UNDEFINED = "undefined", "Labels without an approved definition"
-        ALL = "all", "All labels"
-        CHOSEN = "chosen", "Chosen labels"
+        UNDEFINED = "undefined", _("Labels without an approved definition")
+        ALL = "all", _("All labels")
+        CHOSEN = "chosen", _("Chosen labels")
 
     project = models.ForeignKey(Project, models.CASCADE, related_name="draftings")
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True)
     created_at = models.DateTimeField(auto_now_add=True)
-    scope = models.CharField("which labels", max_length=10, choices=Scope, default=Scope.UNDEFINED)
+    scope = models.CharField(_("which labels"), max_length=10, choices=Scope, default=Scope.UNDEFINED)
     model = models.CharField(max_length=100)
     forecast = models.JSONField(default=dict)
     confirmed_at = models.DateTimeField(null=True, help_text="When a manager agreed to what the forecast says.")
@@ -63,12 +64,12 @@ class Draft(models.Model):
     """
 
     class State(models.TextChoices):
-        WAITING = "waiting", "Not drafted yet"
-        PROPOSED = "proposed", "Proposed"
-        FAILED = "failed", "Failed"
-        APPROVED = "approved", "Approved"
-        REJECTED = "rejected", "Rejected"
-        REPLACED = "replaced", "Replaced by a newer draft"
+        WAITING = "waiting", _("Not drafted yet")
+        PROPOSED = "proposed", _("Proposed")
+        FAILED = "failed", _("Failed")
+        APPROVED = "approved", _("Approved")
+        REJECTED = "rejected", _("Rejected")
+        REPLACED = "replaced", _("Replaced by a newer draft")
 
     drafting = models.ForeignKey(Drafting, models.CASCADE, related_name="drafts")
     label = models.ForeignKey(Label, models.CASCADE, related_name="drafts")

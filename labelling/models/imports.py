@@ -6,6 +6,7 @@ from django.conf import settings
 from django.core.validators import MaxValueValidator
 from django.db import models
 from django.urls import reverse
+from django.utils.translation import gettext_lazy as _
 
 from labelling.models.jobs import BackgroundJob
 from labelling.models.projects import Project
@@ -17,8 +18,8 @@ class CsvImport(BackgroundJob):
     class Step(models.TextChoices):
         """Waiting without a step: the columns are not chosen yet. Waiting after CHECK: rows were rejected."""
 
-        CHECK = "check", "Checking the file"
-        WRITE = "write", "Importing"
+        CHECK = "check", _("Checking the file")
+        WRITE = "write", _("Importing")
 
     project = models.ForeignKey(Project, models.CASCADE, related_name="imports")
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True)
@@ -27,24 +28,24 @@ class CsvImport(BackgroundJob):
     filename = models.CharField(max_length=255)
     encoding = models.CharField(max_length=40)
     delimiter = models.CharField(max_length=1)
-    has_header = models.BooleanField("the first row holds the column names", default=True)
+    has_header = models.BooleanField(_("the first row holds the column names"), default=True)
     text_column = models.CharField(max_length=200, blank=True)
     label_column = models.CharField(max_length=200, blank=True)
     id_column = models.CharField(max_length=200, blank=True)
     is_export = models.BooleanField(
-        "this file was exported from here: keep sources, holdout and history",
+        _("this file was exported from here: keep sources, holdout and history"),
         default=False,
     )
     holdout_percent = models.PositiveIntegerField(
-        "share of the labelled rows to hold out, in %",
+        _("share of the labelled rows to hold out, in %"),
         default=0,
         validators=[MaxValueValidator(100)],
-        help_text="Held-out documents are never trained on: they measure how good the classifiers are.",
+        help_text=_("Held-out documents are never trained on: they measure how good the classifiers are."),
     )
     keep_good_rows = models.BooleanField(
-        "import the good rows even when others are rejected",
+        _("import the good rows even when others are rejected"),
         default=False,
-        help_text="Otherwise nothing is imported until you have seen what is wrong.",
+        help_text=_("Otherwise nothing is imported until you have seen what is wrong."),
     )
     counts = models.JSONField(default=dict, blank=True)
     problems = models.JSONField(default=list, blank=True)

@@ -8,6 +8,7 @@ from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from labelling.models import Draft, Drafting, Label, Project, Query, Round, Verdict
 from labelling.services import Refused, audits, labels, queueing, rounds
@@ -23,9 +24,11 @@ def start_drafting(project: Project, user: User | None, scope: str, model: str, 
     """
     wanted = labels_of(project, scope, chosen)
     if not wanted.exists():
-        raise Refused("Every label has an approved definition." if scope == "undefined" else "Choose a label.")
+        raise Refused(_("Every label has an approved definition.") if scope == "undefined" else _("Choose a label."))
     if unfinished := project.draftings.filter(state__in=[*Drafting.ACTIVE, State.WAITING, State.PAUSED]).first():
-        raise Refused(f"Definitions are being drafted already ({unfinished.get_state_display().lower()}).")
+        state = unfinished.get_state_display()
+        told = {"state": state[0].lower() + state[1:]}
+        raise Refused(_("Definitions are being drafted already (%(state)s).") % told)
     try:
         with transaction.atomic():
             drafting = Drafting.objects.create(project=project, created_by=user, scope=scope, model=model)
@@ -33,7 +36,7 @@ def start_drafting(project: Project, user: User | None, scope: str, model: str, 
             queueing.enqueue(drafting)
     except IntegrityError as error:
         # Two people at once: the database lets one active drafting a project through.
-        raise Refused("Definitions are being drafted already.") from error
+        raise Refused(_("Definitions are being drafted already.")) from error
     return drafting
 
 
@@ -51,9 +54,9 @@ def go_on(drafting: Drafting) -> None:
         Refused: when there is nothing to go on with, or another drafting is active.
     """
     if drafting.state not in (State.WAITING, State.PAUSED, State.FAILED, State.CANCELLED):
-        raise Refused("It is running, or has ended.")
+        raise Refused(_("It is running, or has ended."))
     if not drafting.drafts.filter(state=Draft.State.WAITING).exists():
-        raise Refused("Nothing is left to draft.")
+        raise Refused(_("Nothing is left to draft."))
     if drafting.forecast and drafting.confirmed_at is None:
         drafting.confirmed_at = timezone.now()
     _enqueue(drafting)
@@ -68,7 +71,7 @@ def retry_failed(drafting: Drafting) -> None:
     with transaction.atomic():
         failed = drafting.drafts.filter(state=Draft.State.FAILED)
         if drafting.is_active or not failed.update(state=Draft.State.WAITING, reason=""):
-            raise Refused("Nothing failed, or it is running already.")
+            raise Refused(_("Nothing failed, or it is running already."))
         _enqueue(drafting)
 
 
@@ -77,7 +80,7 @@ def _enqueue(drafting: Drafting) -> None:
         with transaction.atomic():
             queueing.enqueue(drafting)
     except IntegrityError as error:
-        raise Refused("Other definitions are being drafted already.") from error
+        raise Refused(_("Other definitions are being drafted already.")) from error
 
 
 @transaction.atomic
@@ -89,7 +92,7 @@ def approve(draft: Draft, user: User, text: str | None = None) -> None:
     """
     text = draft.text if text is None else text.strip()
     if not text:
-        raise Refused("The definition is empty. Reject the draft if the label needs none.")
+        raise Refused(_("The definition is empty. Reject the draft if the label needs none."))
     _decide(draft, user, Draft.State.APPROVED)
     draft.definition = labels.define(draft.label, text, user)
     draft.save(update_fields=["definition"])
@@ -150,17 +153,19 @@ def ask_again(project: Project, user: User | None, label: Label | None = None) -
         Refused: when there are none, the project's judge reads no definitions, or no round can start.
     """
     if project.judge == Project.JudgeName.NEIGHBOURS:
-        raise Refused("The judge in use reads no definitions: it would answer the same. Choose a language model first.")
+        raise Refused(
+            _("The judge in use reads no definitions: it would answer the same. Choose a language model first.")
+        )
     labels = [label] if label else project.labels.all()
     found = sorted(set(stale(project).filter(query__label__in=labels).values_list("query__label", flat=True)))
     if not found:
-        raise Refused("No verdict saw an older definition.")
+        raise Refused(_("No verdict saw an older definition."))
     return rounds.start_round(project, user, ask_again=found)
 
 
 def _decide(draft: Draft, user: User, state: str) -> None:
     decided = {"state": state, "decided_by": user, "decided_at": timezone.now()}
     if not Draft.objects.filter(pk=draft.pk, state=Draft.State.PROPOSED).update(**decided):
-        raise Refused("Somebody has decided on this draft already, or a newer one has taken its place.")
+        raise Refused(_("Somebody has decided on this draft already, or a newer one has taken its place."))
     for name, value in decided.items():
         setattr(draft, name, value)

@@ -14,6 +14,7 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.files import File
 from django.db import IntegrityError, transaction
+from django.utils.translation import gettext as _
 
 from labelling.csv_io.formats import Format, detect
 from labelling.csv_io.rows import (
@@ -78,7 +79,7 @@ def start(csv_import: CsvImport) -> None:
         Refused: when it has started already, or another import of the project is active.
     """
     if csv_import.state != BackgroundJob.State.WAITING:
-        raise Refused("This import has been started already.")
+        raise Refused(_("This import has been started already."))
     _enqueue(csv_import)
 
 
@@ -105,7 +106,7 @@ def retry(csv_import: CsvImport) -> None:
         Refused: when it is running or done.
     """
     if csv_import.state not in (BackgroundJob.State.FAILED, BackgroundJob.State.CANCELLED):
-        raise Refused("Only a failed or cancelled import can be tried again.")
+        raise Refused(_("Only a failed or cancelled import can be tried again."))
     _enqueue(csv_import)
 
 
@@ -114,7 +115,7 @@ def _enqueue(csv_import: CsvImport, send: bool = True) -> None:
         with transaction.atomic():
             queueing.enqueue(csv_import, send)
     except IntegrityError as error:
-        raise Refused("Another import into this project is running. Wait until it has ended.") from error
+        raise Refused(_("Another import into this project is running. Wait until it has ended.")) from error
 
 
 def run(csv_import: CsvImport, progress: Progress) -> str:

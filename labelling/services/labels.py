@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import RestrictedError
+from django.utils.translation import gettext as _
 
 from labelling.models import Definition, Label, Project
 from labelling.services import Refused
@@ -40,4 +41,4 @@ def delete_label(label: Label) -> None:
     try:
         label.delete()
     except RestrictedError as error:
-        raise Refused(f"“{label.name}” is in use and can't be deleted.") from error
+        raise Refused(_("“%(label)s” is in use and can't be deleted.") % {"label": label}) from error

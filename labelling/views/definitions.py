@@ -7,6 +7,8 @@ from django.core.paginator import Paginator
 from django.db.models import Count, QuerySet
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 from django.views.decorators.http import require_POST
 from django_htmx.http import HttpResponseClientRefresh
 
@@ -58,7 +60,7 @@ def start(request: Request, project: Project) -> HttpResponse:
         scope, model = form.cleaned_data["scope"], form.cleaned_data["model"]
         attempt(request, services.start_drafting, project, request.user, scope, model)
     else:
-        messages.error(request, "Choose which labels, and name a model.")
+        messages.error(request, _("Choose which labels, and name a model."))
     return redirect("drafts", project.slug)
 
 
@@ -117,7 +119,7 @@ def approve_all(request: Request, project: Project) -> HttpResponse:
     proposed = _drafts(project).filter(state=Draft.State.PROPOSED)
     if request.method == "POST":
         n = services.approve_all(proposed, request.user)
-        messages.success(request, f"{n} definition{'' if n == 1 else 's'} approved.")
+        messages.success(request, ngettext("%(n)s definition approved.", "%(n)s definitions approved.", n) % {"n": n})
         return redirect("drafts", project.slug)
     context = {"project": project, "n_proposed": proposed.count(), "n_overtaken": services.overtaken(proposed).count()}
     return render(request, "labelling/approve_drafts.html", context)

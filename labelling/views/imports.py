@@ -6,6 +6,7 @@ from typing import BinaryIO, cast
 
 from django.http import FileResponse, Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 from django_htmx.http import HttpResponseClientRefresh
 
@@ -79,7 +80,7 @@ def rejected(request: Request, project: Project, pk: int) -> FileResponse:
     """The rejected rows with line, column and reason, as CSV."""
     csv_import = get_object_or_404(project.imports, pk=pk)
     if not csv_import.rejected_file:
-        raise Http404("Nothing was rejected.")
+        raise Http404(_("Nothing was rejected."))
     return FileResponse(csv_import.rejected_file.open("rb"), as_attachment=True, filename="rejected.csv")
 
 

@@ -9,6 +9,7 @@ from django.db import transaction
 from django.db.models import Count, F, Q
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
 from labelling.forms import DefinitionsForm, LabelForm
@@ -76,10 +77,14 @@ def import_definitions(request: Request, project: Project) -> HttpResponse:
         result = LabelResource(user=request.user).import_data(
             dataset, use_transactions=True, rollback_on_validation_errors=True
         )
-        errors = [f"Row {number}: {error.error}" for number, row in result.row_errors() for error in row]
+        errors = [
+            _("Row %(number)s: %(reason)s") % {"number": number, "reason": error.error}
+            for number, row in result.row_errors()
+            for error in row
+        ]
         if not errors:
-            n_new = result.totals["new"]
-            messages.success(request, f"Labels read: {dataset.height}, {n_new} of them new.")
+            counts = {"n": dataset.height, "n_new": result.totals["new"]}
+            messages.success(request, _("Labels read: %(n)s, %(n_new)s of them new.") % counts)
             return redirect("labels", project.slug)
         form.add_error("file", errors[:20])
     return render(request, "labelling/definitions.html", {"project": project, "form": form})
@@ -90,7 +95,9 @@ def create(request: Request, project: Project) -> HttpResponse:
     form = LabelForm(request.POST or None, project=project)
     if request.method == "POST" and form.is_valid():
         label = _save(form, request)
-        messages.success(request, f"“{label}” is a label now. It is proposed once it has examples.")
+        messages.success(
+            request, _("“%(label)s” is a label now. It is proposed once it has examples.") % {"label": label}
+        )
         return redirect("labels", project.slug)
     return render(request, "labelling/label.html", {"project": project, "form": form, "is_manager": True})
 
@@ -105,10 +112,10 @@ def detail(request: Request, project: Project, pk: int) -> HttpResponse:
         form = LabelForm(request.POST or None, instance=label, project=project)
         if request.method == "POST" and form.is_valid():
             _save(form, request)
-            messages.success(request, "Saved.")
+            messages.success(request, _("Saved."))
             return redirect("label", project.slug, pk)
     elif request.method == "POST":
-        raise PermissionDenied("Only managers of this project can change labels.")
+        raise PermissionDenied(_("Only managers of this project can change labels."))
     context = {
         "project": project,
         "is_manager": is_manager,
@@ -132,7 +139,7 @@ def delete(request: Request, project: Project, pk: int) -> HttpResponse:
     except Refused as refusal:
         messages.error(request, str(refusal))
         return redirect("label", project.slug, pk)
-    messages.success(request, f"“{label}” is deleted.")
+    messages.success(request, _("“%(label)s” is deleted.") % {"label": label})
     return redirect("labels", project.slug)
 
 
