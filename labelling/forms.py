@@ -11,6 +11,7 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.db.models import Q
 from django.template.defaultfilters import filesizeformat
+from django.utils.translation import gettext_lazy as _
 from tablib import Dataset
 
 from labelling.csv_io.exporting import restore
@@ -170,19 +171,19 @@ class DraftingForm(forms.ModelForm):
 class ComparisonForm(forms.ModelForm):
     """Which judge is set beside which of those that were audited; ``figures`` as a Measurement has them."""
 
-    base = forms.TypedChoiceField(label="Judge to compare with", coerce=int)
+    base = forms.TypedChoiceField(label=_("Judge to compare with"), coerce=int)
 
     class Meta:
         model = Comparison
         fields = ["model", "question"]
-        labels = {"model": "Another model", "question": "Question to it"}
+        labels = {"model": _("Another model"), "question": _("Question to it")}
 
     field_order = ["base", "model", "question"]
 
     def __init__(self, *args: Any, figures: list[dict[str, Any]], project: Project, **kwargs: Any):
         super().__init__(*args, **kwargs)
         self.fields["base"].choices = [  # type: ignore[attr-defined]
-            (index, f"{judge['model']} · {judge['prompt_version']} ({judge['n']} verdicts)")
+            (index, f"{judge['model']} · {judge['prompt_version']} ({_('%(n)s verdicts') % judge})")
             for index, judge in enumerate(figures)
         ]
         self.fields["model"].initial = project.judge_model or settings.JUDGE_MODEL

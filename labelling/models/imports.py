@@ -6,6 +6,7 @@ from django.conf import settings
 from django.core.validators import MaxValueValidator
 from django.db import models
 from django.urls import reverse
+from django.utils.translation import gettext_lazy as _
 
 from labelling.models.jobs import BackgroundJob
 from labelling.models.projects import Project
@@ -17,8 +18,8 @@ class CsvImport(BackgroundJob):
     class Step(models.TextChoices):
         """Waiting without a step: the columns are not chosen yet. Waiting after CHECK: rows were rejected."""
 
-        CHECK = "check", "Checking the file"
-        WRITE = "write", "Importing"
+        CHECK = "check", _("Checking the file")
+        WRITE = "write", _("Importing")
 
     project = models.ForeignKey(Project, models.CASCADE, related_name="imports")
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True)

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from django.db import models
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
 # A worker beats every 5 seconds (labelling/jobs/worker.py); after 15 without a beat it counts as gone.
 WORKER_GONE_AFTER = timedelta(seconds=15)
@@ -20,13 +21,13 @@ class BackgroundJob(models.Model):
     """
 
     class State(models.TextChoices):
-        WAITING = "waiting", "Waiting for you"
-        QUEUED = "queued", "Waiting for a worker"
-        RUNNING = "running", "Running"
-        PAUSED = "paused", "Paused"
-        DONE = "done", "Done"
-        FAILED = "failed", "Failed"
-        CANCELLED = "cancelled", "Cancelled"
+        WAITING = "waiting", _("Waiting for you")
+        QUEUED = "queued", _("Waiting for a worker")
+        RUNNING = "running", _("Running")
+        PAUSED = "paused", _("Paused")
+        DONE = "done", _("Done")
+        FAILED = "failed", _("Failed")
+        CANCELLED = "cancelled", _("Cancelled")
 
     ACTIVE: ClassVar[tuple[str, ...]] = (State.QUEUED, State.RUNNING)
 

@@ -10,6 +10,7 @@ from django.db import models
 from django.db.models import DecimalField, Sum
 from django.db.models.functions import Coalesce
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
 from labelling.models.projects import Label, Project
 from labelling.models.rounds import Query, Round
@@ -149,15 +150,15 @@ class Call(models.Model):
     """
 
     class Purpose(models.TextChoices):
-        VERDICT = "verdict", "Verdict"
-        DEFINITION = "definition", "Definition"
-        COMPARISON = "comparison", "Comparison"
+        VERDICT = "verdict", _("Verdict")
+        DEFINITION = "definition", _("Definition")
+        COMPARISON = "comparison", _("Comparison")
 
     class State(models.TextChoices):
-        IN_FLIGHT = "in flight", "In flight"
-        DONE = "done", "Answered"
-        FAILED = "failed", "Failed"
-        LOST = "lost", "Lost"
+        IN_FLIGHT = "in flight", _("In flight")
+        DONE = "done", _("Answered")
+        FAILED = "failed", _("Failed")
+        LOST = "lost", _("Lost")
 
     project = models.ForeignKey(Project, models.CASCADE, related_name="calls")
     round = models.ForeignKey(Round, models.CASCADE, null=True, blank=True, related_name="calls")

@@ -9,6 +9,7 @@ from django.conf import settings
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.urls import reverse
+from django.utils.translation import gettext_lazy as _
 
 from labelling.models.jobs import BackgroundJob
 
@@ -43,8 +44,8 @@ class Project(models.Model):
         ANTHROPIC = "anthropic", "Anthropic (a language model; needs a key in the environment)"
 
     class QuestionForm(models.TextChoices):
-        VALIDATE = "validate", "Validate: is this label valid? (the classifiers' best guess, yes or no)"
-        CHOOSE = "choose", "Choose: which of the best candidates is it, or none of these?"
+        VALIDATE = "validate", _("Validate: is this label valid? (the classifiers' best guess, yes or no)")
+        CHOOSE = "choose", _("Choose: which of the best candidates is it, or none of these?")
 
     class Combination(models.TextChoices):
         ARBITER = "arbiter", "Arbiter: weighs what all classifiers say of a label"

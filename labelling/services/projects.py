@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils.text import slugify
+from django.utils.translation import gettext as _
 
 from labelling.models import Membership, Project
 from labelling.services import Refused
@@ -43,7 +44,7 @@ def remove_member(membership: Membership) -> None:
 def _keep_a_manager(project: Project, leaving: User) -> None:
     managers = project.memberships.filter(role=Membership.Role.MANAGER)
     if managers.filter(user=leaving).exists() and not managers.exclude(user=leaving).exists():
-        raise Refused("A project needs at least one manager. Make somebody else manager first.")
+        raise Refused(_("A project needs at least one manager. Make somebody else manager first."))
 
 
 def _free_slug(name: str) -> str:

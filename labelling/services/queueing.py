@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.db import transaction
 from django.utils import timezone
+from django.utils.translation import gettext as _
 from django_q.tasks import async_task
 
 from labelling.models import BackgroundJob, Comparison, CsvImport, Drafting, Measurement, Round
@@ -29,7 +30,7 @@ def enqueue(job: BackgroundJob, send: bool = True) -> None:
     """
     rows = type(job)._default_manager.select_for_update().filter(pk=job.pk)
     if rows.values_list("state", flat=True).first() != job.state:
-        raise Refused("It has changed meanwhile. Look at it again.")
+        raise Refused(_("It has changed meanwhile. Look at it again."))
     job.state = BackgroundJob.State.QUEUED
     job.error = ""
     job.attempts = 0
@@ -54,4 +55,4 @@ def cancel(job: BackgroundJob) -> None:
     stoppable = [*BackgroundJob.ACTIVE, BackgroundJob.State.WAITING, BackgroundJob.State.PAUSED]
     cancelled = {"state": BackgroundJob.State.CANCELLED, "lease": None, "finished_at": timezone.now()}
     if not type(job)._default_manager.filter(pk=job.pk, state__in=stoppable).update(**cancelled):
-        raise Refused("It has ended already.")
+        raise Refused(_("It has ended already."))

@@ -13,6 +13,7 @@ from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponseBase
 from django.shortcuts import get_object_or_404
+from django.utils.translation import gettext as _
 from django_htmx.http import HttpResponseClientRefresh
 from django_htmx.middleware import HtmxDetails
 
@@ -56,7 +57,7 @@ def manager_view(view: ProjectView[P]) -> Callable[..., HttpResponseBase]:
     @wraps(view)
     def only_managers(request: Request, project: Project, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
         if not project.is_managed_by(request.user):
-            raise PermissionDenied("Only managers of this project can do that.")
+            raise PermissionDenied(_("Only managers of this project can do that."))
         return view(request, project, *args, **kwargs)
 
     return project_view(only_managers)

@@ -9,10 +9,11 @@ from django.db.models import Count, Model, OuterRef, Q, Subquery
 from django.db.models.functions import Coalesce
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
 from labelling.forms import MemberForm, ProjectForm, ProjectSettingsForm
-from labelling.models import Document, People, Project, Query, QueueEntry, TrainingExample
+from labelling.models import Document, Membership, People, Project, Query, QueueEntry, TrainingExample
 from labelling.models.documents import Source
 from labelling.services import Refused, changes, claims, definitions, ledger, rounds
 from labelling.services import projects as services
@@ -31,11 +32,11 @@ def project_list(request: Request) -> HttpResponse:
 
 def create(request: Request) -> HttpResponse:
     if not _may_create(request.user):
-        raise PermissionDenied("Only staff can create projects.")
+        raise PermissionDenied(_("Only staff can create projects."))
     form = ProjectForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
         project = services.create_project(form.cleaned_data["name"], request.user, task=form.cleaned_data["task"])
-        messages.success(request, f"“{project}” is ready. Bring in some texts next.")
+        messages.success(request, _("“%(project)s” is ready. Bring in some texts next.") % {"project": project})
         return redirect("upload", project.slug)
     return render(request, "labelling/project_new.html", {"form": form})
 
@@ -75,7 +76,7 @@ def settings(request: Request, project: Project) -> HttpResponse:
     form = ProjectSettingsForm(request.POST or None, instance=Project.objects.get(pk=project.pk))
     if request.method == "POST" and form.is_valid():
         rounds.start_if_due(form.save())
-        messages.success(request, "Saved. The next round uses these settings.")
+        messages.success(request, _("Saved. The next round uses these settings."))
         return redirect("project_settings", project.slug)
     return render(request, "labelling/settings.html", {"project": project, "form": form})
 
@@ -90,7 +91,11 @@ def members(request: Request, project: Project) -> HttpResponse:
         except Refused as refusal:
             messages.error(request, str(refusal))
         else:
-            messages.success(request, f"{user} is a {form.cleaned_data['role']} of this project.")
+            if form.cleaned_data["role"] == Membership.Role.MANAGER:
+                said = _("%(user)s is a manager of this project.")
+            else:
+                said = _("%(user)s is a reviewer of this project.")
+            messages.success(request, said % {"user": user})
         return redirect("members", project.slug)
     memberships = project.memberships.select_related("user").annotate(
         n_decisions=Count("user__decisions", filter=Q(user__decisions__document__project=project))
@@ -107,7 +112,9 @@ def remove_member(request: Request, project: Project, pk: int) -> HttpResponse:
     except Refused as refusal:
         messages.error(request, str(refusal))
     else:
-        messages.success(request, f"{membership.user} is no longer a member. Their decisions stay.")
+        messages.success(
+            request, _("%(user)s is no longer a member. Their decisions stay.") % {"user": membership.user}
+        )
     if not Project.objects.visible_to(request.user).filter(pk=project.pk).exists():
         return redirect("project_list")
     return redirect("members", project.slug)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import time
 from datetime import timedelta
@@ -14,7 +15,22 @@ from django.urls import reverse
 from django.utils import timezone, translation
 from django.utils.translation.template import templatize
 
-from labelling.models import Decision, Flag, Label, Query, QueueEntry, Round, TrainingExample, Verdict
+from labelling.models import (
+    BackgroundJob,
+    Call,
+    Comparison,
+    CsvImport,
+    Decision,
+    Flag,
+    Label,
+    Project,
+    Query,
+    QueueEntry,
+    Round,
+    TrainingExample,
+    Verdict,
+)
+from labelling.models.documents import Source
 from labelling.services import Refused, audits, claims, flags, labels, review
 from labelling.services.evidence import Evidence
 from labelling.services.progress import review_progress
@@ -26,6 +42,8 @@ pytestmark = pytest.mark.django_db
 
 ROOT = Path(__file__).resolve().parents[2]
 TRANSLATED = (
+    "403.html",
+    "404.html",
     "base.html",
     "_pages.html",
     "_share.html",
@@ -44,13 +62,55 @@ TRANSLATED = (
             "_round_changes",
             "_team",
             "_team_links",
+            "documents",
+            "document",
+            "_origin",
+            "round",
+            "_round_forecast",
+            "_round_progress",
+            "_round_status",
+            "_round_tag",
+            "project",
+            "_ask_again",
+            "_certificate",
+            "_forecast",
+            "_import_progress",
+            "_reliability",
+            "_spent",
+            "_stale",
+            "_total",
+            "judge",
+            "_measuring",
+            "comparison",
+            "_comparison_progress",
+            "switch",
+            "ledger",
         )
     ),
 )
 
 SAID = (
     *(f"services/{name}.py" for name in ("review", "claims", "flags", "evidence", "bulk")),
+    *(f"services/{name}.py" for name in ("rounds", "measuring", "projects", "queueing")),
     *(f"views/{name}.py" for name in ("review", "bulk", "people")),
+    *(f"views/{name}.py" for name in ("access", "documents", "measuring", "projects", "rounds")),
+    "forms.py",
+    "models/measuring.py",
+    "templatetags/red.py",
+)
+
+CHOICES = (
+    BackgroundJob.State,
+    Call.Purpose,
+    Call.State,
+    Comparison.Step,
+    CsvImport.Step,
+    Decision.Action,
+    Project.QuestionForm,
+    Query.Reason,
+    Round.Step,
+    Source,
+    Verdict.Name,
 )
 
 
@@ -341,18 +401,24 @@ def test_no_page_runs_what_stands_inside_it(client, ann, project):
 def test_every_string_of_the_desk_is_translated():
     paths = [*(ROOT / "templates/labelling/review").glob("*.html"), *(ROOT / "templates" / name for name in TRANSLATED)]
     strings = {
-        string
+        ast.literal_eval(string)
         for path in paths
-        for string in re.findall(r"gettext\(u?'((?:[^'\\]|\\.)*)'|", templatize(path.read_text(encoding="utf-8")))
-        if string
+        for string in re.findall(
+            r"""(?:gettext|\b_)\(u?("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')""",
+            templatize(path.read_text(encoding="utf-8")),
+        )
     }
     said = [ROOT / "labelling" / name for name in SAID]
-    strings |= {text for path in said for text in re.findall(r'\b_\(\s*"([^"]+)"', path.read_text(encoding="utf-8"))}
-    strings |= {str(text) for text in (*Decision.Action.labels, *Round.Step.labels)}
-    assert len(strings) > 150
+    strings |= {
+        text
+        for path in said
+        for text in re.findall(r'(?:\b_|\bgettext_lazy)\(\s*"([^"]+)"', path.read_text(encoding="utf-8"))
+    }
+    strings |= {str(text) for choices in CHOICES for text in choices.labels}
+    assert len(strings) > 450
     with translation.override("de"):
         same = {string for string in strings if translation.gettext(string) == string}
-    assert same <= {"Labels", "Name", "Text", "Admin", "Audit"}
+    assert same <= {"Labels", "Name", "Text", "Admin", "Audit", "Label", "Definition", "Prompt", "System"}
 
 
 def test_the_page_speaks_german_to_those_who_want_it(client, ann, project):
@@ -363,6 +429,28 @@ def test_the_page_speaks_german_to_those_who_want_it(client, ann, project):
     assert "None of these" not in text
     client.post(reverse("logout"))
     assert "Anmelden" in client.get(reverse("login")).content.decode()
+
+
+def test_every_page_answers_in_german(client, ann, project):
+    names = ["project", "documents", "judge", "ledger", "labels", "create_label", "drafts", "upload", "members"]
+    names += ["project_settings", "review", "bulk", "disagreements", "people"]
+    pages = [reverse(name, args=[project.slug]) for name in names]
+    pages += [reverse(name, args=[project.slug, project.labels.first().pk]) for name in ("label", "versions")]
+    pages += [reverse("document", args=[project.slug, project.documents.first().pk]), reverse("project_list")]
+    client.force_login(ann)
+    client.post("/language/", {"language": "de", "next": "/"})
+    for page in pages:
+        response = client.get(page)
+        assert response.status_code == 200, page
+        assert '<html lang="de">' in response.content.decode(), page
+    forecast = {"calls": 2, "model": "stub-1", "cost": None, "counted": 1}
+    for state in Round.State:
+        project.rounds.update(state=state, step=Round.Step.FIT, done=1, total=2, forecast=forecast)
+        overview, detail = reverse("project", args=[project.slug]), reverse("round", args=[project.slug, 1])
+        assert "Runde 1" in client.get(overview).content.decode()
+        assert "2 Fragen an <strong>stub-1</strong>" in client.get(detail).content.decode()
+    assert client.get("/p/none/").status_code == 404
+    assert "Diese Seite gibt es nicht" in client.get("/p/none/").content.decode()
 
 
 def test_texts_of_other_directions_are_set_in_theirs():
