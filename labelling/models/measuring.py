@@ -5,6 +5,8 @@ from __future__ import annotations
 from django.conf import settings
 from django.db import models
 from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from labelling.models.jobs import BackgroundJob
 from labelling.models.ledger import Call
@@ -38,8 +40,8 @@ class Comparison(BackgroundJob):
     """
 
     class Step(models.TextChoices):
-        PREPARE = "prepare", "Counting tokens"
-        ASK = "ask", "Asking"
+        PREPARE = "prepare", gettext_lazy("Counting tokens")
+        ASK = "ask", gettext_lazy("Asking")
 
     project = models.ForeignKey(Project, models.CASCADE, related_name="comparisons")
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True)
@@ -67,7 +69,7 @@ class Comparison(BackgroundJob):
         ]
 
     def __str__(self) -> str:
-        return f"{self.base_name} against {self.name}"
+        return _("%(base)s against %(model)s") % {"base": self.base_name, "model": self.name}
 
     @property
     def base_name(self) -> str:

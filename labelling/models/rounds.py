@@ -151,11 +151,11 @@ class Query(models.Model):
     Form = Project.QuestionForm
 
     class Reason(models.TextChoices):
-        UNCERTAIN = "uncertain", "An answer tells much"
-        AUDIT = "audit", "Audit"
-        SPOT_CHECK = "spot_check", "Audit of the batch"
-        DELEGATED = "delegated", "Next label after a refusal"
-        REDEFINED = "redefined", "The definition has changed"
+        UNCERTAIN = "uncertain", gettext_lazy("An answer tells much")
+        AUDIT = "audit", gettext_lazy("Audit")
+        SPOT_CHECK = "spot_check", gettext_lazy("Audit of the batch")
+        DELEGATED = "delegated", gettext_lazy("Next label after a refusal")
+        REDEFINED = "redefined", gettext_lazy("The definition has changed")
 
     # Drawn at random from the whole pool, and from what the query strategy chose; decided on blind.
     AUDITS = (Reason.AUDIT, Reason.SPOT_CHECK)
@@ -212,9 +212,9 @@ class Verdict(models.Model):
     """The judge's answer to one query."""
 
     class Name(models.TextChoices):
-        VALID = "valid", "Valid"
-        INVALID = "invalid", "Invalid"
-        UNSURE = "unsure", "Unsure"
+        VALID = "valid", gettext_lazy("Valid")
+        INVALID = "invalid", gettext_lazy("Invalid")
+        UNSURE = "unsure", gettext_lazy("Unsure")
 
     query = models.OneToOneField(Query, models.CASCADE, related_name="verdict")
     verdict = models.CharField(max_length=10, choices=Name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from labelling.models import ComparedAnswer, Comparison, Measurement, Project
 from labelling.services import Refused, audits, queueing
@@ -36,10 +37,10 @@ def start_comparison(project: Project, user: User | None, base: JudgeId, model: 
     """
     asked = audits.questions(project, base)
     if not asked.exists():
-        raise Refused("No audit of this judge has been decided on yet: there is nothing to compare on.")
+        raise Refused(_("No audit of this judge has been decided on yet: there is nothing to compare on."))
     unfinished = project.comparisons.filter(state__in=[*Comparison.ACTIVE, State.WAITING, State.PAUSED])
     if unfinished.exists():
-        raise Refused("A comparison has not ended yet. Finish or leave it first.")
+        raise Refused(_("A comparison has not ended yet. Finish or leave it first."))
     named = {f"base_{name}": value for name, value in base._asdict().items()}
     try:
         with transaction.atomic():
@@ -50,7 +51,7 @@ def start_comparison(project: Project, user: User | None, base: JudgeId, model: 
             queueing.enqueue(comparison)
     except IntegrityError as error:
         # Two people at once: the database lets one active comparison a project through.
-        raise Refused("A comparison is running already.") from error
+        raise Refused(_("A comparison is running already.")) from error
     return comparison
 
 
@@ -61,7 +62,7 @@ def go_on(comparison: Comparison) -> None:
         Refused: when there is nothing to go on with, or another comparison is active.
     """
     if comparison.state not in (State.WAITING, State.PAUSED, State.FAILED, State.CANCELLED):
-        raise Refused("It is running, or has ended.")
+        raise Refused(_("It is running, or has ended."))
     if comparison.forecast and comparison.confirmed_at is None:
         comparison.confirmed_at = timezone.now()
     _enqueue(comparison)
@@ -76,7 +77,7 @@ def retry_failed(comparison: Comparison) -> None:
     with transaction.atomic():
         failed = comparison.answers.exclude(failure="")
         if comparison.is_active or not failed.update(failure=""):
-            raise Refused("Everything was answered, or it is running already.")
+            raise Refused(_("Everything was answered, or it is running already."))
         _enqueue(comparison)
 
 
@@ -87,7 +88,7 @@ def switch(comparison: Comparison) -> None:
         Refused: before the comparison has ended.
     """
     if comparison.state != State.DONE:
-        raise Refused("The comparison has not ended.")
+        raise Refused(_("The comparison has not ended."))
     project = comparison.project
     project.judge = Project.JudgeName.ANTHROPIC
     project.judge_model, project.question = comparison.model, comparison.question
@@ -99,4 +100,4 @@ def _enqueue(comparison: Comparison) -> None:
         with transaction.atomic():
             queueing.enqueue(comparison)
     except IntegrityError as error:
-        raise Refused("Another comparison is running already.") from error
+        raise Refused(_("Another comparison is running already.")) from error

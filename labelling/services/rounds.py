@@ -8,6 +8,7 @@ from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 from django.db.models import Exists, Max, OuterRef, QuerySet
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from labelling.models import BackgroundJob, Document, JudgeFailure, Project, Round, TrainingExample
 from labelling.services import Refused, queueing
@@ -49,12 +50,14 @@ def start_round(project: Project, user: User | None = None, ask_again: Sequence[
         Refused: when there is too little to learn from, nothing to ask about, or a round is active.
     """
     if project.labels.filter(examples__isnull=False).distinct()[:2].count() < 2:
-        raise Refused("At least two labels need examples before a round can learn. Import labelled texts first.")
+        raise Refused(_("At least two labels need examples before a round can learn. Import labelled texts first."))
     measurable = project.documents.filter(holdout=True).exists() and new_examples(project)
     if not project.documents.pool().exists() and not measurable:
-        raise Refused("There is nothing to ask about: every document has its label.")
+        raise Refused(_("There is nothing to ask about: every document has its label."))
     if waiting := project.rounds.filter(state=BackgroundJob.State.WAITING).first():
-        raise Refused(f"Round {waiting.number} waits for you: look at its forecast first, or cancel it.")
+        raise Refused(
+            _("Round %(number)s waits for you: look at its forecast first, or cancel it.") % {"number": waiting.number}
+        )
     last = project.rounds.aggregate(number=Max("number"))["number"] or 0
     settings = {name: getattr(project, name) for name in COPIED_SETTINGS}
     if ask_again:
@@ -65,7 +68,7 @@ def start_round(project: Project, user: User | None = None, ask_again: Sequence[
             queueing.enqueue(round_)
     except IntegrityError as error:
         # Two people at once: the database lets one active round a project through.
-        raise Refused("A round is running already.") from error
+        raise Refused(_("A round is running already.")) from error
     return round_
 
 
@@ -132,7 +135,7 @@ def go_on(round_: Round) -> None:
         Refused: when it is none of these, or a newer round exists.
     """
     if round_.state not in STOPPED:
-        raise Refused("Only a failed, paused or cancelled round can go on.")
+        raise Refused(_("Only a failed, paused or cancelled round can go on."))
     _queue_again(round_)
 
 
@@ -143,7 +146,7 @@ def agree(round_: Round) -> None:
         Refused: when it does not wait for that.
     """
     if round_.state != BackgroundJob.State.WAITING:
-        raise Refused("This round does not wait for anybody.")
+        raise Refused(_("This round does not wait for anybody."))
     round_.confirmed_at = timezone.now()
     _queue_again(round_)
 
@@ -156,7 +159,7 @@ def stop_asking(round_: Round) -> None:
     """
     asking = Round.objects.filter(pk=round_.pk, state__in=BackgroundJob.ACTIVE, step=Round.Step.JUDGE)
     if not asking.update(stop_asked_at=timezone.now()):
-        raise Refused("This round does not ask the judge any more.")
+        raise Refused(_("This round does not ask the judge any more."))
 
 
 def retry_judge(round_: Round) -> None:
@@ -167,15 +170,15 @@ def retry_judge(round_: Round) -> None:
     """
     with transaction.atomic():
         if not JudgeFailure.objects.filter(query__round=round_).delete()[0]:
-            raise Refused("The judge answered every query of this round.")
+            raise Refused(_("The judge answered every query of this round."))
         _queue_again(round_)
 
 
 def _queue_again(round_: Round) -> None:
     if round_.project.rounds.filter(number__gt=round_.number).exists():
-        raise Refused("A newer round has taken this one's place.")
+        raise Refused(_("A newer round has taken this one's place."))
     if round_.is_active:
-        raise Refused("This round is running already.")
+        raise Refused(_("This round is running already."))
     round_.stop_asked_at = None
     before = {name: round_.settings.get(name) for name in FORECAST_SETTINGS}
     round_.settings |= {name: getattr(round_.project, name) for name in JUDGE_SETTINGS}
@@ -187,4 +190,4 @@ def _queue_again(round_: Round) -> None:
         with transaction.atomic():
             queueing.enqueue(round_)
     except IntegrityError as error:
-        raise Refused("Another round is running already.") from error
+        raise Refused(_("Another round is running already.")) from error

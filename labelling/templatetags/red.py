@@ -8,6 +8,8 @@ from difflib import SequenceMatcher
 from typing import Any
 
 from django import template
+from django.utils.translation import get_language
+from django.utils.translation import gettext as _
 
 register = template.Library()
 
@@ -47,8 +49,16 @@ def nats(gain: float | None) -> str:
 def rate(measured: dict[str, Any]) -> str:
     """How often the judge is right, with the interval: "92 % (84 to 97 %)", and whether that is measured at all."""
     low, high = (f"{100 * measured[bound]:.0f}" for bound in ("low", "high"))
-    share = f"{100 * measured['mean']:.0f} % ({low} to {high} %)"
-    return f"{share}, a prior: too few audits to say" if measured["is_prior"] else share
+    figures = {"share": f"{100 * measured['mean']:.0f}", "low": low, "high": high}
+    if measured["is_prior"]:
+        return _("%(share)s %% (%(low)s to %(high)s %%), a prior: too few audits to say") % figures
+    return _("%(share)s %% (%(low)s to %(high)s %%)") % figures
+
+
+@register.filter
+def lowered(name: str) -> str:
+    """A name inside a sentence: in lower case, but not in German, whose nouns keep their capital."""
+    return name if get_language() == "de" else name.lower()
 
 
 @register.filter

@@ -7,6 +7,8 @@ from django.core.paginator import Paginator
 from django.db.models import Exists, OuterRef, Prefetch, QuerySet
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_POST
 
 from labelling.models import Decision, Document, Flag, Label, Prediction, Project
@@ -17,15 +19,15 @@ from labelling.views.access import Request, number, project_view, searched
 PER_PAGE = 50
 
 FILTERS = {
-    "": "All",
-    "pool": "Without a label",
-    "queue": "Waiting for review",
-    "human": "Labelled by people",
-    "judge": "Accepted from the judge",
-    "seed": "Seed examples",
-    "holdout": "Held out",
-    "skipped": "Skipped",
-    "flagged": "Flagged",
+    "": gettext_lazy("All"),
+    "pool": gettext_lazy("Without a label"),
+    "queue": gettext_lazy("Waiting for review"),
+    "human": gettext_lazy("Labelled by people"),
+    "judge": gettext_lazy("Accepted from the judge"),
+    "seed": gettext_lazy("Seed examples"),
+    "holdout": gettext_lazy("Held out"),
+    "skipped": gettext_lazy("Skipped"),
+    "flagged": gettext_lazy("Flagged"),
 }
 
 
@@ -101,14 +103,16 @@ def _relabel(request: Request, project: Project, document: Document) -> HttpResp
     chosen = request.POST.get("label", "")
     label = project.labels.filter(pk=number(chosen)).first()
     if label is None and chosen != "none":
-        messages.error(request, "Choose a label.")
+        messages.error(request, _("Choose a label."))
         return redirect("document", project.slug, document.pk)
     try:
         relabel(document, request.user, label)
     except Refused as refusal:
         messages.error(request, str(refusal))
     else:
-        messages.success(request, f"Labelled “{label}”." if label else "Labelled as none of these.")
+        messages.success(
+            request, _("Labelled “%(label)s”.") % {"label": label} if label else _("Labelled as none of these.")
+        )
     return redirect("document", project.slug, document.pk)
 
 

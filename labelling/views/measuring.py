@@ -10,6 +10,8 @@ from django.core.paginator import Page, Paginator
 from django.db.models import F, QuerySet
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_POST
 from django_htmx.http import HttpResponseClientRefresh
 
@@ -24,10 +26,10 @@ DISAGREEMENTS_PER_PAGE = 20
 # More judges than that are told apart in the table alone.
 JUDGES_DRAWN = 4
 RATES = {
-    "sensitivity": "Right labels called valid",
-    "specificity": "Wrong labels called invalid",
-    "agreement": "Agreement with people",
-    "kappa": "Cohen's kappa",
+    "sensitivity": gettext_lazy("Right labels called valid"),
+    "specificity": gettext_lazy("Wrong labels called invalid"),
+    "agreement": gettext_lazy("Agreement with people"),
+    "kappa": gettext_lazy("Cohen's kappa"),
 }
 
 
@@ -97,7 +99,7 @@ def start_comparison(request: Request, project: Project) -> HttpResponse:
     figures = project.measurement.figures if Measurement.objects.filter(project=project).exists() else []
     form = ComparisonForm(request.POST, figures=figures, project=project)
     if not form.is_valid():
-        messages.error(request, "Choose a judge that was audited, and name a model to compare it with.")
+        messages.error(request, _("Choose a judge that was audited, and name a model to compare it with."))
         return redirect("judge", project.slug)
     chosen = figures[form.cleaned_data["base"]]
     base = JudgeId(chosen["judge"], chosen["model"], chosen["prompt_version"])
@@ -164,7 +166,7 @@ def switch(request: Request, project: Project, pk: int) -> HttpResponse:
     except Refused as refusal:
         messages.error(request, str(refusal))
         return redirect(comparison)
-    messages.success(request, f"{comparison.model} is the judge now. The next round asks it.")
+    messages.success(request, _("%(model)s is the judge now. The next round asks it.") % {"model": comparison.model})
     return redirect("judge", project.slug)
 
 
@@ -183,5 +185,5 @@ def _disagreements(request: Request, comparison: Comparison) -> Page:
     names = {label.pk: label.name for label in comparison.project.labels.all()}
     for answer in page:
         truth = truths.get(answer.query.document_id)
-        answer.truth = names.get(truth, "none of these") if truth else "none of these"  # type: ignore[attr-defined]
+        answer.truth = names.get(truth, _("none of these")) if truth else _("none of these")  # type: ignore[attr-defined]
     return page

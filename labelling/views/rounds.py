@@ -8,6 +8,7 @@ from django.db.models import Exists, OuterRef, QuerySet
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 from django_htmx.http import HttpResponseClientRefresh
 
@@ -71,7 +72,7 @@ def detail(request: Request, project: Project, number: int) -> HttpResponse:
         "verdict": verdict,
         "reason": reason,
         "reasons": Query.Reason.choices,
-        "verdicts": [*Verdict.Name.choices, ("failed", "No answer")],
+        "verdicts": [*Verdict.Name.choices, ("failed", _("No answer"))],
     }
     return render(request, "labelling/round.html", context)
 
@@ -81,7 +82,7 @@ def latest_changes(request: Request, project: Project) -> HttpResponse:
     """To the page that tells what the last decisions changed."""
     latest = changes.latest(project)
     if latest is None:
-        messages.info(request, "Nothing to compare yet: decisions show their effect from the second round on.")
+        messages.info(request, _("Nothing to compare yet: decisions show their effect from the second round on."))
         return redirect(project)
     return redirect(reverse("round", args=[project.slug, latest]) + "#changes")
 

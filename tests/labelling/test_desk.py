@@ -15,7 +15,22 @@ from django.urls import reverse
 from django.utils import timezone, translation
 from django.utils.translation.template import templatize
 
-from labelling.models import Decision, Flag, Label, Query, QueueEntry, Round, TrainingExample, Verdict
+from labelling.models import (
+    BackgroundJob,
+    Call,
+    Comparison,
+    CsvImport,
+    Decision,
+    Flag,
+    Label,
+    Project,
+    Query,
+    QueueEntry,
+    Round,
+    TrainingExample,
+    Verdict,
+)
+from labelling.models.documents import Source
 from labelling.services import Refused, audits, claims, flags, labels, review
 from labelling.services.evidence import Evidence
 from labelling.services.progress import review_progress
@@ -27,6 +42,8 @@ pytestmark = pytest.mark.django_db
 
 ROOT = Path(__file__).resolve().parents[2]
 TRANSLATED = (
+    "403.html",
+    "404.html",
     "base.html",
     "_pages.html",
     "_share.html",
@@ -45,6 +62,29 @@ TRANSLATED = (
             "_round_changes",
             "_team",
             "_team_links",
+            "documents",
+            "document",
+            "_origin",
+            "round",
+            "_round_forecast",
+            "_round_progress",
+            "_round_status",
+            "_round_tag",
+            "project",
+            "_ask_again",
+            "_certificate",
+            "_forecast",
+            "_import_progress",
+            "_reliability",
+            "_spent",
+            "_stale",
+            "_total",
+            "judge",
+            "_measuring",
+            "comparison",
+            "_comparison_progress",
+            "switch",
+            "ledger",
         )
     ),
     *(f"registration/password_change_{name}.html" for name in ("form", "done")),
@@ -76,13 +116,30 @@ TRANSLATED = (
 
 SAID = (
     *(f"services/{name}.py" for name in ("review", "claims", "flags", "evidence", "bulk")),
-    *(f"views/{name}.py" for name in ("review", "bulk", "people")),
     *(f"services/{name}.py" for name in ("labels", "definitions", "imports", "projects", "queueing")),
+    *(f"services/{name}.py" for name in ("rounds", "measuring")),
+    *(f"views/{name}.py" for name in ("review", "bulk", "people")),
     *(f"views/{name}.py" for name in ("labels", "definitions", "imports", "projects", "access")),
+    *(f"views/{name}.py" for name in ("documents", "measuring", "rounds")),
     *(f"csv_io/{name}.py" for name in ("formats", "records", "rows")),
-    *(f"models/{name}.py" for name in ("projects", "definitions", "imports", "jobs", "ledger")),
+    *(f"models/{name}.py" for name in ("projects", "definitions", "imports", "jobs", "ledger", "measuring")),
     "forms.py",
     "resources.py",
+    "templatetags/red.py",
+)
+
+CHOICES = (
+    BackgroundJob.State,
+    Call.Purpose,
+    Call.State,
+    Comparison.Step,
+    CsvImport.Step,
+    Decision.Action,
+    Project.QuestionForm,
+    Query.Reason,
+    Round.Step,
+    Source,
+    Verdict.Name,
 )
 
 # A string in the source, and the functions that translate it.
@@ -390,11 +447,11 @@ def test_every_string_of_the_desk_is_translated():
         and getattr(node.func, "id", "") in SAYING
         and isinstance(node.args[0], ast.Constant)
     }
-    strings |= {str(text) for text in (*Decision.Action.labels, *Round.Step.labels)}
-    assert len(strings) > 500
+    strings |= {str(text) for choices in CHOICES for text in choices.labels}
+    assert len(strings) > 700
     with translation.override("de"):
         same = {string for string in strings if translation.gettext(string) == string}
-    assert same <= {"Labels", "Name", "Text", "Admin", "Audit", "Label", "Definition", "Prompt"}
+    assert same <= {"Labels", "Name", "Text", "Admin", "Audit", "Label", "Definition", "Prompt", "System"}
 
 
 def test_the_page_speaks_german_to_those_who_want_it(client, ann, project):
@@ -405,6 +462,28 @@ def test_the_page_speaks_german_to_those_who_want_it(client, ann, project):
     assert "None of these" not in text
     client.post(reverse("logout"))
     assert "Anmelden" in client.get(reverse("login")).content.decode()
+
+
+def test_every_page_answers_in_german(client, ann, project):
+    names = ["project", "documents", "judge", "ledger", "labels", "create_label", "drafts", "upload", "members"]
+    names += ["project_settings", "review", "bulk", "disagreements", "people"]
+    pages = [reverse(name, args=[project.slug]) for name in names]
+    pages += [reverse(name, args=[project.slug, project.labels.first().pk]) for name in ("label", "versions")]
+    pages += [reverse("document", args=[project.slug, project.documents.first().pk]), reverse("project_list")]
+    client.force_login(ann)
+    client.post("/language/", {"language": "de", "next": "/"})
+    for page in pages:
+        response = client.get(page)
+        assert response.status_code == 200, page
+        assert '<html lang="de">' in response.content.decode(), page
+    forecast = {"calls": 2, "model": "stub-1", "cost": None, "counted": 1}
+    for state in Round.State:
+        project.rounds.update(state=state, step=Round.Step.FIT, done=1, total=2, forecast=forecast)
+        overview, detail = reverse("project", args=[project.slug]), reverse("round", args=[project.slug, 1])
+        assert "Runde 1" in client.get(overview).content.decode()
+        assert "2 Fragen an <strong>stub-1</strong>" in client.get(detail).content.decode()
+    assert client.get("/p/none/").status_code == 404
+    assert "Diese Seite gibt es nicht" in client.get("/p/none/").content.decode()
 
 
 def test_texts_of_other_directions_are_set_in_theirs():
