@@ -35,11 +35,14 @@ def texts(name: str, n_texts: int, kind: str) -> list[str]:
 
 
 def lay_out() -> None:
-    """Fill the database: project Desk, a manager and two reviewers, a round with audits, near-duplicates and a flag."""
+    """Fill the database: project Desk, a manager and two reviewers, a round with audits, near-duplicates and a flag.
+
+    The first document's near-duplicate has its label, and the judge suggests another one for the document.
+    """
     from django.utils import timezone
 
     from labelling.jobs import vectors
-    from labelling.models import Document, Label, Query, QueueEntry, Worker
+    from labelling.models import Document, Label, Query, QueueEntry, TrainingExample, Verdict, Worker
     from labelling.services import flags
     from tests.factories import import_rows, make_project, make_user, run_round
     from tests.fakes import HashingEncoder
@@ -63,6 +66,10 @@ def lay_out() -> None:
     run_round(project)
     first = Query.objects.filter(reason="uncertain").exclude(near_duplicates=[]).order_by("pk")[0]
     QueueEntry.objects.filter(document=first.document).update(priority=-(10**17))
+    Verdict.objects.filter(query=first).update(better_label=Label.objects.get(project=project, name="card_arrival"))
+    alike = first.near_duplicates[0][0]
+    QueueEntry.objects.filter(document=alike).delete()
+    TrainingExample.objects.create(document_id=alike, label=first.label, source="judge")
     flags.flag(first.document, manager, "Two wishes in one text")
     # The worker's heart beats for as long as the tests take.
     Worker.objects.create(host="desk", pid=1, seen_at=timezone.now() + timedelta(days=1))

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from urllib.parse import urlencode
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -68,30 +69,51 @@ def test_one_screen_shows_everything_that_decides(ada):
     asked = ada.locator(".predicted h2 bdi").inner_text()
     expect(ada.locator(".why")).to_contain_text(" against ")
     expect(ada.locator(".why")).to_contain_text(asked)
+    expect(ada.locator(".why")).to_contain_text("After the judge's word it is")
+    expect(ada.locator(".why")).to_contain_text("Asked because it was drawn at random.")
     expect(ada.get_by_text("1 text says almost the same")).to_be_visible()
+    expect(ada.locator(".near summary")).to_contain_text(f"{asked} ×1")
     expect(ada.locator(".flag")).to_contain_text("Two wishes in one text")
     expect(ada.locator(".metadata")).to_contain_text("web form")
     expect(ada.locator(".verdict")).to_be_visible()
+    judged = ada.get_by_role("region", name="The judge's verdict")
+    expect(judged).to_contain_text(f"of the 10 nearest examples are {asked}. Suggests card_arrival.")
     expect(ada.get_by_text("is not known: 20 more audits are needed")).to_be_visible()
     expect(ada.locator(".examples .tag.seed").first).to_be_visible()
     assert ada.locator(".examples h2").count() == 2
-    expect(ada.locator(".alternatives .tag").filter(has_text="model").first).to_be_visible()
-    expect(ada.locator(".alternatives .tag").filter(has_text="neighbour").first).to_be_visible()
+    for who in ("model", "neighbour", "judge"):
+        expect(ada.locator(".alternatives .tag").filter(has_text=who).first).to_be_visible()
+    expect(ada.locator(".alternatives .definition").first).to_contain_text("Use when a machine kept the card.")
+    expect(ada.locator(".alternatives .definition").first).to_have_css("white-space", "nowrap")
     expect(ada.locator(".of-round")).to_contain_text("Round 1 · 0/")
     expect(ada.locator(".worker.on")).to_be_visible()
     for name in ("Accept", "None of these", "Skip", "Undo"):
         expect(ada.get_by_role("button", name=name, exact=False).first).to_be_in_viewport()
     # An audit says what it is, and what the judge said only afterwards.
+    first = text_of(ada)
     with another_text(ada):
         ada.keyboard.press("Enter")
-    expect(ada.locator("#said")).to_contain_text("Accepted")
+    expect(ada.locator("#said[role=status]")).to_contain_text("Accepted")
+    expect(ada.locator(".of-round")).to_contain_text("Round 1 · 1/")
     expect(ada.locator(".tag.audit")).to_be_visible()
-    expect(ada.locator(".verdict")).to_have_count(0)
+    expect(ada.locator(".verdict, .tag.judge")).to_have_count(0)
+    expect(ada.locator(".why")).not_to_contain_text("judge's word")
+    audited = text_of(ada)
     with another_text(ada):
         ada.keyboard.press("n")
     expect(ada.locator(".messages")).to_contain_text("That was an audit. The judge had said:")
-    for _ in range(2):
+    # The last ten decisions, each of which opens again; what is undone teaches nothing.
+    for _ in range(9):
+        with another_text(ada):
+            ada.keyboard.press("s")
+    expect(ada.locator(".decided li")).to_have_count(10)
+    with another_text(ada):
+        ada.locator(".decided button").last.click()
+    expect(ada.locator("#review .text")).to_have_text(audited)
+    for _ in range(10):
         undo(ada)
+    ada.goto(f"{DESK}documents/?{urlencode({'show': 'human', 'q': first})}")
+    expect(ada.locator("main")).to_contain_text("No document fits.")
 
 
 def test_keys_of_every_layout_decide_and_none_while_somebody_types(ada):
@@ -106,6 +128,11 @@ def test_keys_of_every_layout_decide_and_none_while_somebody_types(ada):
             press(ada, key, code, **held)
         expect(ada.locator(".messages")).to_contain_text(said)
         undo(ada)
+    fifth = ada.locator(".alternatives .name").nth(4).inner_text()
+    with another_text(ada):
+        ada.keyboard.press("5")
+    expect(ada.locator(".messages")).to_contain_text(f"Changed to {fifth}")
+    undo(ada)
     before = text_of(ada)
     press(ada, "!", "Digit1", shiftKey=True)
     for key, code, shift in (("/", "Digit7", True), (".", "Slash", False)):  # German, Russian
@@ -136,6 +163,10 @@ def test_keys_of_every_layout_decide_and_none_while_somebody_types(ada):
     with another_text(ada):
         ada.keyboard.press("Enter")
     expect(ada.locator(".messages")).to_contain_text("Skipped")
+    ada.goto(f"{DESK}documents/?show=skipped")
+    ada.get_by_role("link", name=before[:60]).click()
+    expect(ada.locator(".history")).to_contain_text("Skipped “unclear” by ada")
+    ada.goto(REVIEW)
     # Each of the last decisions opens again.
     ada.locator(".decided button").first.click()
     expect(ada.locator("#review .text")).to_have_text(before)
@@ -198,7 +229,7 @@ def test_a_choice_survives_a_lost_connection_a_broken_server_and_a_closed_tab(ad
     n_before, before = n_decisions(ada), text_of(ada)
     ada.context.set_offline(True)
     ada.keyboard.press("n")
-    expect(ada.locator("#not-saved")).to_contain_text("Not saved yet, trying again: None of these")
+    expect(ada.locator("#not-saved[role=alert]")).to_contain_text("Not saved yet, trying again: None of these")
     ada.keyboard.press("Enter")  # another mind: the last one counts
     expect(ada.locator("#not-saved")).to_contain_text("Accept")
     assert text_of(ada) == before
@@ -262,12 +293,16 @@ def test_who_comes_too_late_reads_who_decided_what_and_keeps_the_choice(ada, bro
         with ada.expect_response("**/decide/") as answer:
             ada.keyboard.press("n")
         assert answer.value.status == 409
-        conflict = ada.locator("#conflict")
+        conflict = ada.locator("#conflict[role=alert]")
         expect(conflict).to_contain_text("ben has decided on this document already: Changed to crème")
         expect(conflict).to_contain_text("Your choice was: None of these")
         expect(conflict.get_by_role("link")).to_contain_text(text[:40])
         expect(ada.locator("#review .text")).not_to_have_text(text)
     console_errors.clear()  # Chromium reports each 409
+
+
+# What the page itself says, beside texts, labels and numbers.
+SAID = "h1, h2:not(:has(bdi)), button:not(.alternatives *, .plain), .actions a, label, summary, .tabs a, .of-round span"
 
 
 def test_the_desk_works_without_javascript(browser: Browser, site: Site):
@@ -295,8 +330,11 @@ def test_the_desk_works_without_javascript(browser: Browser, site: Site):
         page.get_by_role("button", name="Undo").first.click()
         assert text_of(page) == before
         page.locator("details.menu summary").click()
+        words = page.locator("#review").locator(SAID)
+        in_english = set(words.all_text_contents())
         page.get_by_role("button", name="Deutsch").click()
         expect(page.get_by_role("button", name="Annehmen")).to_be_visible()
+        assert not in_english & set(words.all_text_contents()), "the same in German"
         page.locator("details.menu summary").click()
         page.get_by_role("button", name="English").click()
         page.goto(f"{DESK}documents/?show=flagged")
@@ -309,7 +347,10 @@ def all_pages(page: Page) -> Iterator[str]:
     document = page.locator("td a").first.get_attribute("href") or ""
     page.goto(DESK + "labels/")
     label = page.locator("th a").first.get_attribute("href") or ""
-    for address in (REVIEW, DESK, DESK + "labels/", label, DESK + "documents/", document, "/", DESK + "settings/"):
+    page.goto(DESK + "bulk/")
+    bulk = f"{DESK}bulk/?label={page.get_by_label('Predicted label').input_value()}"
+    others = (DESK, DESK + "labels/", label, DESK + "documents/", document, "/", DESK + "settings/")
+    for address in (REVIEW, bulk, DESK + "disagreements/", *others):
         page.goto(address)
         yield address
 
@@ -331,6 +372,8 @@ def test_everybody_can_read_and_reach_everything(browser: Browser, site: Site, s
         page.on("console", lambda said: errors.append(said.text) if said.type == "error" else None)
         page.goto("/login/")
         found["/login/"] = faults(page)
+        paper = {"light": "rgb(246, 245, 242)", "dark": "rgb(22, 24, 27)"}[scheme]
+        expect(page.locator("html")).to_have_css("background-color", paper)
         log_in(page, site, "mia")
         for address in all_pages(page):
             found[address] = faults(page)
@@ -413,3 +456,6 @@ def test_the_admin_and_the_texts_of_other_directions_keep_to_the_policy(page: Pa
     direction = "e => getComputedStyle(e).direction"
     assert page.locator(".text").evaluate(direction) == "rtl"
     assert page.locator(".metadata dd", has_text=ARABIC).evaluate(direction) == "rtl"
+    assert "unsafe" not in page.goto(REVIEW).headers["content-security-policy"]
+    page.locator("#review .text").evaluate("(e, text) => e.textContent = text", ARABIC)
+    assert page.locator("#review .text").evaluate(direction) == "rtl"
