@@ -350,7 +350,7 @@ def all_pages(page: Page) -> Iterator[str]:
     page.goto(DESK + "bulk/")
     bulk = f"{DESK}bulk/?label={page.get_by_label('Predicted label').input_value()}"
     others = (DESK, DESK + "labels/", label, DESK + "documents/", document, "/", DESK + "settings/")
-    for address in (REVIEW, bulk, DESK + "disagreements/", *others):
+    for address in (REVIEW, bulk, DESK + "disagreements/", DESK + "people/", *others):
         page.goto(address)
         yield address
 
