@@ -66,7 +66,9 @@ def lay_out() -> None:
     run_round(project)
     first = Query.objects.filter(reason="uncertain").exclude(near_duplicates=[]).order_by("pk")[0]
     QueueEntry.objects.filter(document=first.document).update(priority=-(10**17))
-    Verdict.objects.filter(query=first).update(better_label=Label.objects.get(project=project, name="card_arrival"))
+    better = Label.objects.get(project=project, name="card_arrival")
+    audited = Verdict.objects.filter(query__reason__in=Query.AUDITS).exclude(query__label=better)
+    (Verdict.objects.filter(query=first) | audited).update(better_label=better)
     alike = first.near_duplicates[0][0]
     QueueEntry.objects.filter(document=alike).delete()
     TrainingExample.objects.create(document_id=alike, label=first.label, source="judge")
