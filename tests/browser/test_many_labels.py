@@ -40,7 +40,8 @@ def test_a_hundred_decisions_with_the_keyboard_alone(browser: Browser, tmp_path:
             page.get_by_label("Username").fill(f"reviewer{OTHERS}")
             page.get_by_label("Password").fill(PASSWORD)
             page.keyboard.press("Enter")
-            page.wait_for_url(f"{site.url}/")
+            # Idle: what still comes of this page would be asked for its size when it is gone.
+            page.wait_for_url(f"{site.url}/", wait_until="networkidle")
             page.on("response", weigh)
             page.goto(f"/p/{SLUG}/review/")
             page.remove_listener("response", weigh)
