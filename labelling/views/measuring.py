@@ -182,8 +182,8 @@ def _disagreements(request: Request, comparison: Comparison) -> Page:
     shown = differ.select_related("query__document", "query__label", "query__verdict", "better_label")
     page = Paginator(shown, DISAGREEMENTS_PER_PAGE).get_page(request.GET.get("page"))
     truths = audits.truths(comparison.project)
-    names = {label.pk: label.name for label in comparison.project.labels.all()}
+    names: dict[int | None, str] = {label.pk: label.name for label in comparison.project.labels.all()}
     for answer in page:
-        truth = truths.get(answer.query.document_id)
-        answer.truth = names.get(truth, _("none of these")) if truth else _("none of these")  # type: ignore[attr-defined]
+        # None, for none of these, is no label's key.
+        answer.truth = names.get(truths.get(answer.query.document_id), _("none of these"))  # type: ignore[attr-defined]
     return page
