@@ -445,7 +445,7 @@ class Loop:
         """People label what was judged and is still unsure.
 
         All their time goes to what the judge can help no further with, if need be; what it may still settle, or has
-        and waits to be accepted, gets a third of it at most: the next round may do without people.
+        and waits to be accepted, gets two fifths of it at most: the next round may do without people.
         """
         room = self.plan.reviews - len(self.drawn)
         _, gain = self.answers.questions(self.belief, self.found.labels)
@@ -453,7 +453,7 @@ class Loop:
         open_ = self._judged_but_unsure()
         is_stuck = (gain[open_] < MIN_GAIN) & (posterior[open_] < self.plan.threshold)
         stuck = open_[is_stuck][:room]
-        hopeful = open_[~is_stuck][: max(room // 3 - len(stuck), 0)]
+        hopeful = open_[~is_stuck][: max(2 * room // 5 - len(stuck), 0)]
         for document in (*stuck, *hopeful):
             self._person_says(document)
 
