@@ -51,6 +51,7 @@ def write_csv(path: Path, rows: list[dict[str, str]]) -> None:
 
 def press(page: Page, *keys: str, says: str) -> str:
     """Press keys that decide; wait for what the page says and for the next text. Returns the text decided on."""
+    page.wait_for_load_state()  # A page can be seen before its scripts run: they listen to no key before.
     text = page.locator("#review .text")
     before = text.inner_text()
     for key in keys:
