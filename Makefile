@@ -1,23 +1,32 @@
 # make run            install, set up, and start the product at http://127.0.0.1:8000
+# make run-judge      the same with a judge that needs no key: a simulation that answers from the demo's true labels
 # make test           install, lint, type-check, and run all tests but the slow ones
-# make test-postgres  the same tests on PostgreSQL, and 100,000 rows
+# make test-postgres  those of the tests that need a database on PostgreSQL, and 100,000 rows
 # make test-slow      the long checks: worker killed at every step, real data, load
 # make measure        the figures of the README, on the banking77 data set
+# make measure-loop   whole loops through the product on banking77, the benchmark of the same deal beside them: hours
+# make measure-encoder  speed, memory and accuracy of the encoder, beside sentence-transformers in 32-bit floats
+# make measure-suggesting  milliseconds for one text and for 32 at once, and a file beside the encoder alone
 # make load           eight reviewers without pause on 100,000 documents: decisions a second, and nothing lost
 # make benchmark      R.E.D. against the article and a flat classifier on all data sets: hours; goes on where it stopped
 # make lock           pin anew everything that is installed
 
 PYTHON ?= python3
 PORT ?= 8000
+JUDGE_PORT ?= 8090
 BIN := .venv/bin
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-# On all cores, each with a database of its own; a file's tests share what its first one sets up.
-PYTEST := pytest -n auto --dist loadfile
+# Compiled modules are kept: the tests start dozens of processes.
+unexport PYTHONDONTWRITEBYTECODE
+
+# On all cores, each with a database of its own; a file's tests share what its first one sets up. Each core has a process:
+# more threads in one would only wait for each other.
+PYTEST := OMP_NUM_THREADS=1 pytest -n auto --dist loadfile --no-loadscope-reorder
 
 POSTGRES_URL ?= postgres://postgres@127.0.0.1:5432/postgres
 
-.PHONY: run test lint test-postgres test-slow measure load benchmark lock clean
+.PHONY: run run-judge test lint test-postgres test-slow measure measure-loop measure-encoder measure-suggesting load benchmark lock clean
 
 run: .venv/installed .env
 	@python manage.py migrate --verbosity 0
@@ -26,7 +35,25 @@ run: .venv/installed .env
 	@python manage.py load_demo --once
 	@echo "Open http://127.0.0.1:$(PORT) (Ctrl-C stops web server and worker)"
 	@echo
-	@honcho start --port $(PORT) || test $$? -eq 130 # 130: stopped by Ctrl-C
+	@honcho start --port $(PORT) $(HONCHO) || test $$? -eq 130 # 130: stopped by Ctrl-C
+
+# A database of its own: no simulated verdict gets into anybody's work. Honcho lets .env win over the environment, which
+# would undo that; the settings read .env themselves, and there the environment wins.
+SIMULATION := $(CURDIR)/var/simulation
+run-judge: export SIMULATED_JUDGE = 0.95
+run-judge: export DATABASE_URL = sqlite:///$(SIMULATION)/db.sqlite3
+run-judge: export MEDIA_ROOT = $(SIMULATION)/media
+run-judge: export REDIS_URL =
+run-judge: export JUDGE_PORT := $(JUDGE_PORT)
+run-judge: export JUDGE_BASE_URL = http://127.0.0.1:$(JUDGE_PORT)
+run-judge: export ANTHROPIC_API_KEY = none
+run-judge: export JUDGE_MODEL = simulation
+run-judge: export DEFINITION_MODEL = simulation
+run-judge: HONCHO = --env /dev/null --procfile var/simulation/Procfile
+run-judge: var/simulation/Procfile run
+
+var/simulation/Procfile: Procfile Procfile.judge
+	@mkdir -p $(@D) && cat $^ >$@
 
 test: .venv/installed-dev lint
 	$(PYTEST)
@@ -38,7 +65,7 @@ lint: .venv/installed-dev
 	DEBUG=true mypy .
 
 test-postgres: .venv/installed-dev
-	DATABASE_URL=$(POSTGRES_URL) $(PYTEST)
+	DATABASE_URL=$(POSTGRES_URL) $(PYTEST) -m "not slow and (django_db or browser)"
 	DATABASE_URL=$(POSTGRES_URL) pytest -m slow tests/slow/test_scale.py
 
 test-slow: .venv/installed-dev
@@ -46,6 +73,12 @@ test-slow: .venv/installed-dev
 
 measure: .venv/installed-dev
 	python -m tests.measure banking77
+
+measure-encoder: .venv/installed-dev
+	python -m tests.measure_encoder
+
+measure-suggesting: .venv/installed-dev
+	python -m tests.measure_suggesting banking77
 
 load: .venv/installed-dev
 	python -m tests.load_review --documents 100000 --labels 943 --reviewers 8 --seconds 60
@@ -76,12 +109,18 @@ $(FIGURES)/%-weak-judge.json: | .venv/installed .env
 	$(call on_set,--arms red --judge-sensitivity 0.85 --judge-specificity 0.85)
 $(FIGURES)/%-credulous-judge.json: | .venv/installed .env
 	$(call on_set,--arms red --judge-sensitivity 0.98 --judge-specificity 0.3)
+$(FIGURES)/%-one-deal.json: | .venv/installed .env
+	$(call on_set,--arms red people --random-state 0)
 $(FIGURES)/%-oos.json: | .venv/installed .env
 	$(call on_set,--arms red --oos $(RED_DATA)/$*/oos.csv)
 $(FIGURES)/mix-%-labels.json: | .venv/installed .env
 	$(call on_mix,--labels $* --pool 10000)
 $(FIGURES)/mix-%-texts.json: | .venv/installed .env
 	$(call on_mix,--pool $*)
+
+measure-loop: .venv/installed-dev $(FIGURES)/banking77-one-deal.json
+	python -m tests.measure_loop banking77 --judge none --beside $(FIGURES)/banking77-one-deal.json
+	python -m tests.measure_loop banking77 --judge anthropic --beside $(FIGURES)/banking77-one-deal.json
 
 lock:
 	rm -rf .venv && $(PYTHON) -m venv .venv && : > constraints.txt

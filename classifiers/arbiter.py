@@ -26,6 +26,14 @@ from scipy.optimize import minimize
 # of texts in and out of scope 0.972 with 0.001, 0.971 with 0.003, below 0.97 with 0.02).
 NONE_SHARE = 0.001
 L2 = 1.0
+# What the weights and the score of "none of these" are drawn to: a model that can learn nothing, because no label has
+# an example, trusts all views alike, and about as much as it will have to. The score is drawn so little that even
+# examples that count NONE_SHARE outweigh it.
+USUAL_WEIGHT = 0.2
+USUAL_NONE = 0.5
+L2_NONE = 1e-3
+UNKNOWN = -1
+MIN_SCATTER = 1e-9
 
 
 @dataclass(frozen=True)
@@ -61,14 +69,19 @@ def fit_arbiter(features: np.ndarray, target: np.ndarray, without: np.ndarray) -
 
     Args:
         features: shape (n, k, n_features), of examples, each left out of the views that scored it.
-        target: which candidate is the true label, k for none of them, shape (n,).
+        target: which candidate is the true label, k for none of them, UNKNOWN where only the features are of use,
+            shape (n,).
         without: the features of those whose true label is a candidate, in the same order, seen with it struck off
-            the list; shape (number of targets below k, k, n_features).
+            the list; shape (number of such targets, k, n_features).
     """
-    n, k, n_features = features.shape
+    _, k, n_features = features.shape
     flat = features.reshape(-1, n_features)
-    mean, scale = flat.mean(axis=0), np.maximum(flat.std(axis=0), 1e-9)
-    scaled, scaled_without = (features - mean) / scale, (without - mean) / scale
+    mean, scale = flat.mean(axis=0), flat.std(axis=0)
+    # Nothing can be said of a feature that never changed.
+    scale[scale < MIN_SCATTER] = np.inf
+    known = target != UNKNOWN
+    scaled, scaled_without, target = (features[known] - mean) / scale, (without - mean) / scale, target[known]
+    n = len(target)
     found = np.flatnonzero(target < k)
     struck = np.zeros((len(found), k), dtype=bool)
     struck[np.arange(len(found)), target[found]] = True
@@ -80,15 +93,18 @@ def fit_arbiter(features: np.ndarray, target: np.ndarray, without: np.ndarray) -
         scores_without = np.hstack([scaled_without @ weights, np.full((len(found), 1), none)])
         scores_without[:, :k][struck] = -np.inf
         value_none, slope_none = _cross_entropy(scores_without, np.full(len(found), k))
-        total = (1 - NONE_SHARE) * value + NONE_SHARE * value_none + L2 / 2 * weights @ weights
+        away = weights - USUAL_WEIGHT
+        total = (1 - NONE_SHARE) * value + NONE_SHARE * value_none
+        total += L2 / 2 * away @ away + L2_NONE / 2 * (none - USUAL_NONE) ** 2
         slope *= 1 - NONE_SHARE
         slope_none *= NONE_SHARE
-        gradient = np.einsum("nkf,nk->f", scaled, slope[:, :k]) + L2 * weights
+        gradient = np.einsum("nkf,nk->f", scaled, slope[:, :k]) + L2 * away
         gradient += np.einsum("nkf,nk->f", scaled_without, slope_none[:, :k])
-        return total, np.append(gradient, slope[:, k].sum() + slope_none[:, k].sum())
+        slope_of_none = slope[:, k].sum() + slope_none[:, k].sum() + L2_NONE * (none - USUAL_NONE)
+        return total, np.append(gradient, slope_of_none)
 
-    # Zero weights and a "none" as likely as any candidate: a start from which every problem converges.
-    start, bounds = np.zeros(n_features + 1), [(0.0, None)] * n_features + [(None, None)]
+    start = np.append(np.full(n_features, USUAL_WEIGHT), USUAL_NONE)
+    bounds = [(0.0, None)] * n_features + [(None, None)]
     best = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 500})
     return Arbiter(mean, scale, best.x[:-1], float(best.x[-1]))
 

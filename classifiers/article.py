@@ -11,6 +11,7 @@ from classifiers.candidates import Candidates
 from classifiers.posterior import entropy
 from classifiers.subset_classifier import NOISE, SubsetClassifier
 from classifiers.subsets import label_centroids, partition, reduce_centroids
+from classifiers.words import Texts
 
 # Rows predicted at a time: bounds memory to a few MB a thousand labels, whatever the pool's size.
 CHUNK_ROWS = 4096
@@ -61,8 +62,8 @@ class ArticleEnsemble:
     def n_experts(self) -> int:
         return len(self.classifiers)
 
-    def candidates(self, X: np.ndarray, k: int) -> Candidates:
-        """Return the k labels with the highest probability for each row of X, at most all labels."""
+    def candidates(self, X: np.ndarray, k: int, texts: Texts | None = None) -> Candidates:
+        """Return the k labels with the highest probability for each row of X, at most all labels; texts don't count."""
         k = min(k, self.n_labels)
         with threadpool_limits(limits=1):
             starts = range(0, len(X), CHUNK_ROWS)

@@ -14,6 +14,7 @@ from threadpoolctl import threadpool_limits
 
 from classifiers.candidates import Candidates
 from classifiers.posterior import entropy
+from classifiers.words import Texts
 
 GRID = (3.0, 10.0, 30.0, 100.0)
 N_FOLDS = 3
@@ -51,13 +52,13 @@ class FlatClassifier(ClassifierMixin, BaseEstimator):
         """Learn other examples: it fits them all."""
         return self.fit(X, y)
 
-    def train_itself(self, pool: np.ndarray, labels: np.ndarray, certain: np.ndarray) -> Self:
+    def train_itself(self, pool: np.ndarray, labels: np.ndarray, certain: np.ndarray, **ignored: object) -> Self:
         """Fit once more, on the examples and on the texts of the pool whose labels, codes, are certain."""
         X, y = self.examples_
         return self.fit(np.concatenate([X, pool[certain]]), np.append(y, self.classes_[labels[certain]]))
 
-    def candidates(self, X: np.ndarray, k: int = 10) -> Candidates:
-        """Return the k most probable labels (positions in ``classes_``) of each row of X."""
+    def candidates(self, X: np.ndarray, k: int = 10, texts: Texts | None = None) -> Candidates:
+        """Return the k most probable labels (positions in ``classes_``) of each row of X; texts don't count."""
         k = min(k, len(self.classes_))
         starts = range(0, len(X), CHUNK_ROWS)
         return Candidates.joined([self._candidates(X[start : start + CHUNK_ROWS], k) for start in starts], k)

@@ -1,8 +1,9 @@
 """The best few labels of each document, and how every view sees them.
 
-A *view* scores a label for a document. Two views look at the label alone: the cosine to its centroid and the mean
-cosine to its three nearest examples. They choose the candidates, because they cost one product for each label. The
-experts' views are asked about the candidates only, so that a document costs a few small kernels, not all of them.
+A *view* scores a label for a document. Some look at all labels at once, because that costs one product: the cosine to
+a label's centroid is one of them. They choose the candidates, together with the mean cosine to a label's three nearest
+examples. The experts' views are asked about the candidates only, so that a document costs a few small kernels, not all
+of them.
 """
 
 from __future__ import annotations
@@ -16,8 +17,6 @@ from classifiers.experts import Expert
 from classifiers.subsets import unit_rows
 
 N_NEAREST = 3
-# Labels whose nearest examples are looked up; the best of both views' ranks among them become candidates.
-N_NEAR_LABELS = 30
 
 
 @dataclass(frozen=True)
@@ -88,32 +87,19 @@ class LabelViews:
         self._sums = np.stack([X[rows].sum(axis=0, dtype=np.float64) for rows in self.members])
         self.centroids = unit_rows(self._sums).astype(np.float32)
 
-    def candidates(
-        self, X: np.ndarray, k: int, own: np.ndarray | None = None, own_labels: np.ndarray | None = None
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return the k most promising labels of each row, with the views that chose them.
+    def centroid(self, X: np.ndarray, own_labels: np.ndarray | None = None) -> np.ndarray:
+        """Return the cosine to each label's centroid, shape (n, n_labels), float32.
 
         Args:
             X: unit vectors, shape (n, n_dims).
-            k: candidates wanted, at most all labels.
-            own: where the rows stand among the examples, shape (n,): each is left out of its own label then.
-            own_labels: their label codes, shape (n,); NOISE for none.
-
-        Returns:
-            Label codes, cosines to centroids, mean cosines to the nearest examples, each (n, k).
+            own_labels: label codes of the rows where they are examples, shape (n,), NOISE for none: each is left out
+                of its own label then.
         """
         similarity = X @ self.centroids.T
-        if own is not None and own_labels is not None:
+        if own_labels is not None:
             labelled = np.flatnonzero(own_labels >= 0)
             similarity[labelled, own_labels[labelled]] = self._without_own(X[labelled], own_labels[labelled])
-        n_near = min(max(N_NEAR_LABELS, k), similarity.shape[1])
-        near = _best(similarity, n_near)
-        nearest = self._nearest(X, near, own)
-        # `near` is in the order of the first view, so a column's number is its rank there.
-        ranks = np.arange(n_near) + np.argsort(np.argsort(-nearest, axis=1, kind="stable"), axis=1)
-        best = np.argsort(ranks, axis=1, kind="stable")[:, :k]
-        labels = np.take_along_axis(near, best, axis=1)
-        return labels, np.take_along_axis(similarity, labels, axis=1), np.take_along_axis(nearest, best, axis=1)
+        return similarity
 
     def _without_own(self, X: np.ndarray, labels: np.ndarray) -> np.ndarray:
         """Cosine of examples to their label's centroid computed without them; 0 for an only example."""
@@ -122,7 +108,14 @@ class LabelViews:
         alone = lengths < 1e-6
         return np.where(alone, 0.0, (rest * X).sum(axis=1) / np.where(alone, 1.0, lengths))
 
-    def _nearest(self, X: np.ndarray, labels: np.ndarray, own: np.ndarray | None) -> np.ndarray:
+    def nearest(self, X: np.ndarray, labels: np.ndarray, own: np.ndarray | None = None) -> np.ndarray:
+        """Return the mean cosine to the nearest examples of each of the labels, float32.
+
+        Args:
+            X: unit vectors, shape (n, n_dims).
+            labels: label codes, shape (n, k).
+            own: where the rows stand among the examples, shape (n,): each is left out then.
+        """
         scores = np.empty(labels.size, dtype=np.float32)
         for code, pairs in by_label(labels, len(self.members)):
             rows, members = pairs // labels.shape[1], self.members[code]
@@ -134,13 +127,6 @@ class LabelViews:
             there = top > -np.inf
             scores[pairs] = np.where(there, top, 0.0).sum(axis=1) / np.maximum(there.sum(axis=1), 1)
         return scores.reshape(labels.shape)
-
-
-def _best(scores: np.ndarray, n: int) -> np.ndarray:
-    """Return the columns of each row's n highest scores, the highest first."""
-    columns = np.argpartition(-scores, n - 1, axis=1)[:, :n]
-    order = np.argsort(-np.take_along_axis(scores, columns, axis=1), axis=1, kind="stable")
-    return np.take_along_axis(columns, order, axis=1)
 
 
 def by_label(labels: np.ndarray, n_labels: int) -> list[tuple[int, np.ndarray]]:
@@ -160,6 +146,7 @@ def expert_view(
     labels: np.ndarray,
     n_labels: int,
     own: np.ndarray | None = None,
+    likeness: np.ndarray | None = None,
 ) -> np.ndarray:
     """Ask each candidate's own expert about it.
 
@@ -170,6 +157,7 @@ def expert_view(
         labels: candidates, shape (n, k).
         n_labels: how many labels there are.
         own: where the rows stand among the examples: an expert answers as if it had not seen them.
+        likeness: the kernel of all examples with X, shape (n_examples, n), where it was computed for all experts.
 
     Returns:
         Scores, shape (n, k), float32.
@@ -182,7 +170,7 @@ def expert_view(
         rows = np.unique(np.concatenate(asked) // labels.shape[1])
         if not rows.size:
             continue
-        answers = expert.scores(X[rows], examples)
+        answers = expert.scores(X[rows], examples) if likeness is None else expert.scores_of(likeness)[rows]
         if own is not None:
             _leave_out(answers, expert, own[rows])
         for column, pairs in enumerate(asked):

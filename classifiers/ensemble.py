@@ -6,32 +6,48 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import cache
 
 import numpy as np
 from scipy.optimize import brentq
-from threadpoolctl import threadpool_limits
+from scipy.sparse import csr_matrix, vstack
+from threadpoolctl import ThreadpoolController, threadpool_limits
 
-from classifiers.arbiter import Arbiter, fit_arbiter
+from classifiers.arbiter import UNKNOWN, Arbiter, fit_arbiter
 from classifiers.candidates import Candidates, LabelViews, expert_view, features
-from classifiers.experts import Expert, fit_expert
+from classifiers.descriptions import Descriptions
+from classifiers.descriptions import from_arrays as descriptions_from_arrays
+from classifiers.descriptions import to_arrays as descriptions_to_arrays
+from classifiers.experts import Expert, fit_expert, kernel
 from classifiers.global_expert import MAX_LABELS, GlobalExpert, fit_global_expert
 from classifiers.posterior import entropy
+from classifiers.shortlist import MAX_SHORTLIST_EXAMPLES, Shortlist, fit_shortlist, last_view_helps
 from classifiers.subset_classifier import NOISE
 from classifiers.subsets import closest_rivals, deals, label_centroids, place, reduce_centroids, rival_subsets
+from classifiers.words import N_FEATURES, NaiveBayes, Texts, counts
 
 # What a row of the bank is once it is no example any more; experts that learnt from it may still need its vector.
 DROPPED = -2
 NEW = -1
 
 N_CANDIDATES = 10
+# "None of these" is never surer than this while no text of it was ever seen, only described by those of labels; from
+# the other value on it rises more slowly, so that texts keep their order.
+MAX_UNSEEN_NONE, BENT_FROM = 0.9, 0.8
 # Labels outside a rival subset that its expert also learns to tell apart, without answering for them.
 N_RIVALS = 10
 # Examples of a label that one expert learns from: an expert's cost grows with the cube of its rows.
 MAX_EXAMPLES = 100
 # Examples the arbiter is fitted on: a few dozen weights need no more.
 MAX_ARBITER_EXAMPLES = 8_000
+# Rows a label, on average, below which a regression over all labels has nothing to learn that centroids do not say.
+MIN_GLOBAL_ROWS = 3
 # Rows predicted at a time: bounds memory to some 200 MB at 1,000 labels, whatever the pool's size.
-CHUNK_ROWS = 8_192
+CHUNK_ROWS = 1_024
+# Up to so many examples a text is compared with all of them once, for all experts; beyond, each expert compares it
+# with its own, which are fewer then. At most so many similarities are in memory at a time.
+MAX_SHARED_ROWS = 20_000
+MAX_SHARED = 2**24
 
 Progress = Callable[[int, int], None]
 
@@ -65,7 +81,11 @@ class Ensemble:
         splits: the diverse deals and the rival split.
         global_expert: over all labels, or None.
         given: which rows of the bank have a label that the model gave itself, shape (n_bank,).
-        names: unit vectors of the labels' names, shape (n_labels, n_dims), or None: one more view.
+        described: which rows are no texts but descriptions of labels that have few, shape (n_bank,).
+        descriptions: of the labels, or None: how near a text lies to a label's name is one more view.
+        counts: of the examples' n-grams, shape (n_bank, N_FEATURES), or None where they are of no use.
+        words: what was learnt from them, or None.
+        shortlist: chooses the candidates.
         arbiter: fitted on the examples.
         n_fitted: how many experts the last fit or refit fitted.
     """
@@ -76,18 +96,22 @@ class Ensemble:
         bank: np.ndarray,
         codes: np.ndarray,
         splits: list[Split],
-        names: np.ndarray | None = None,
+        descriptions: Descriptions | None = None,
+        counts: csr_matrix | None = None,
     ):
         self.choices = choices
         self.bank = bank
         self.codes = codes
         self.splits = splits
-        self.names = names
+        self.descriptions = descriptions
         self.global_expert: GlobalExpert | None = None
         self.given = np.zeros(len(bank), dtype=bool)
+        self.described = np.zeros(len(bank), dtype=bool)
+        self.shortlist: Shortlist
         self.arbiter: Arbiter
         self.n_fitted = 0
-        self.views = LabelViews(bank, codes, int(codes.max(initial=NOISE)) + 1)
+        self.counts = counts
+        self._look(int(codes.max(initial=NOISE)) + 1)
 
     @classmethod
     def fit(
@@ -97,7 +121,8 @@ class Ensemble:
         y: np.ndarray,
         splits: Sequence[Split] = (),
         n_own: int | None = None,
-        names: np.ndarray | None = None,
+        descriptions: Descriptions | None = None,
+        counts: csr_matrix | None = None,
         progress: Progress | None = None,
     ) -> Ensemble:
         """Split the labels, fit all experts, then the arbiter.
@@ -105,24 +130,34 @@ class Ensemble:
         Args:
             choices: how.
             X: unit vectors, float32, shape (n_examples, n_dims).
-            y: label codes 0 .. n_labels - 1, each with an example; NOISE for texts that belong nowhere.
+            y: label codes 0 .. n_labels - 1, each with an example or a description; NOISE for texts that belong
+                nowhere.
             splits: those of an earlier fit with the same labels; none: split anew.
             n_own: how many rows, from the first, are examples; those after are labels that the model gave itself,
                 on which no arbiter is fitted. None: all are examples.
-            names: unit vectors of the labels' names, in the order of their codes, or None.
+            descriptions: of the labels, or None. Those of labels with few examples are learnt like examples.
+            counts: of the examples' n-grams, shape (n_examples, N_FEATURES), or None. They are dropped where they
+                help to tell left-out examples apart no better.
             progress: called with (experts fitted, experts in all).
         """
+        n_own, n_texts = len(X) if n_own is None else n_own, len(X)
+        if descriptions is not None:
+            more = descriptions.rows(n_each(y[:n_own], len(descriptions.names)))
+            X, y = np.concatenate([X, more.vectors]), np.append(y, more.codes)
+            counts = None if counts is None else vstack([counts, more.counts], format="csr")
         n_labels = int(y.max(initial=NOISE)) + 1
         unfitted = [Split(split.kind, split.subsets) for split in splits] or split_labels(choices, X, y, n_labels)
-        n_own = len(X) if n_own is None else n_own
-        ensemble = cls(choices, X, y, unfitted, names)
-        ensemble.given[n_own:] = True
+        ensemble = cls(choices, X, y, unfitted, descriptions, counts)
+        ensemble.given[n_own:n_texts] = True
+        ensemble.described[n_texts:] = True
         everywhere = [
             (number, index) for number, split in enumerate(ensemble.splits) for index in range(len(split.subsets))
         ]
         ensemble._fit_experts(everywhere, progress)
-        if "global" in choices.experts and choices.subset_size < n_labels <= MAX_LABELS:
+        enough = n_own > 0 and len(X) >= MIN_GLOBAL_ROWS * n_labels
+        if enough and "global" in choices.experts and choices.subset_size < n_labels <= MAX_LABELS:
             ensemble._fit_global_expert(n_own)
+        ensemble._fit_shortlist(n_own)
         ensemble._fit_arbiter(n_own)
         return ensemble
 
@@ -138,30 +173,41 @@ class Ensemble:
     def n_taught(self) -> int:
         return int(self.given.sum())
 
-    def own_examples(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return vectors and codes of the examples, without the labels that the model gave itself."""
-        own = (self.codes != DROPPED) & ~self.given
-        return self.bank[own], self.codes[own]
+    def own_examples(self) -> np.ndarray:
+        """Return the rows of the bank that are examples: neither labels that the model gave itself nor descriptions."""
+        return np.flatnonzero((self.codes != DROPPED) & ~self.given & ~self.described)
 
-    def candidates(self, X: np.ndarray, k: int) -> Candidates:
-        """Return the k most probable labels of each unit vector, float32 (n, n_dims); at most N_CANDIDATES."""
+    def candidates(self, X: np.ndarray, k: int, texts: Texts | None = None) -> Candidates:
+        """Return the k most probable labels of each unit vector, float32 (n, n_dims); at most N_CANDIDATES.
+
+        ``texts`` are asked for where ``words`` were learnt.
+        """
         k = min(k, self.n_labels, N_CANDIDATES)
-        starts = range(0, len(X), CHUNK_ROWS)
-        with threadpool_limits(limits=1), _threads() as pool:
-            parts = list(pool.map(lambda start: self._candidates(X[start : start + CHUNK_ROWS], k), starts))
+        size = min(CHUNK_ROWS, MAX_SHARED // len(self.bank)) if self.shares_likeness else CHUNK_ROWS
+        chunks = [slice(start, start + size) for start in range(0, len(X), size)]
+        with _blas().limit(limits=1):
+            if len(chunks) == 1:
+                return self._candidates(X, k, self.counted(texts))
+            with _threads() as pool:
+                parts = list(pool.map(lambda rows: self._candidates(X[rows], k, self.counted(texts, rows)), chunks))
         return Candidates.joined(parts, k)
 
     def refit(
-        self, X: np.ndarray, y: np.ndarray, names: np.ndarray | None = None, progress: Progress | None = None
+        self,
+        X: np.ndarray,
+        y: np.ndarray,
+        descriptions: Descriptions | None = None,
+        texts: Texts | None = None,
+        progress: Progress | None = None,
     ) -> None:
         """Learn other examples: only the experts that answer for a label whose examples changed are fitted anew.
 
         New labels (codes after the known ones) join a subset of each split. Examples that are gone stay noise or
         rivals to experts that are not touched; verdicts of the arbiter stay valid, as its weights know no labels.
         """
-        changed = self._take_in(X, y)
-        self.names = names
-        self.views = LabelViews(self.bank, self.codes, int(self.codes.max()) + 1)
+        self.descriptions = descriptions
+        changed = self._take_in(X, y, texts)
+        self._look(int(self.codes.max()) + 1)
         touched = {
             (number, self._subset_of(split, label)) for label in changed for number, split in enumerate(self.splits)
         }
@@ -171,12 +217,12 @@ class Ensemble:
             self.global_expert = self.global_expert.refit(self.bank[there], self.codes[there], changed)
             self.n_fitted += 1
 
-    def temper(self, X: np.ndarray, confidence: float) -> None:
+    def temper(self, X: np.ndarray, confidence: float, texts: Texts | None = None) -> None:
         """Make the arbiter less sure of itself, until its mean best probability of the texts X is ``confidence``.
 
         It is left alone where it is no surer than that.
         """
-        seen = features(self._views(X)[1:])
+        seen = features(self._views(X, self.counted(texts))[1:])
 
         def surplus(factor: float) -> float:
             return float(self.arbiter.times(factor).probabilities(seen)[:, :-1].max(axis=1).mean()) - confidence
@@ -192,7 +238,9 @@ class Ensemble:
             "bank": self.bank,
             "codes": self.codes,
             "given": self.given,
-            "names": np.empty((0, 0), dtype=np.float32) if self.names is None else self.names,
+            "described": self.described,
+            **descriptions_to_arrays(self.descriptions),
+            **_counts_arrays(self.counts),
             "split_kinds": np.array([split.kind for split in self.splits], dtype=str),
             "split_sizes": np.array([len(split.subsets) for split in self.splits], dtype=int),
             "subset_sizes": np.array([len(subset) for subset in subsets], dtype=int),
@@ -202,6 +250,7 @@ class Ensemble:
             "expert_weights": _joined([expert.weights.ravel() for expert in experts], np.float32),
             "expert_left_out": _joined([expert.left_out.ravel() for expert in experts], np.float32),
             **_global_arrays(self.global_expert),
+            "shortlist": np.array([*self.shortlist.weights, self.shortlist.whole, self.shortlist.nearest]),
             "arbiter": np.array([*self.arbiter.weights, self.arbiter.none]),
             "arbiter_scaling": np.stack([self.arbiter.mean, self.arbiter.scale]),
         }
@@ -227,34 +276,67 @@ class Ensemble:
             Split(str(kind), subsets[end - size : end], experts[end - size : end])
             for kind, size, end in zip(arrays["split_kinds"], arrays["split_sizes"], ends, strict=True)
         ]
-        names = arrays["names"] if len(arrays["names"]) else None
-        ensemble = cls(choices, arrays["bank"], arrays["codes"], splits, names)
-        ensemble.given = arrays["given"]
+        described = descriptions_from_arrays(arrays)
+        ensemble = cls(choices, arrays["bank"], arrays["codes"], splits, described, _counts(arrays))
+        ensemble.given, ensemble.described = arrays["given"], arrays["described"]
         ensemble.global_expert = _global_expert(arrays)
+        *weights, whole, nearest = arrays["shortlist"]
+        ensemble.shortlist = Shortlist(np.array(weights), float(whole), float(nearest))
         *weights, none = arrays["arbiter"]
         mean, scale = arrays["arbiter_scaling"]
         ensemble.arbiter = Arbiter(mean, scale, np.array(weights), float(none))
         return ensemble
 
-    def _candidates(self, X: np.ndarray, k: int) -> Candidates:
-        labels, *views = self._views(X)
+    def _look(self, n_labels: int) -> None:
+        """Look at the bank anew, after its examples have changed."""
+        self.views = LabelViews(self.bank, self.codes, n_labels)
+        self.words = None if self.counts is None else NaiveBayes(self.counts, self.codes, n_labels)
+
+    def counted(self, texts: Texts | None, rows: slice = slice(None)) -> csr_matrix | None:
+        """Count the n-grams of some of the texts; None where no words were learnt."""
+        if self.counts is None:
+            return None
+        if texts is None:
+            raise ValueError("The words of the examples were learnt: give the texts, too.")
+        return counts(texts[rows])
+
+    def _candidates(self, X: np.ndarray, k: int, counted: csr_matrix | None) -> Candidates:
+        labels, *views = self._views(X, counted)
         belief = self.arbiter.probabilities(features(views))
+        if not (self.codes == NOISE).any():
+            belief = bounded(belief)
         return Candidates.ranked(belief[:, :-1], entropy(belief), k, labels)
 
-    def _views(self, X: np.ndarray, own: np.ndarray | None = None) -> list[np.ndarray]:
+    @property
+    def shares_likeness(self) -> bool:
+        """Whether all experts look at one and the same comparison of a text with the examples."""
+        return len(self.bank) <= MAX_SHARED_ROWS
+
+    def _views(
+        self, X: np.ndarray, counted: csr_matrix | None = None, own: np.ndarray | None = None
+    ) -> list[np.ndarray]:
         """Candidates and every view's scores of them; the deals of diverse subsets count as one view, their mean."""
-        own_labels = None if own is None else self.codes[own]
-        labels, centroid, nearest = self.views.candidates(X, min(N_CANDIDATES, self.n_labels), own, own_labels)
+        whole = self._whole_views(X, counted, own)
+        k = min(N_CANDIDATES, self.n_labels)
+        labels, nearest = self.shortlist.choose(whole, lambda near: self.views.nearest(X, near, own), k)
+        centroid, *others = (np.take_along_axis(view, labels, axis=1) for view in whole)
+        likeness = kernel(self.bank, X) if self.shares_likeness else None
         by_kind: dict[str, list[np.ndarray]] = {}
         for split in self.splits:
-            view = expert_view(split.experts, self.bank, X, labels, self.n_labels, own)
+            view = expert_view(split.experts, self.bank, X, labels, self.n_labels, own, likeness)
             by_kind.setdefault(split.kind, []).append(view)
-        found = [labels, centroid, nearest, *(np.mean(views, axis=0) for views in by_kind.values())]
+        return [labels, centroid, nearest, *(np.mean(views, axis=0) for views in by_kind.values()), *others]
+
+    def _whole_views(self, X: np.ndarray, counted: csr_matrix | None, own: np.ndarray | None) -> list[np.ndarray]:
+        """The scores of all labels by each view that costs one product, shape (n, n_labels) each; the words last."""
+        own_labels = None if own is None else self.codes[own]
+        found = [self.views.centroid(X, own_labels)]
         if self.global_expert is not None:
-            scores = self.global_expert.scores(X) if own is None else self.global_expert.held_out[own]
-            found.append(np.take_along_axis(scores, labels, axis=1))
-        if self.names is not None:
-            found.append(np.take_along_axis(X @ self.names.T, labels, axis=1))
+            found.append(self.global_expert.scores(X) if own is None else self.global_expert.held_out[own])
+        if self.descriptions is not None:
+            found.append(X @ self.descriptions.names.T)
+        if self.words is not None and counted is not None:
+            found.append(self.words.scores(counted) if own_labels is None else self.words.left_out(counted, own_labels))
         return found
 
     def _fit_experts(self, which: Sequence[tuple[int, int]], progress: Progress | None) -> None:
@@ -281,18 +363,46 @@ class Ensemble:
         noise = _some(rng, elsewhere, round(self.choices.noise_ratio * len(rows) / len(inside)))
         return fit_expert(self.bank, self.codes, subset, np.concatenate([rows, noise]))
 
+    def _fit_shortlist(self, n_own: int) -> None:
+        """Learn which views choose the candidates; words that are no help there are dropped."""
+        rows, target = self._left_out(n_own, MAX_SHORTLIST_EXAMPLES)
+        with threadpool_limits(limits=1):
+            views = self._whole_views(self.bank[rows], self._counts_of(rows), rows)
+            if self.words is not None and not last_view_helps(views, target):
+                self.counts = self.words = None
+                views.pop()
+            self.shortlist = fit_shortlist(views, lambda near: self.views.nearest(self.bank[rows], near, rows), target)
+
     def _fit_arbiter(self, n_own: int) -> None:
-        rng = np.random.default_rng(self.choices.random_state)
-        own = _some(rng, np.arange(n_own), MAX_ARBITER_EXAMPLES)
+        rows, codes = self._left_out(n_own, MAX_ARBITER_EXAMPLES)
         with threadpool_limits(limits=1), _threads() as pool:
-            parts = [own[start : start + 1_000] for start in range(0, len(own), 1_000)]
-            seen = list(pool.map(lambda part: self._views(self.bank[part], part), parts))
+            parts = [rows[start : start + 1_000] for start in range(0, len(rows), 1_000)]
+            seen = list(pool.map(lambda part: self._views(self.bank[part], self._counts_of(part), part), parts))
         labels, *views = (np.concatenate(column) for column in zip(*seen, strict=True))
-        hit = labels == self.codes[own][:, None]
+        hit = labels == codes[:, None]
         found = hit.any(axis=1)
-        target = np.where(found, hit.argmax(axis=1), labels.shape[1])
+        target = np.where(found, hit.argmax(axis=1), np.where(codes == DROPPED, UNKNOWN, labels.shape[1]))
         without = features([view[found] for view in views], struck=hit[found])
         self.arbiter = fit_arbiter(features(views), target, without)
+
+    def _left_out(self, n_own: int, n_most: int) -> tuple[np.ndarray, np.ndarray]:
+        """Rows of the bank that say something when they are left out, n_most of them at most, and their codes.
+
+        Those are the examples of no label, or of one that has another row. Where there is none, other rows are taken,
+        descriptions if there are some, with the code DROPPED: they show at least how far the views scatter.
+        """
+        rng = np.random.default_rng(self.choices.random_state)
+        # NOISE looks up the last place.
+        n_rows = np.append([len(members) for members in self.views.members], 2)
+        own = np.flatnonzero(n_rows[self.codes[:n_own]] > 1)
+        if len(own):
+            rows = _some(rng, own, n_most)
+            return rows, self.codes[rows]
+        rows = _some(rng, np.flatnonzero(self.described) if self.described.any() else np.arange(n_own), n_most)
+        return rows, np.full(len(rows), DROPPED)
+
+    def _counts_of(self, rows: np.ndarray) -> csr_matrix | None:
+        return None if self.counts is None else self.counts[rows]
 
     def _subset_of(self, split: Split, label: int) -> int:
         """The number of the subset that holds a label; a new label joins one first."""
@@ -305,19 +415,32 @@ class Ensemble:
         split.subsets[index : index + 1] = [np.append(old, label)]
         return index
 
-    def _take_in(self, X: np.ndarray, y: np.ndarray) -> list[int]:
+    def _take_in(self, X: np.ndarray, y: np.ndarray, texts: Texts | None) -> list[int]:
         """Make the bank's examples those of (X, y) and return the labels whose examples changed, sorted."""
+        n_own = len(X)
+        more = None
+        if self.descriptions is not None:
+            more = self.descriptions.rows(n_each(y, len(self.descriptions.names)))
+            X, y = np.concatenate([X, more.vectors]), np.append(y, more.codes)
+        described = np.arange(len(X)) >= n_own
         # By code too: the same text may be an example of two labels, and each of them keeps its own.
-        waiting: dict[tuple[bytes, int], list[int]] = {}
-        for position, (vector, code) in enumerate(zip(self.bank, self.codes.tolist(), strict=True)):
-            waiting.setdefault((vector.tobytes(), code), []).append(position)
-        texts = zip((vector.tobytes() for vector in X), y.tolist(), strict=True)
+        waiting: dict[tuple[bytes, bool, int], list[int]] = {}
+        for position, (vector, *key) in enumerate(
+            zip(self.bank, self.described.tolist(), self.codes.tolist(), strict=True)
+        ):
+            waiting.setdefault((vector.tobytes(), key[0], key[1]), []).append(position)
+        rows = zip((vector.tobytes() for vector in X), described.tolist(), y.tolist(), strict=True)
         positions = np.array(
-            [(waiting.get((text, code)) or waiting.get((text, DROPPED)) or [NEW]).pop() for text, code in texts]
+            [
+                (
+                    waiting.get((vector, is_described, code)) or waiting.get((vector, is_described, DROPPED)) or [NEW]
+                ).pop()
+                for vector, is_described, code in rows
+            ]
         )
         new = positions == NEW
         codes = np.full(len(self.bank), DROPPED)
-        labelled = {vector.tobytes() for vector in X}
+        labelled = {vector.tobytes() for vector in X[:n_own]}
         kept = [row for row in np.flatnonzero(self.given) if self.bank[row].tobytes() not in labelled]
         codes[kept] = self.codes[kept]
         codes[positions[~new]] = y[~new]
@@ -327,8 +450,28 @@ class Ensemble:
         changed = {*codes[moved].tolist(), *self.codes[moved].tolist(), *y[new].tolist()} - {NOISE, DROPPED}
         self.bank = np.concatenate([self.bank, X[new]])
         self.given = np.append(self.given, np.zeros(int(new.sum()), dtype=bool))
+        self.described = np.append(self.described, described[new])
         self.codes = np.concatenate([codes, y[new]])
+        if self.counts is not None:
+            new_own = np.flatnonzero(new[:n_own]).tolist()
+            counted = [self.counts, self.counted(None if texts is None else [texts[row] for row in new_own])]
+            self.counts = vstack(counted if more is None else [*counted, more.counts[new[n_own:]]], format="csr")
         return sorted(changed)
+
+
+def bounded(belief: np.ndarray) -> np.ndarray:
+    """Return the belief, shape (n, k + 1), with its last column pressed below MAX_UNSEEN_NONE."""
+    none = belief[:, -1:]
+    above = np.maximum(none - BENT_FROM, 0.0)
+    bent = none - above * (1 - MAX_UNSEEN_NONE) / (1 - BENT_FROM)
+    # All other columns may have vanished beside it: then they share the rest evenly.
+    rest = np.maximum(belief[:, :-1], np.finfo(float).tiny)
+    return np.hstack([rest * (1 - bent) / rest.sum(axis=1, keepdims=True), bent])
+
+
+def n_each(codes: np.ndarray, n_labels: int) -> np.ndarray:
+    """Return how often each label code occurs, shape (n_labels,) or more; codes below zero don't count."""
+    return np.bincount(codes[codes >= 0], minlength=n_labels)
 
 
 def split_labels(choices: Choices, X: np.ndarray, y: np.ndarray, n_labels: int) -> list[Split]:
@@ -362,9 +505,28 @@ def _global_expert(arrays: Mapping[str, np.ndarray]) -> GlobalExpert | None:
     return GlobalExpert(arrays["global_weights"], arrays["global_intercepts"], nothing, shrinkage)
 
 
+def _counts_arrays(counted: csr_matrix | None) -> dict[str, np.ndarray]:
+    if counted is None:
+        return {}
+    return {"counts": counted.data, "count_features": counted.indices, "count_starts": counted.indptr}
+
+
+def _counts(arrays: Mapping[str, np.ndarray]) -> csr_matrix | None:
+    if "counts" not in arrays:
+        return None
+    parts = arrays["counts"], arrays["count_features"], arrays["count_starts"]
+    return csr_matrix(parts, shape=(len(arrays["bank"]), N_FEATURES))
+
+
 def _some(rng: np.random.Generator, rows: np.ndarray, n: int) -> np.ndarray:
     """Draw n of the rows, in rising order; all of them when there are no more."""
     return rows if len(rows) <= n else np.sort(rng.choice(rows, size=n, replace=False))
+
+
+@cache
+def _blas() -> ThreadpoolController:
+    """What limits BLAS threads; found once, as looking for it takes longer than to predict one text."""
+    return ThreadpoolController()
 
 
 def _threads() -> ThreadPoolExecutor:

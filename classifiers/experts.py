@@ -39,6 +39,10 @@ class Expert:
         """Return the score of each of ``labels``, about 0 to 1, for unit vectors (n, n_dims): shape (n, n_labels)."""
         return kernel(X, examples[self.rows]) @ self.weights
 
+    def scores_of(self, likeness: np.ndarray) -> np.ndarray:
+        """Return the same from the ``kernel`` of all examples with the vectors, shape (n_examples, n)."""
+        return likeness[self.rows].T @ self.weights
+
 
 def fit_expert(examples: np.ndarray, codes: np.ndarray, labels: np.ndarray, rows: np.ndarray) -> Expert:
     """Learn to tell ``labels`` from each other and from whatever else is among ``rows``.

@@ -19,6 +19,10 @@ from email.utils import parsedate_to_datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+import httpx2
+
+from classifiers.bounded import bounds
+
 if TYPE_CHECKING:
     from anthropic import Anthropic, APIStatusError
     from anthropic.types import Message
@@ -217,7 +221,7 @@ class MessagesClient:
             timeout=self.timeout,
             max_retries=0,
             # A redirect would take the key to another host.
-            http_client=anthropic.DefaultHttpxClient(follow_redirects=False),
+            http_client=anthropic.DefaultHttpxClient(follow_redirects=False, event_hooks=bounds(self.timeout)),
         )
         # Without a key the SDK waits for the first call and raises a bare TypeError there.
         if not (client.auth_headers or client.credentials):
@@ -228,7 +232,6 @@ class MessagesClient:
     def _in_words(self, of_batch: bool = False) -> Iterator[None]:
         """Turn whatever the SDK raises into a sentence for people."""
         import anthropic
-        import httpx2
 
         try:
             yield
@@ -270,7 +273,7 @@ def read_reply(message: Message, latency: float | None = None) -> Reply:
     """Turn a message into a reply.
 
     Raises:
-        JudgeError: when the model refused, was cut off, or said no JSON object.
+        JudgeError: when the model refused, was cut off or stopped otherwise, or said anything but one JSON object.
     """
     import anthropic
 
@@ -283,11 +286,11 @@ def read_reply(message: Message, latency: float | None = None) -> Reply:
     if message.stop_reason in ("max_tokens", "model_context_window_exceeded"):
         raise JudgeError("The judge's answer was cut off.", usage=billed, request_id=request_id)
     try:
-        text = next((block.text for block in message.content if block.type == "text"), "")
-        said = _storable(json.loads(text, parse_constant=_no_number))
+        (text,) = (block.text for block in message.content if block.type == "text")
+        said = _storable(json.loads(text, parse_constant=_no_number, object_pairs_hook=_each_key_once))
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise JudgeError(NOT_AGREED, usage=billed, request_id=request_id) from error
-    if not isinstance(said, dict) or billed is None:
+    if message.stop_reason != "end_turn" or not isinstance(said, dict) or billed is None:
         raise JudgeError(NOT_AGREED, usage=billed, request_id=request_id)
     return Reply(said, _name(message.model), request_id, billed, latency)
 
@@ -300,6 +303,13 @@ def _storable(said: Any) -> Any:
         return [_storable(part) for part in said]
     if isinstance(said, dict):
         return {_storable(key): _storable(value) for key, value in said.items()}
+    return said
+
+
+def _each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object that says two things under one name says nothing."""
+    if len(said := dict(pairs)) < len(pairs):
+        raise ValueError("A key stands twice.")
     return said
 
 

@@ -15,13 +15,18 @@ from scipy.special import entr
 MIN_NONE = 1e-3
 # What the classifiers say of the share of texts that belong nowhere counts as much as so many audits.
 SHARE_STRENGTH = 10.0
+# Examples that a label without any counts for, where the shares of the examples are asked for.
+NO_EXAMPLE = 0.5
+# Texts a label that are dealt out by the examples' shares, when the pool's are estimated.
+STRENGTH = 3.0
+MAX_STEPS = 100
 # Factors on the odds of "none of these" that are looked at.
 ODDS_FACTORS = (1e-3, 1e4)
 
 Rates = float | np.ndarray
 
 
-def prior(probabilities: np.ndarray, none_factor: float = 1.0) -> np.ndarray:
+def prior(probabilities: np.ndarray, none_factor: float = 1.0, factors: Rates = 1.0) -> np.ndarray:
     """Return the belief before any answer.
 
     Args:
@@ -30,6 +35,8 @@ def prior(probabilities: np.ndarray, none_factor: float = 1.0) -> np.ndarray:
             that add up to more than 1 as the article's combination does, are scaled down to
             1 - MIN_NONE.
         none_factor: what the odds of "none of these" are multiplied with, > 0; see none_factor.
+        factors: what those of the candidates are multiplied with, >= 0, one number or shape (n_documents, k); see
+            label_factors, whose factors are looked up by the candidates' labels.
 
     Returns:
         Belief, shape (n_documents, k + 1), float64.
@@ -43,7 +50,7 @@ def prior(probabilities: np.ndarray, none_factor: float = 1.0) -> np.ndarray:
     total = candidates.sum(axis=1, keepdims=True)
     candidates = candidates * np.where(total > 1 - MIN_NONE, (1 - MIN_NONE) / np.maximum(total, 1 - MIN_NONE), 1.0)
     none = np.maximum(1 - candidates.sum(axis=1, keepdims=True), MIN_NONE)
-    belief = np.hstack([candidates, none * none_factor])
+    belief = np.hstack([candidates * factors, none * none_factor])
     return belief / belief.sum(axis=1, keepdims=True)
 
 
@@ -74,6 +81,63 @@ def none_factor(probabilities: np.ndarray, n_none: int, n_audits: int) -> float:
     if surplus(low) > 0 or surplus(high) < 0:
         return ODDS_FACTORS[0] if surplus(low) > 0 else ODDS_FACTORS[1]
     return float(np.exp(brentq(surplus, low, high)))
+
+
+def shares(
+    probabilities: np.ndarray,
+    labels: np.ndarray,
+    n_examples: np.ndarray,
+    n_certain: np.ndarray | float = 0.0,
+    strength: float = STRENGTH,
+) -> np.ndarray:
+    """Return the share of each label among the texts of the pool that belong to one.
+
+    Examples are chosen, often the same number for each label; pools have few common labels and many rare ones.
+    Expectation maximisation of Saerens, Latinne and Decaestecker (2002), with a Dirichlet prior around the shares of
+    the examples. Right as far as the probabilities are calibrated for texts drawn like the examples.
+
+    Args:
+        probabilities: of each candidate, for all texts of the pool without a certain label, as for prior.
+        labels: the candidates' label codes, shape (n_documents, k).
+        n_examples: how many examples of each label the classifiers have learnt, >= 0, shape (n_labels,).
+        n_certain: how many texts of the pool are known to be of each label, shape (n_labels,) or 0.
+        strength: texts a label that the prior is worth, > 0.
+
+    Returns:
+        Shape (n_labels,), sums to 1.
+    """
+    learnt = _example_shares(n_examples)
+    belief = prior(probabilities)
+    fixed = strength * len(learnt) * learnt + n_certain
+    found = learnt
+    for _ in range(MAX_STEPS):
+        weights = belief[:, :-1] * (found / learnt)[labels]
+        weights /= weights.sum(axis=1, keepdims=True) + belief[:, -1:]
+        counted = fixed + np.bincount(labels.ravel(), weights=weights.ravel(), minlength=len(learnt))
+        last, found = found, counted / counted.sum()
+        if np.abs(found - last).max() < 1e-6:
+            break
+    return found
+
+
+def label_factors(
+    probabilities: np.ndarray,
+    labels: np.ndarray,
+    n_examples: np.ndarray,
+    n_certain: np.ndarray | float = 0.0,
+    strength: float = STRENGTH,
+) -> np.ndarray:
+    """Return what makes each label as common as it is in the pool: its share there over that among the examples.
+
+    Only for texts drawn like the pool; a holdout that was drawn like the examples has their shares.
+
+    Args:
+        probabilities, labels, n_examples, n_certain, strength: as for shares.
+
+    Returns:
+        Factors > 0 on the labels' odds, shape (n_labels,), for prior.
+    """
+    return shares(probabilities, labels, n_examples, n_certain, strength) / _example_shares(n_examples)
 
 
 def after_verdict(
@@ -186,6 +250,11 @@ def expected_choice_gain(belief: np.ndarray, offered: np.ndarray, accuracy: Rate
 def entropy(belief: np.ndarray) -> np.ndarray:
     """Return the Shannon entropy of each row in nats, in [0, log(k + 1)], shape (n_documents,)."""
     return entr(belief).sum(axis=1)
+
+
+def _example_shares(n_examples: np.ndarray) -> np.ndarray:
+    counted = np.maximum(n_examples, NO_EXAMPLE)
+    return counted / counted.sum()
 
 
 def _updated(belief: np.ndarray, likelihood: np.ndarray) -> np.ndarray:

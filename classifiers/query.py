@@ -18,7 +18,7 @@ NEAR_DUPLICATE = 0.98
 # it. Of a label that counts as settled it must tell more: 0.2 is what a judge that is right 95 times in 100 tells of
 # one that is 90 % sure, 0.1 at 96 %. A choice may tell less: it is one call, where a refused label leads to more.
 MIN_GAIN = 0.03
-MIN_GAIN_SETTLED = {"validate": 0.2, "choose": 0.1}
+MIN_GAIN_SETTLED = {"validate": 0.25, "choose": 0.1}
 # A batch is spread over this many times its size, the head of the ranking: further down the
 # documents aren't worth asking, and a large pool costs no more than a small one.
 HEAD = 10

@@ -7,15 +7,18 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Self
 
 import numpy as np
+from scipy.sparse import csr_matrix, vstack
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from classifiers.article import ArticleEnsemble
 from classifiers.candidates import Candidates
+from classifiers.descriptions import Descriptions
 from classifiers.ensemble import Choices, Ensemble, Split
 from classifiers.subset_classifier import NOISE
 from classifiers.subsets import unit_rows
+from classifiers.words import Texts, counts
 
 COMBINATIONS = ("arbiter", "highest")
 EXPERTS = ("diverse", "rival", "global")
@@ -83,6 +86,12 @@ class RedClassifier(ClassifierMixin, BaseEstimator):
         elsewhere: np.ndarray | None = None,
         pool: np.ndarray | None = None,
         names: np.ndarray | None = None,
+        definitions: np.ndarray | None = None,
+        classes: Sequence | np.ndarray | None = None,
+        texts: Texts | None = None,
+        elsewhere_texts: Texts = (),
+        pool_texts: Texts | None = None,
+        label_texts: Texts | None = None,
         progress: Callable[[int, int], None] | None = None,
     ) -> Self:
         """Split the labels, fit the experts and what combines them.
@@ -93,18 +102,27 @@ class RedClassifier(ClassifierMixin, BaseEstimator):
             elsewhere: vectors of texts known to belong to no label, shape (n_elsewhere, n_dims).
             pool: vectors of texts without label, for self-training, shape (n_pool, n_dims).
             names: vectors of the labels' names in the order of classes_, shape (n_classes, n_dims): how near a text
-                lies to the name is one more view of the label.
+                lies to the name is one more view of the label, and names are learnt where examples are few.
+            definitions: vectors of name and definition, likewise, also learnt there; rows of zeros where there is none.
+            classes: the labels, sorted, where some of them have no example: they are learnt by their names. None:
+                those in y.
+            texts: those of the training examples: their words are one more view of the labels. Whoever gives them
+                here gives them to all other methods, too.
+            elsewhere_texts, pool_texts: those of ``elsewhere`` and ``pool``.
+            label_texts: name and definition of each label, in the order of classes_.
             progress: called with (experts fitted, experts in all) after each.
 
         Raises:
-            ValueError: with fewer than two labels, or unknown arguments.
+            ValueError: with fewer than two labels, unknown arguments, or not as many texts as vectors.
         """
-        X, codes = self._examples(X, y, elsewhere)
-        names = self._names(names)
-        self.ensemble_ = self._fit(X, codes, names=names, progress=progress)
+        X, codes = self._examples(X, y, elsewhere, classes)
+        described = self._described(codes, names, definitions, label_texts)
+        texts = _all_texts(texts, elsewhere_texts, len(X))
+        counted = None if texts is None else counts(texts)
+        self.ensemble_ = self._fit(X, codes, described=described, counted=counted, progress=progress)
         n_examples = int((codes != NOISE).sum())
         if pool is not None and len(pool) and n_examples < self.self_training * len(self.classes_):
-            self._train_itself(pool, progress)
+            self._train_itself(pool, pool_texts, progress)
         self._count()
         return self
 
@@ -114,6 +132,11 @@ class RedClassifier(ClassifierMixin, BaseEstimator):
         y: Sequence | np.ndarray,
         elsewhere: np.ndarray | None = None,
         names: np.ndarray | None = None,
+        definitions: np.ndarray | None = None,
+        classes: Sequence | np.ndarray | None = None,
+        texts: Texts | None = None,
+        elsewhere_texts: Texts = (),
+        label_texts: Texts | None = None,
         progress: Callable[[int, int], None] | None = None,
     ) -> Self:
         """Learn other examples, labels that are new among them: only what they touch is fitted anew.
@@ -123,14 +146,17 @@ class RedClassifier(ClassifierMixin, BaseEstimator):
         """
         check_is_fitted(self, "ensemble_")
         known = self.classes_
-        X, codes = self._examples(X, y, elsewhere)
+        X, codes = self._examples(X, y, elsewhere, classes)
+        described = self._described(codes, names, definitions, label_texts)
+        texts = _all_texts(texts, elsewhere_texts, len(X))
         grown = len(self.classes_) >= len(known) and np.array_equal(self.classes_[: len(known)], known)
         if not grown or not isinstance(self.ensemble_, Ensemble):
-            self.ensemble_ = self._fit(X, codes, names=self._names(names), progress=progress)
-        elif (names is None) != (self.ensemble_.names is None):
+            counted = None if texts is None else counts(texts)
+            self.ensemble_ = self._fit(X, codes, described=described, counted=counted, progress=progress)
+        elif (described is None) != (self.ensemble_.descriptions is None):
             raise ValueError("Give the labels' names to every fit and refit, or to none.")
         else:
-            self.ensemble_.refit(X, codes, self._names(names), progress)
+            self.ensemble_.refit(X, codes, described, texts, progress)
         self._count()
         return self
 
@@ -139,6 +165,7 @@ class RedClassifier(ClassifierMixin, BaseEstimator):
         pool: np.ndarray,
         labels: np.ndarray,
         certain: np.ndarray,
+        texts: Texts | None = None,
         progress: Callable[[int, int], None] | None = None,
     ) -> Self:
         """Fit once more, on the examples and on texts whose labels the model is certain of by now.
@@ -150,6 +177,7 @@ class RedClassifier(ClassifierMixin, BaseEstimator):
             pool: vectors of texts without label, shape (n_pool, n_dims).
             labels: what they are held for, codes, shape (n_pool,).
             certain: which of these may be learnt, shape (n_pool,).
+            texts: those of the pool.
             progress: as in ``fit``.
         """
         check_is_fitted(self, "ensemble_")
@@ -162,38 +190,46 @@ class RedClassifier(ClassifierMixin, BaseEstimator):
         aside, others = np.split(rng.permutation(len(pool)), [n_aside])
         others = others[certain[others]]
         taken = np.concatenate([others[labels[others] == code][:SELF_EXAMPLES] for code in range(len(self.classes_))])
-        X, codes = last.own_examples()
+        own = last.own_examples()
+        counted = last.counted(_chosen(texts, taken))
         self.ensemble_ = self._fit(
-            np.concatenate([X, pool[taken]]),
-            np.append(codes, labels[taken]),
+            np.concatenate([last.bank[own], pool[taken]]),
+            np.append(last.codes[own], labels[taken]),
             last.splits,
-            len(X),
-            last.names,
+            len(own),
+            last.descriptions,
+            None if last.counts is None else vstack([last.counts[own], counted], format="csr"),
             progress,
         )
         if n_aside:
-            confidence = float(last.candidates(pool[aside], 1).probabilities.mean())
-            self.ensemble_.temper(pool[aside], confidence)
+            texts_aside = _chosen(texts, aside)
+            confidence = float(last.candidates(pool[aside], 1, texts_aside).probabilities.mean())
+            self.ensemble_.temper(pool[aside], confidence, texts_aside)
         self._count()
         return self
 
-    def candidates(self, X: np.ndarray, k: int = 10) -> Candidates:
-        """Return the k most probable labels (their codes) of each row of X; the arbiter weighs 10 at most."""
-        check_is_fitted(self, "ensemble_")
-        return self.ensemble_.candidates(self._vectors(X), k)
+    def candidates(self, X: np.ndarray, k: int = 10, texts: Texts | None = None) -> Candidates:
+        """Return the k most probable labels (their codes) of each row of X; the arbiter weighs 10 at most.
 
-    def predict(self, X: np.ndarray) -> np.ndarray:
+        Raises:
+            ValueError: when ``fit`` got texts and they are missing here, or there are not as many as vectors.
+        """
+        check_is_fitted(self, "ensemble_")
+        X = self._vectors(X)
+        return self.ensemble_.candidates(X, k, _all_texts(texts, (), len(X)))
+
+    def predict(self, X: np.ndarray, texts: Texts | None = None) -> np.ndarray:
         """Return the most probable label of each row, shape (n_rows,)."""
         check_is_fitted(self, "ensemble_")
-        return self.classes_[self.candidates(X, k=1).labels[:, 0]]
+        return self.classes_[self.candidates(X, 1, texts).labels[:, 0]]
 
-    def predict_proba(self, X: np.ndarray) -> np.ndarray:
+    def predict_proba(self, X: np.ndarray, texts: Texts | None = None) -> np.ndarray:
         """Return the probability of each of ``classes_``, given that one of the candidates is right.
 
         Shape (n_rows, n_classes); rows sum to 1, labels that are no candidate have 0.
         """
         check_is_fitted(self, "ensemble_")
-        found = self.candidates(X, k=len(self.classes_))
+        found = self.candidates(X, len(self.classes_), texts)
         probabilities = np.zeros((len(found), len(self.classes_)))
         np.put_along_axis(probabilities, found.labels, found.probabilities, axis=1)
         return probabilities / np.maximum(probabilities.sum(axis=1, keepdims=True), np.finfo(float).tiny)
@@ -224,15 +260,20 @@ class RedClassifier(ClassifierMixin, BaseEstimator):
         model._count()
         return model
 
-    def _examples(self, X, y, elsewhere: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    def _examples(self, X, y, elsewhere: np.ndarray | None, classes) -> tuple[np.ndarray, np.ndarray]:
         """Unit vectors and codes of the examples, texts that belong nowhere last."""
         if self.combination not in COMBINATIONS:
             raise ValueError(f"Unknown combination {self.combination!r}; choose from {', '.join(COMBINATIONS)}.")
         if unknown := set(self.experts) - set(EXPERTS):
             raise ValueError(f"Unknown experts {sorted(unknown)}; choose from {', '.join(EXPERTS)}.")
-        X, y = validate_data(self, X, y, dtype=np.float32)
-        check_classification_targets(y)
-        self.classes_, codes = np.unique(y, return_inverse=True)
+        X, y = validate_data(self, X, y, dtype=np.float32, ensure_min_samples=1 if classes is None else 0)
+        if classes is None:
+            check_classification_targets(y)
+            self.classes_, codes = np.unique(y, return_inverse=True)
+        else:
+            self.classes_, codes = np.unique(classes), np.searchsorted(classes, y)
+            if not np.array_equal(self.classes_, classes) or not np.isin(y, self.classes_).all():
+                raise ValueError("The classes must be sorted, each once, and the examples' labels among them.")
         if len(self.classes_) < 2:
             raise ValueError(f"At least two labels need training examples, not one class: {self.classes_}.")
         X = unit_rows(X)
@@ -243,24 +284,42 @@ class RedClassifier(ClassifierMixin, BaseEstimator):
     def _vectors(self, X: np.ndarray) -> np.ndarray:
         return unit_rows(validate_data(self, X, dtype=np.float32, reset=False, ensure_min_samples=0))
 
-    def _names(self, names: np.ndarray | None) -> np.ndarray | None:
-        if names is not None and len(names) != len(self.classes_):
-            raise ValueError(f"There are {len(self.classes_)} classes but {len(names)} names.")
-        return None if names is None else self._vectors(names)
+    def _described(
+        self, codes: np.ndarray, names: np.ndarray | None, definitions: np.ndarray | None, texts: Texts | None
+    ) -> Descriptions | None:
+        n_labels = len(self.classes_)
+        for what, given in (("names", names), ("definitions", definitions), ("label texts", texts)):
+            if given is not None and len(given) != n_labels:
+                raise ValueError(f"There are {n_labels} classes but {len(given)} {what}.")
+        if names is None:
+            if (empty := np.setdiff1d(np.arange(n_labels), codes)).size:
+                raise ValueError(f"Labels without an example need names: {self.classes_[empty].tolist()}.")
+            return None
+        defined = np.empty((0, 0), dtype=np.float32) if definitions is None else self._vectors(definitions)
+        return Descriptions(self._vectors(names), defined, counts([""] * n_labels if texts is None else texts))
 
-    def _fit(self, X, codes, splits: Sequence[Split] = (), n_own: int | None = None, names=None, progress=None):
+    def _fit(
+        self,
+        X,
+        codes,
+        splits: Sequence[Split] = (),
+        n_own: int | None = None,
+        described: Descriptions | None = None,
+        counted: csr_matrix | None = None,
+        progress=None,
+    ):
         if self.combination == "highest":
             return ArticleEnsemble.fit(
                 X, codes, self.subset_size, self.noise_ratio, self.random_state, progress=progress
             )
-        return Ensemble.fit(self.choices, X, codes, splits, n_own, names, progress)
+        return Ensemble.fit(self.choices, X, codes, splits, n_own, described, counted, progress)
 
-    def _train_itself(self, pool: np.ndarray, progress) -> None:
+    def _train_itself(self, pool: np.ndarray, texts: Texts | None, progress) -> None:
         """Teach itself its most certain labels of texts without one, if it is certain of enough of them."""
-        found = self.ensemble_.candidates(self._vectors(pool), 1)
+        found = self.candidates(pool, 1, texts)
         certain = found.probabilities[:, 0] >= SELF_CERTAIN
         if certain.mean() >= SELF_SHARE:
-            self.train_itself(pool, found.labels[:, 0], certain, progress)
+            self.train_itself(pool, found.labels[:, 0], certain, texts, progress)
 
     @property
     def choices(self) -> Choices:
@@ -270,3 +329,17 @@ class RedClassifier(ClassifierMixin, BaseEstimator):
     def _count(self) -> None:
         self.n_fitted_, self.n_experts_ = self.ensemble_.n_fitted, self.ensemble_.n_experts
         self.n_taught_ = self.ensemble_.n_taught
+
+
+def _all_texts(texts: Texts | None, elsewhere: Texts, n_vectors: int) -> list[str] | None:
+    """Examples' texts and those that belong nowhere, in the order of their vectors."""
+    if texts is None:
+        return None
+    found = [*texts, *elsewhere]
+    if len(found) != n_vectors:
+        raise ValueError(f"There are {n_vectors} vectors but {len(found)} texts.")
+    return found
+
+
+def _chosen(texts: Texts | None, rows: np.ndarray) -> list[str] | None:
+    return None if texts is None else [texts[row] for row in rows.tolist()]

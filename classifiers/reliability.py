@@ -1,13 +1,13 @@
-"""How often the judge is right, learnt from audits, and when that is enough to trust it alone."""
+"""How often the judge is right, and what its word adds to the model's own belief: learnt from what people decide."""
 
 from __future__ import annotations
 
-import math
-from bisect import bisect_left
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
-from scipy.special import betainc, betaincinv
+from scipy.optimize import minimize_scalar
+from scipy.special import betaincinv, expit, log_expit, logit
 
 # Before any audit a judge counts as right nine times in ten, believed as firmly as ten audits
 # would make one believe it: a dozen real audits outweigh it.
@@ -20,10 +20,18 @@ EM_STEPS = 30
 EXPECTED_STRENGTH = 20.0
 # Mass of the interval around a rate.
 CREDIBLE = 0.95
-# The largest share of wrong labels that is good enough among those accepted on the judge's word.
-MAX_WRONG = 0.05
-# What sums of thousands of probabilities may be off by.
-ROUNDING = 1e-9
+# A judge reads the same text as the model: on what the model gets wrong it errs more often than elsewhere. So its word
+# counts a little less than if the two were independent, until people's decisions tell how much it really adds. The
+# deviation is so large that a judge that adds nothing is no surprise, and shows after some 30 decisions.
+EXPECTED_WEIGHT = 0.85
+WEIGHT_DEVIATION = 0.5
+MAX_WEIGHT = 1.25
+# Nats: two verdicts that tell so nearly the same tell nothing.
+NOTHING = 1e-6
+# No belief counts as more certain than this when it is held against what people say.
+CERTAIN = 1e-3
+# Candidates that the judge chooses among, besides "none of these".
+N_OFFERED = 5
 
 
 @dataclass(frozen=True)
@@ -64,17 +72,120 @@ class Rate:
     is_prior: bool
 
 
-@dataclass(frozen=True)
-class Reliability:
-    """The judge's two rates for the binary question.
+class Rates(NamedTuple):
+    """What the loop reckons with; both numbers are the accuracy where the judge chooses.
 
     Attributes:
         sensitivity: P(``valid`` | the label is right).
         specificity: P(``invalid`` | the label is wrong).
     """
 
+    sensitivity: float
+    specificity: float
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """The judge's two rates for the binary question, and what its word is worth beside the model's.
+
+    Attributes:
+        sensitivity: P(``valid`` | the label is right).
+        specificity: P(``invalid`` | the label is wrong).
+        weight: what its log-likelihood ratios are multiplied with; 1 where it errs independently of the model, 0 where
+            it only repeats what the model knows.
+        n_weighed: people's decisions behind the weight.
+    """
+
     sensitivity: Rate
     specificity: Rate
+    weight: float = EXPECTED_WEIGHT
+    n_weighed: int = 0
+
+    @property
+    def validating(self) -> Rates:
+        """Rates of a judge whose verdicts tell as much as this one's add; a coin's at weight 0."""
+        valid = self.weight * np.log(self.sensitivity.mean / (1 - self.specificity.mean))
+        invalid = self.weight * np.log((1 - self.sensitivity.mean) / self.specificity.mean)
+        if abs(valid - invalid) < NOTHING:
+            return Rates(0.5, 0.5)
+        specificity = np.expm1(valid) / (np.exp(valid) - np.exp(invalid))
+        return Rates(float(np.exp(valid) * (1 - specificity)), float(specificity))
+
+    @property
+    def choosing(self) -> Rates:
+        """Accuracy, twice, of a judge whose choice among N_OFFERED and "none of these" tells as much."""
+        accuracy = expit(self.weight * (logit(self.sensitivity.mean) + np.log(N_OFFERED)) - np.log(N_OFFERED))
+        return Rates(float(accuracy), float(accuracy))
+
+    def of(self, question: str) -> Rates:
+        """The rates to reckon with for "validate" or "choose"."""
+        return self.choosing if question == "choose" else self.validating
+
+
+@dataclass(frozen=True)
+class Said:
+    """What one judge said in one form of question, an entry an answer, each of shape (n_answers,).
+
+    Attributes:
+        believed: probability, before the answer, that what it is about is right: the label asked about, or the option
+            that was chosen.
+        valid: whether the judge called it right; always for a choice.
+        right: 1.0 or 0.0 where a person has decided, else NaN.
+        spot_check: whether that person was asked whatever the judge had said, and didn't see it. Audits of settled
+            labels are none: nearly all of those the judge has called valid.
+    """
+
+    believed: np.ndarray
+    valid: np.ndarray
+    right: np.ndarray
+    spot_check: np.ndarray
+
+
+def measure(said: Said, question: str = "validate") -> Reliability:
+    """Learn a judge's rates and the weight of its word from what it said and what people decided.
+
+    Spot checks are counted. Of "validate" all other answers say what to expect (see ``expected``).
+    """
+    known = ~np.isnan(said.right)
+    counted = known & said.spot_check
+    right, valid = said.right[counted] == 1, said.valid[counted]
+    if question == "choose":
+        rate = choice_accuracy(int(right.sum()), int((~right).sum()))
+        found = Reliability(rate, rate)
+    else:
+        rest = np.where(known, said.right, said.believed)[~counted]
+        found = reliability(
+            int((right & valid).sum()),
+            int((right & ~valid).sum()),
+            int((~right & ~valid).sum()),
+            int((~right & valid).sum()),
+            expected(rest, said.valid[~counted]),
+        )
+    return replace(found, weight=_weight(found, said, known, question), n_weighed=int(known.sum()))
+
+
+def _weight(found: Reliability, said: Said, known: np.ndarray, question: str) -> float:
+    """The weight under which the beliefs after the answers fit best what people decided.
+
+    A logistic regression with one coefficient: log-odds before the answer as the offset, its log-likelihood ratio as
+    the only variable, a normal prior around EXPECTED_WEIGHT. Which documents people got depends on beliefs and answers
+    alone, so it doesn't bias the coefficient.
+    """
+    if not known.any():
+        return EXPECTED_WEIGHT
+    sensitivity, specificity = found.sensitivity.mean, found.specificity.mean
+    if_valid, if_invalid = np.log(sensitivity / (1 - specificity)), np.log((1 - sensitivity) / specificity)
+    if question == "choose":
+        if_valid = logit(sensitivity) + np.log(N_OFFERED)
+    told: np.ndarray = np.asarray([if_invalid, if_valid])[said.valid.astype(int)]
+    before = logit(np.clip(said.believed[known], CERTAIN, 1 - CERTAIN))
+    sign = np.where(said.right[known] == 1, 1.0, -1.0)
+
+    def misfit(weight: float) -> float:
+        prior = (weight - EXPECTED_WEIGHT) ** 2 / (2 * WEIGHT_DEVIATION**2)
+        return float(prior - log_expit(sign * (before + weight * told[known])).sum())
+
+    return float(minimize_scalar(misfit, bounds=(0.0, MAX_WEIGHT), method="bounded").x)
 
 
 def expected(q: np.ndarray, valid: np.ndarray) -> tuple[Prior, Prior]:
@@ -155,108 +266,3 @@ def _rate(right: float, wrong: float, prior: Prior) -> Rate:
         n=right + wrong,
         is_prior=right + wrong < MIN_AUDITS,
     )
-
-
-def accept_from(posterior: np.ndarray, certainty: float, spare: float = 0.0) -> float:
-    """Return the posterior from which labels are accepted on the judge's word.
-
-    A judge that is often wrong leaves many labels just above ``certainty``: each passes, together too many are wrong.
-    So many are accepted, the most probable first, that no more than MAX_WRONG of them are expected to be wrong,
-    counted together with what was accepted before.
-
-    Args:
-        posterior: of the labels that may be accepted, in [0, 1], shape (n_labels,); those below certainty don't count.
-        certainty: the least that is asked of each, in [0, 1].
-        spare: how many more of those accepted before might have been wrong, >= 0; see spare.
-
-    Returns:
-        At least certainty; 1 where even the surest are too doubtful.
-    """
-    rising = np.sort(posterior[posterior >= certainty])
-    over_from_here = (1 - rising - MAX_WRONG)[::-1].cumsum()[::-1]
-    # Equal ones pass together.
-    passes = over_from_here[np.searchsorted(rising, rising)] <= spare + ROUNDING
-    return certainty if passes.all() else float(rising[passes].min(initial=1.0))
-
-
-def spare(n_accepted: int, expected_wrong: float) -> float:
-    """Return how many more labels than expected might have been wrong among so many, for MAX_WRONG to be kept; >= 0."""
-    return max(MAX_WRONG * n_accepted - expected_wrong, 0.0)
-
-
-@dataclass(frozen=True)
-class Certificate:
-    """Whether random audits show that few enough of the accepted labels are wrong.
-
-    Attributes:
-        n: random audits, all of one model, prompt and threshold.
-        errors: of them, where the accepted label was wrong.
-        bound: with probability ``level``, at most this share is wrong; in (0, 1].
-        holds: the bound is within the limit.
-        still_needed: further audits, all without error, that would make it hold; 0 when it does.
-        level: of the bound.
-    """
-
-    n: int
-    errors: int
-    bound: float
-    holds: bool
-    still_needed: int
-    level: float = 0.95
-
-    @property
-    def sentence(self) -> str:
-        """The certificate in words, for people."""
-        if self.holds:
-            # Rounded up: "at most" must stay true.
-            percent = math.ceil(round(1000 * self.bound, 6)) / 10
-            audits, errors = _count(self.n, "random audit"), _count(self.errors, "error")
-            return f"{audits}, {errors}: at most {percent:.1f} % wrong ({100 * self.level:g} % sure)."
-        if self.n == 0:
-            return f"Not certified: no random audit yet; {self.still_needed} without an error would do."
-        return (
-            f"Not certified: {_count(self.n, 'random audit')} with {_count(self.errors, 'error')}; "
-            f"{self.still_needed} more without an error would do."
-        )
-
-
-def certificate(n: int, errors: int, limit: float = MAX_WRONG, level: float = 0.95) -> Certificate:
-    """Bound the share of wrong labels, from audits of uniformly random documents.
-
-    The bound is exact for the binomial: Clopper and Pearson, The use of confidence or fiducial
-    limits illustrated in the case of the binomial (1934), upper side alone. With the defaults it
-    takes 59 audits without error, 93 with one, 124 with two.
-
-    Args:
-        n: audits.
-        errors: audits where the label was wrong, 0 .. n.
-        limit: the largest share of wrong labels that is good enough, in (0, 1).
-        level: confidence of the bound, in (0, 1).
-
-    Raises:
-        ValueError: for numbers outside these ranges.
-    """
-    if not 0 <= errors <= n:
-        raise ValueError("Errors must be between 0 and the number of audits.")
-    if not (0 < limit < 1 and 0 < level < 1):
-        raise ValueError("Limit and level must lie between 0 and 1.")
-    bound = 1.0 if errors == n else float(betaincinv(errors + 1, n - errors, level))
-    still_needed = _audits_needed(errors, limit, level, at_least=n) - n
-    return Certificate(n, errors, bound, holds=still_needed == 0, still_needed=still_needed, level=level)
-
-
-def _audits_needed(errors: int, limit: float, level: float, at_least: int) -> int:
-    """Return the fewest audits, no fewer than at_least, that hold with so many errors."""
-
-    def holds(n: int) -> bool:
-        # bound <= limit, without inverting: rounds the same way for every n.
-        return n > errors and bool(betainc(errors + 1, n - errors, limit) >= level)
-
-    most = max(at_least, 1)
-    while not holds(most):
-        most *= 2
-    return at_least + bisect_left(range(at_least, most), True, key=holds)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

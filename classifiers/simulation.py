@@ -1,49 +1,37 @@
 """The whole loop in memory, on data whose labels are known: what the benchmark runs.
 
-Only the simulated judge and the simulated reviewer see the true labels; the loop sees their answers.
+Only the simulated judge and the simulated reviewers see the true labels; the loop sees their answers. What it makes of
+them is decided in classifiers.loop, as in the web app.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from itertools import pairwise
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
 
 from classifiers.candidates import Candidates
+from classifiers.certificate import LEVEL, LIMIT, level_of
 from classifiers.ensemble import N_CANDIDATES
-from classifiers.posterior import (
-    after_choice,
-    after_verdict,
-    expected_choice_gain,
-    expected_information_gain,
-    none_factor,
-    prior,
-)
-from classifiers.query import MIN_GAIN, Asked, audit_slice, choose
+from classifiers.ledger import Look, Source, State
+from classifiers.loop import asking, reviewing
+from classifiers.loop.believing import UNKNOWN, Answer, Answers, Factors, asked, best, next_question, weigh
+from classifiers.loop.book import Book, Branches
+from classifiers.neighbours import nearest
+from classifiers.posterior import prior
+from classifiers.query import Asked, audit_slice, choose
 from classifiers.red_classifier import FULL_FIT_GROWTH, GRADUATED
-from classifiers.reliability import (
-    Certificate,
-    Reliability,
-    accept_from,
-    certificate,
-    choice_accuracy,
-    expected,
-    reliability,
-    spare,
-)
+from classifiers.reliability import N_OFFERED, Rates, Reliability, Said, measure
 from classifiers.stopping import stop_reason
 from classifiers.subset_classifier import NOISE
+from classifiers.trees import Tree
 
-UNKNOWN = -2
-# A refused candidate is followed by the next one, at most so many questions about a document in all.
-MAX_QUESTIONS = 3
-# Candidates that the judge chooses among, besides "none of these".
-N_OFFERED = 5
-# The batch goes out in waves, so that what the judge refuses can be asked about again in the same round.
-WAVES = (0.7, 0.2, 0.1)
+# Seeds that a copying judge looks at.
+N_COPIED = 5
+# What is believed of a label from this probability on is compared with what is right.
+CLAIMED_FROM = 0.85
 
 
 class Model(Protocol):
@@ -56,20 +44,39 @@ class Model(Protocol):
         elsewhere: np.ndarray | None,
         pool: np.ndarray | None,
         names: np.ndarray | None,
+        texts: np.ndarray | None,
+        elsewhere_texts: np.ndarray,
+        pool_texts: np.ndarray | None,
+        label_texts: list[str] | None,
     ) -> object: ...
 
-    def refit(self, X: np.ndarray, y: np.ndarray, elsewhere: np.ndarray | None, names: np.ndarray | None) -> object: ...
+    def refit(
+        self,
+        X: np.ndarray,
+        y: np.ndarray,
+        elsewhere: np.ndarray | None,
+        names: np.ndarray | None,
+        texts: np.ndarray | None,
+        elsewhere_texts: np.ndarray,
+        label_texts: list[str] | None,
+    ) -> object: ...
 
-    def train_itself(self, pool: np.ndarray, labels: np.ndarray, certain: np.ndarray) -> object: ...
+    def train_itself(
+        self, pool: np.ndarray, labels: np.ndarray, certain: np.ndarray, texts: np.ndarray | None
+    ) -> object: ...
 
-    def candidates(self, X: np.ndarray, k: int) -> Candidates: ...
+    def candidates(self, X: np.ndarray, k: int, texts: np.ndarray | None) -> Candidates: ...
 
 
 @dataclass(frozen=True)
 class Data:
     """Seeds, pool and held-out texts as unit vectors (n, n_dims) and label codes; NOISE for texts of no label.
 
-    ``names``: unit vectors of the labels' names in the order of their codes, or None.
+    Attributes:
+        names: unit vectors of the labels' names in the order of their codes, or None.
+        texts, texts_pool, texts_test: row by row the texts, arrays of objects; or None, all three.
+        label_texts: what the labels are called, in the order of their codes, or None.
+        tree: of the labels' codes and of their parents, whose codes come after; None where no label has a parent.
     """
 
     X: np.ndarray
@@ -79,6 +86,11 @@ class Data:
     X_test: np.ndarray
     y_test: np.ndarray
     names: np.ndarray | None = None
+    texts: np.ndarray | None = None
+    texts_pool: np.ndarray | None = None
+    texts_test: np.ndarray | None = None
+    label_texts: list[str] | None = None
+    tree: Tree | None = None
 
 
 @dataclass(frozen=True)
@@ -100,10 +112,38 @@ class Judge:
     def choice(self, document: int, offered: np.ndarray) -> int:
         """Return the position of the label chosen among ``offered``, len(offered) for none of these."""
         rng = np.random.default_rng([self.random_state, document])
-        right = np.append(np.flatnonzero(offered == self.truth[document]), len(offered))[0]
-        if rng.random() < self.sensitivity:
-            return int(right)
-        return int(rng.choice(np.delete(np.arange(len(offered) + 1), right)))
+        options = np.append(np.sort(offered), NOISE)
+        right = self.truth[document] if self.truth[document] in offered else NOISE
+        chosen = right if rng.random() < self.sensitivity else rng.choice(options[options != right])
+        return int(np.append(np.flatnonzero(offered == chosen), len(offered))[0])
+
+
+@dataclass(frozen=True)
+class CopyingJudge:
+    """Knows no more than the model: calls right what most of the nearest seeds are.
+
+    Attributes:
+        truth: what people say, as of Judge.
+        copied: label code that it holds to be right, for each document of the pool, shape (n_pool,).
+    """
+
+    truth: np.ndarray
+    copied: np.ndarray
+
+    @classmethod
+    def of(cls, data: Data) -> CopyingJudge:
+        """Let the N_COPIED nearest seeds vote; among equals the nearest decides."""
+        positions, _ = nearest(data.X_pool, data.X, N_COPIED)
+        votes = data.y[positions]
+        count = (votes[:, :, None] == votes[:, None, :]).sum(axis=2)
+        return cls(data.y_pool, votes[np.arange(len(votes)), count.argmax(axis=1)])
+
+    def is_valid(self, document: int, label: int) -> bool:
+        return bool(self.copied[document] == label)
+
+    def choice(self, document: int, offered: np.ndarray) -> int:
+        """As of Judge."""
+        return int(np.append(np.flatnonzero(offered == self.copied[document]), len(offered))[0])
 
 
 @dataclass(frozen=True)
@@ -111,22 +151,46 @@ class Plan:
     """How a loop goes about it.
 
     Attributes:
-        rounds, judge_calls, reviews: how many rounds, and the most calls and reviews in each.
-        audits: how many of the reviews are random and blind: half drawn from the whole pool, half from the batch.
+        rounds, judge_calls, reviews: how many rounds, and about how many calls and at most how many reviews in each.
+            Without calls there is no judge, and people alone decide.
         question: "validate" or "choose".
-        strategy: a query strategy.
-        threshold: posterior from which a label counts as settled.
-        random_state: seed of batches and audits.
+        strategy: query strategy for the judge's questions.
+        people: query strategy for people's.
+        threshold: posterior from which a label counts as settled on the judge's word.
+        limit: the largest share wrong of what is settled.
+        level: of the certificate.
+        random_state: seed of batches, audits and spot checks.
     """
 
     rounds: int = 8
     judge_calls: int = 400
     reviews: int = 40
-    audits: int = 10
     question: str = "validate"
     strategy: str = "settling"
+    people: str = "margin"
     threshold: float = 0.85
+    limit: float = LIMIT
+    level: float = LEVEL
     random_state: int = 0
+
+
+@dataclass(frozen=True)
+class LevelResult:
+    """How far one level of the tree is; shares of the pool but for ``right`` and ``certified_wrong``.
+
+    Attributes:
+        coded: texts with a settled or decided label on the level or below it.
+        right: share of those whose label on the level is right; NaN while there are none.
+        certified: texts that the level's own certificate covers.
+        certified_wrong: share of those with a wrong label on the level; NaN while there are none.
+        bound: at most this share of what has entered the level's ledger is wrong.
+    """
+
+    coded: float
+    right: float
+    certified: float
+    certified_wrong: float
+    bound: float
 
 
 @dataclass(frozen=True)
@@ -136,13 +200,22 @@ class RoundResult:
     Attributes:
         heldout_accuracy: of the model that has learnt them; after the last round, of the model that has also learnt
             the labels it is certain of itself.
-        pool_labelled: share of the pool that would be exported as settled.
-        pool_right: share of those that is right; NaN while there are none.
+        pool_labelled: share of the pool that would be exported as settled or decided by people; in a tree at any level.
+        pool_right: share of those that is right, as far down as it says; NaN while there are none.
         accepted: documents settled on the judge's word.
         accepted_right: share of those that is right; NaN while there are none.
-        uncertain: documents not settled.
-        expected_gain: mean gain expected of the best next batch, nats a question.
-        certificate: what the audits say of labels accepted on the judge's word.
+        uncertain: documents neither settled nor decided.
+        expected_gain: mean gain expected of the judge's best next batch, nats a question.
+        certified: share of the pool that a certificate covers.
+        certified_wrong: share of that which is wrong; NaN while there is none.
+        audits, audit_errors: of the ledger, decided.
+        bound: at most this share of what has entered the ledger is wrong.
+        claimed, claimed_right: of the labels that were believed with CLAIMED_FROM or more after the answers about a
+            document: mean of that belief, and share that is right; NaN while there are none. Beliefs are those of the
+            moment, before anything was learnt from the answers.
+        best_before, best_after: share of the documents asked about whose most probable label was right before a
+            round's answers and after them; NaN while there are none.
+        levels: in a tree, each level from the top.
     """
 
     round: int
@@ -155,141 +228,63 @@ class RoundResult:
     accepted_right: float
     uncertain: int
     expected_gain: float
-    certificate: Certificate
+    certified: float
+    certified_wrong: float
+    audits: int
+    audit_errors: int
+    bound: float
+    claimed: float
+    claimed_right: float
+    best_before: float
+    best_after: float
+    levels: list[LevelResult] = field(default_factory=list)
 
 
-class Validating:
-    """Binary questions, the article's: is this label valid? Up to MAX_QUESTIONS about a document."""
+@dataclass(frozen=True)
+class Claims:
+    """What was believed of the documents asked about, an entry for each of a round's batch; shapes (n,).
 
-    def __init__(self, n_documents: int):
-        self.labels = np.full((n_documents, MAX_QUESTIONS), UNKNOWN)
-        self.valid = np.zeros((n_documents, MAX_QUESTIONS), dtype=bool)
-        self.q = np.zeros((n_documents, MAX_QUESTIONS))
-        self.n_answers = np.zeros(n_documents, dtype=int)
-        self.measure(np.full(n_documents, UNKNOWN), {})
+    Attributes:
+        document: positions.
+        before, after: most probable label before the round's answers and after them.
+        posterior: of the latter.
+    """
 
-    def measure(self, human: np.ndarray, audits: dict[int, int]) -> None:
-        """Learn the judge's reliability from what people said, UNKNOWN for nothing, shape (n_documents,).
+    document: np.ndarray
+    before: np.ndarray
+    after: np.ndarray
+    posterior: np.ndarray
 
-        ``audits`` are the documents, and their labels, that they labelled with the verdict unseen.
-        """
-        counts = {(right, valid): 0 for right in (True, False) for valid in (True, False)}
-        for document, label in audits.items():
-            for turn in range(self.n_answers[document]):
-                counts[bool(self.labels[document, turn] == label), bool(self.valid[document, turn])] += 1
-        answered = self.n_answers[:, None] > np.arange(MAX_QUESTIONS)
-        answered[list(audits)] = False
-        said = np.where((human == UNKNOWN)[:, None], self.q, self.labels == human[:, None])
-        self.rates = reliability(
-            counts[True, True],
-            counts[True, False],
-            counts[False, False],
-            counts[False, True],
-            expected(said[answered], self.valid[answered]),
-        )
-
-    def questions(self, belief: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the column of the next candidate to ask about and what its verdict is expected to teach, in nats.
-
-        A label is asked about once a document; the gain is -inf where nothing is left to ask.
-        """
-        open_ = np.where(self._asked(labels), -1.0, belief[:, :-1])
-        column = open_.argmax(axis=1)
-        q = np.take_along_axis(open_, column[:, None], axis=1)[:, 0]
-        gain = expected_information_gain(np.maximum(q, 0), self.rates.sensitivity.mean, self.rates.specificity.mean)
-        return column, np.where((q < 0) | (self.n_answers >= MAX_QUESTIONS), -np.inf, gain)
-
-    def open_belief(self, belief: np.ndarray, labels: np.ndarray) -> np.ndarray:
-        """Move what was asked about into the last column: those labels are nothing to ask about any more."""
-        candidates = np.where(self._asked(labels), 0.0, belief[:, :-1])
-        return np.hstack([candidates, 1 - candidates.sum(axis=1, keepdims=True)])
-
-    def ask(self, judge: Judge, document: int, labels: np.ndarray, column: int, q: float) -> None:
-        turn = self.n_answers[document]
-        self.labels[document, turn], self.q[document, turn] = labels[column], q
-        self.valid[document, turn] = judge.is_valid(document, int(labels[column]))
-        self.n_answers[document] += 1
-
-    def weigh(self, belief: np.ndarray, labels: np.ndarray) -> np.ndarray:
-        """Return the belief after all answers; verdicts on labels that are no candidates any more don't count."""
-        belief = belief.copy()
-        for turn in range(MAX_QUESTIONS):
-            is_candidate = (labels == self.labels[:, turn][:, None]) & (self.n_answers > turn)[:, None]
-            rows = np.flatnonzero(is_candidate.any(axis=1))
-            belief[rows] = after_verdict(
-                belief[rows],
-                is_candidate[rows].argmax(axis=1),
-                self.valid[rows, turn],
-                self.rates.sensitivity.mean,
-                self.rates.specificity.mean,
-            )
-        return belief
-
-    def _asked(self, labels: np.ndarray) -> np.ndarray:
-        return (labels[:, :, None] == self.labels[:, None, :]).any(axis=2)
-
-
-class Choosing:
-    """One question a document: which of the best candidates is it, or none of these?"""
-
-    def __init__(self, n_documents: int):
-        self.offered = np.full((n_documents, N_OFFERED), UNKNOWN)
-        self.chosen = np.full(n_documents, UNKNOWN)
-        self.n_answers = np.zeros(n_documents, dtype=int)
-        self.measure(np.full(n_documents, UNKNOWN), {})
-
-    def measure(self, human: np.ndarray, audits: dict[int, int]) -> None:
-        right = sum(self._is_right(document, label) for document, label in audits.items())
-        rate = choice_accuracy(right, len(audits) - right)
-        self.rates = Reliability(rate, rate)
-
-    def questions(self, belief: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        offered = np.broadcast_to(np.arange(labels.shape[1]) < N_OFFERED, labels.shape)
-        gain = expected_choice_gain(belief, offered, self.rates.sensitivity.mean)
-        return np.zeros(len(belief), dtype=int), np.where(self.n_answers > 0, -np.inf, gain)
-
-    def open_belief(self, belief: np.ndarray, labels: np.ndarray) -> np.ndarray:
-        """All of it: what was asked about once is not asked about again."""
-        return belief
-
-    def ask(self, judge: Judge, document: int, labels: np.ndarray, column: int, q: float) -> None:
-        offered = labels[:N_OFFERED]
-        self.offered[document, : len(offered)] = offered
-        choice = judge.choice(document, offered)
-        self.chosen[document] = offered[choice] if choice < len(offered) else NOISE
-        self.n_answers[document] = 1
-
-    def weigh(self, belief: np.ndarray, labels: np.ndarray) -> np.ndarray:
-        belief = belief.copy()
-        rows = np.flatnonzero(self.n_answers)
-        offered = (labels[rows][:, :, None] == self.offered[rows][:, None, :]).any(axis=2)
-        chosen = labels[rows] == self.chosen[rows][:, None]
-        column = np.where(chosen.any(axis=1), chosen.argmax(axis=1), labels.shape[1])
-        belief[rows] = after_choice(belief[rows], column, offered, self.rates.sensitivity.mean)
-        return belief
-
-    def _is_right(self, document: int, label: int) -> bool:
-        there = label in self.offered[document]
-        return bool(self.chosen[document] == (label if there else NOISE))
+    def plus(self, others: Claims) -> Claims:
+        pairs = zip(vars(self).values(), vars(others).values(), strict=True)
+        return Claims(*(np.concatenate(pair) for pair in pairs))
 
 
 class Loop:
     """One simulated project. ``run`` yields a result after each round; ``stopped`` says when and why it ended."""
 
-    def __init__(self, data: Data, judge: Judge, model: Callable[[], Model], plan: Plan):
+    def __init__(self, data: Data, judge: Judge | CopyingJudge, model: Callable[[], Model], plan: Plan):
         n = len(data.X_pool)
         self.data, self.judge, self.model, self.plan = data, judge, model, plan
-        self.rng = np.random.default_rng(plan.random_state)
-        self.answers: Validating | Choosing = Choosing(n) if plan.question == "choose" else Validating(n)
+        self.number = 0
+        self.checks = np.empty(0, dtype=int)
+        self.answers = Answers.of([])
+        self.believed = np.empty(0)
+        self.claims = Claims(np.empty(0, dtype=int), np.empty(0, dtype=int), np.empty(0, dtype=int), np.empty(0))
         self.human = np.full(n, UNKNOWN)
+        self.spot_checked = np.zeros(n, dtype=bool)
+        self.from_pool = np.zeros(n, dtype=bool)
+        self.off_list = np.zeros(n, dtype=bool)
         self.accepted = np.full(n, UNKNOWN)
-        self.audits: dict[int, int] = {}
-        self.from_pool: set[int] = set()
-        self.would_accept: dict[int, bool] = {}
-        self.accept_from = plan.threshold
-        self.expected_wrong = 0.0
+        self.book = Book()
+        self.look = self.book.look(plan.limit, level_of(0, plan.level))
+        self.looks: list[Look] = []
+        self.has_held = False
+        self.n_reviews = 0
         self.results: list[RoundResult] = []
         self.n_examples: list[int] = []
+        self.uncertain: list[int] = []
+        self.over: str | None = None
         self.fitted: Model
         self.n_fitted = 0
         self.stopped = (0, "")
@@ -298,18 +293,19 @@ class Loop:
         """Go round until the plan's rounds are over or nothing more is to be gained."""
         self._learn()
         for number in range(1, self.plan.rounds + 1):
-            self._audit()
-            self._ask()
+            self.number = number
+            batch = self._ask() if self.plan.judge_calls and not self.over else np.empty(0, dtype=int)
             self._settle()
-            self._review()
+            self._enter()
+            self._review(batch)
             self._learn()
+            self._look()
             self.results.append(self._result(number))
-            reason = self._stop_reason()
-            if reason or number == self.plan.rounds:
-                self.stopped = (number, reason or "The planned rounds are over.")
+            if (done := self._done()) or number == self.plan.rounds:
+                self.stopped = (number, (done and self.over) or "The planned rounds are over.")
                 self._graduate()
             yield self.results[-1]
-            if reason:
+            if done:
                 return
 
     @property
@@ -322,14 +318,25 @@ class Loop:
         taught = np.flatnonzero(known >= 0)
         X = np.concatenate([data.X, data.X_pool[taught]])
         y = np.concatenate([data.y, known[taught]])
-        elsewhere = data.X_pool[known == NOISE]
-        self.n_examples.append(len(X) + len(elsewhere))
+        learning = {
+            "elsewhere": data.X_pool[known == NOISE],
+            "names": data.names,
+            "label_texts": data.label_texts,
+            "texts": None,
+            "elsewhere_texts": np.empty(0, dtype=object),
+        }
+        if data.texts is not None and data.texts_pool is not None:
+            learning["texts"] = np.concatenate([data.texts, data.texts_pool[taught]])
+            learning["elsewhere_texts"] = data.texts_pool[known == NOISE]
+        self.n_examples.append(len(X) + int((known == NOISE).sum()))
         if self.n_examples[-1] < FULL_FIT_GROWTH * self.n_fitted:
-            self.fitted.refit(X, y, elsewhere=elsewhere, names=data.names)
+            self.fitted.refit(X, y, **learning)
         else:
             self.fitted, self.n_fitted = self.model(), self.n_examples[-1]
-            self.fitted.fit(X, y, elsewhere=elsewhere, pool=data.X_pool[known == UNKNOWN], names=data.names)
-        self.found = self.fitted.candidates(data.X_pool, N_CANDIDATES)
+            free = known == UNKNOWN
+            self.fitted.fit(X, y, pool=data.X_pool[free], pool_texts=_some(data.texts_pool, free), **learning)
+        self.found = self.fitted.candidates(data.X_pool, N_CANDIDATES, data.texts_pool)
+        self.reliability = self._reliability()
         self._believe()
 
     def _graduate(self) -> None:
@@ -337,161 +344,268 @@ class Loop:
         label, posterior = self._best()
         free = self.known == UNKNOWN
         certain = (posterior >= GRADUATED) & (label != NOISE)
-        self.fitted.train_itself(self.data.X_pool[free], label[free], certain[free])
+        texts = _some(self.data.texts_pool, free)
+        self.fitted.train_itself(self.data.X_pool[free], label[free], certain[free], texts=texts)
         self.results[-1] = replace(self.results[-1], heldout_accuracy=self._heldout_accuracy())
 
     def _heldout_accuracy(self) -> float:
-        labels = self.fitted.candidates(self.data.X_test, 1).labels[:, 0]
+        labels = self.fitted.candidates(self.data.X_test, 1, self.data.texts_test).labels[:, 0]
         return float((labels == self.data.y_test).mean())
 
+    def _reliability(self) -> Reliability:
+        """The judge's, from what it said and what people decided."""
+        answers, human = self.answers, self.human[self.answers.document]
+        offered = (answers.offered == human[:, None]).any(axis=1)
+        truth = np.where(answers.is_choice & ~offered, NOISE, human)
+        right = np.where(human == UNKNOWN, np.nan, answers.label == truth)
+        spot_checked = self.spot_checked[answers.document]
+        return measure(Said(self.believed, answers.valid, right, spot_checked), self.plan.question)
+
+    @property
+    def rates(self) -> Rates:
+        return self.reliability.of(self.plan.question)
+
     def _believe(self) -> None:
-        """Bring the judge's reliability and the beliefs up to date: what the model says, then every answer."""
-        self.answers.measure(self.human, self.audits)
-        from_pool = [label for document, label in self.audits.items() if document in self.from_pool]
-        factor = none_factor(self.found.probabilities, from_pool.count(NOISE), len(from_pool))
-        self.belief = self.answers.weigh(prior(self.found.probabilities, factor), self.found.labels)
+        """Bring the beliefs up to date: what the model says, then every answer."""
+        known, found = self.known, self.found
+        n_labels = int(self.data.y.max()) + 1
+        n_known = np.bincount(known[known >= 0], minlength=n_labels)
+        free = found[known == UNKNOWN]
+        factors = Factors.of(
+            free.probabilities,
+            free.labels,
+            np.bincount(self.data.y, minlength=n_labels) + n_known,
+            n_known,
+            (int(self.off_list[self.from_pool].sum()), int(self.from_pool.sum())),
+        )
+        before = factors.prior(found.probabilities, found.labels)
+        self.belief = weigh(before, self.found.labels, self.answers, [self.rates])
+        self.asked = asked(self.found.labels, self.answers)
 
     def _best(self) -> tuple[np.ndarray, np.ndarray]:
         """Label and posterior of each document's best candidate; NOISE where none of these is most probable."""
-        column = self.belief.argmax(axis=1)
-        labels = np.hstack([self.found.labels, np.full((len(self.belief), 1), NOISE)])
-        rows = np.arange(len(self.belief))
-        return labels[rows, column], self.belief[rows, column]
+        return best(self.belief, self.found.labels, NOISE)
 
-    def _audit(self) -> None:
-        """Draw a random slice of what no person has labelled, and ask about it; people will label it unseen."""
-        free = np.flatnonzero(self.human == UNKNOWN)
-        size = min(self.plan.audits, self.plan.judge_calls, self.plan.reviews)
-        self.n_checks = size // 2
-        self.sure_alone = self._best()[1] >= self.plan.threshold
-        self.drawn = free[audit_slice(len(free), size - self.n_checks, int(self.rng.integers(2**31)))]
-        self.from_pool.update(self.drawn.tolist())
-        columns, _ = self.answers.questions(self.belief, self.found.labels)
-        for document in self.drawn[self.answers.n_answers[self.drawn] == 0]:
-            self._put(document, columns[document])
-        self._believe()
+    @property
+    def judged(self) -> np.ndarray:
+        """Documents that the judge was asked about."""
+        return np.isin(np.arange(len(self.human)), self.answers.document)
 
-    def _decide_audits(self) -> None:
-        """Have people label the audits, and note whether those that the judge's word would settle are right."""
-        label, posterior = self._best()
-        label = np.where(self.accepted == UNKNOWN, label, self.accepted)
-        on_its_word = (posterior >= self._accept_from(posterior)) & ~self.sure_alone
-        on_its_word |= self.accepted != UNKNOWN
-        for document in self.drawn:
-            truth = self._person_says(document)
-            self.audits[document] = truth
-            if on_its_word[document]:
-                self.would_accept[document] = bool(label[document] == truth)
-        self._believe()
+    @property
+    def settled(self) -> np.ndarray:
+        """Documents whose label the machine has settled, no parent of it alone, and no person has decided on."""
+        final = self.book.document[self.book.present & ~self.book.is_parent]
+        return np.isin(np.arange(len(self.human)), final) & (self.human == UNKNOWN)
 
-    def _put(self, document: int, column: int) -> None:
-        """Put the question about one candidate to the judge."""
-        q = float(self.belief[document, column])
-        self.answers.ask(self.judge, document, self.found.labels[document], column, q)
-
-    def _person_says(self, document: int) -> int:
-        self.human[document] = self.judge.truth[document]
-        return int(self.human[document])
-
-    def _ask(self) -> None:
-        budget = self.plan.judge_calls - len(self.drawn)
-        ends = [round(share * budget) for share in np.cumsum((0, *WAVES))]
-        for start, end in pairwise(ends):
-            columns, gain = self.answers.questions(self.belief, self.found.labels)
-            free = np.setdiff1d(np.flatnonzero((self.known == UNKNOWN) & (gain > -np.inf)), self.drawn)
-            batch = self._choose(free, end - start)
-            for document in batch:
-                self._put(document, columns[document])
-            if start == 0:
-                checks = audit_slice(len(batch), self.n_checks, int(self.rng.integers(2**31)))
-                self.drawn = np.append(self.drawn, batch[checks])
-            self._believe()
-
-    def _choose(self, free: np.ndarray, size: int) -> np.ndarray:
-        rates = self.answers.rates
-        threshold = self.plan.threshold
-        _, posterior = self._best()
-        asked = Asked(
-            self.answers.open_belief(self.belief, self.found.labels)[free],
+    def _ask(self) -> np.ndarray:
+        """Ask the judge about a batch, and at once about the next label where it refuses one; return the batch."""
+        free = np.flatnonzero((self.known == UNKNOWN) & ~self.asked.all(axis=1))
+        chosen = asking.batch(
+            self.belief[free],
+            self.asked[free],
             self.found.entropy[free],
-            rates.sensitivity.mean,
-            rates.specificity.mean,
-            posterior[free] >= threshold,
-            threshold,
-            self.plan.question,
+            self.settled[free],
+            self.rates,
+            strategy=self.plan.strategy,
+            question=self.plan.question,
+            threshold=self.plan.threshold,
+            calls=self.plan.judge_calls,
+            random_state=self._seed(),
+            X=self.data.X_pool[free],
         )
-        seed = int(self.rng.integers(2**31))
-        return free[choose(asked, self.plan.strategy, size, seed, X=self.data.X_pool[free])]
+        batch = ask = free[chosen]
+        self.checks = batch[audit_slice(len(batch), reviewing.spot_checks(self.plan.reviews), self._seed())]
+        before, _ = self._best()
+        in_a_row = 0
+        while len(ask):
+            column, _ = next_question(self.belief, self.asked, self.rates, self.plan.question)
+            refused = ask[~self._put(ask, column[ask])]
+            in_a_row += 1
+            self._believe()
+            _, gain = next_question(self.belief, self.asked, self.rates, self.plan.question)
+            ask = refused[asking.delegates(gain[refused], in_a_row)]
+        after, posterior = self._best()
+        self.claims = self.claims.plus(Claims(batch, before[batch], after[batch], posterior[batch]))
+        return batch
+
+    def _put(self, documents: np.ndarray, columns: np.ndarray) -> np.ndarray:
+        """Put a question about each document to the judge; return which labels it calls valid."""
+        asks = self._choice if self.plan.question == "choose" else self._verdict
+        said = [asks(document, column) for document, column in zip(documents.tolist(), columns.tolist(), strict=True)]
+        new = Answers.of([answer for answer, _ in said])
+        self.answers = self.answers.plus(new)
+        self.believed = np.append(self.believed, [believed for _, believed in said])
+        return new.valid
+
+    def _verdict(self, document: int, column: int) -> tuple[Answer, float]:
+        """The judge's answer about one candidate, and what was believed of it."""
+        label = int(self.found.labels[document, column])
+        said = (document, label, self.judge.is_valid(document, label), (), 0)
+        return said, float(self.belief[document, column])
+
+    def _choice(self, document: int, _: int) -> tuple[Answer, float]:
+        """The judge's choice among the best candidates, and what was believed of what it chose."""
+        best_first = np.argsort(-self.belief[document, :-1], kind="stable")[:N_OFFERED]
+        offered, belief = self.found.labels[document, best_first], self.belief[document, best_first]
+        choice = self.judge.choice(document, offered)
+        label, believed = (int(offered[choice]), belief[choice]) if choice < len(offered) else (NOISE, 1 - belief.sum())
+        return (document, label, True, tuple(offered.tolist()), 0), float(believed)
 
     def _settle(self) -> None:
-        self._decide_audits()
-        label, posterior = self._best()
-        self.accept_from = self._accept_from(posterior)
-        settled = (self.answers.n_answers > 0) & self._sure() & (self.known == UNKNOWN)
-        self.expected_wrong += float((1 - posterior[settled]).sum())
-        self.accepted = np.where(settled, label, self.accepted)
+        plan, book = self.plan, self.book
+        # What people decide on unseen waits for them.
+        waiting = np.append(book.document[book.waiting], self.checks)
+        rows = np.setdiff1d(np.flatnonzero(self.known == UNKNOWN), waiting)
+        label, posterior = (column[rows] for column in self._best())
+        branches = self._branches(rows, label)
+        new = book.settle(rows, label, posterior, self.judged[rows], plan.threshold, plan.limit, branches)
+        on_its_word = new[(book.source[new] == Source.JUDGE) & ~book.is_parent[new]]
+        self.accepted[book.document[on_its_word]] = book.label[on_its_word]
 
-    def _accept_from(self, posterior: np.ndarray) -> float:
-        judged = (self.answers.n_answers > 0) & (self.known == UNKNOWN)
-        n_accepted = int((self.accepted != UNKNOWN).sum())
-        return accept_from(posterior[judged], self.plan.threshold, spare(n_accepted, self.expected_wrong))
+    def _branches(self, rows: np.ndarray, label: np.ndarray) -> Branches | None:
+        if (tree := self.data.tree) is None:
+            return None
+        return Branches.of(tree, label, *tree.paths(self.found.labels[rows], self.belief[rows, :-1]))
 
-    def _sure(self) -> np.ndarray:
-        """Which documents count as settled: the model's own word needs less than the judge's."""
-        _, posterior = self._best()
-        return posterior >= np.where(self.answers.n_answers > 0, self.accept_from, self.plan.threshold)
+    def _enter(self) -> None:
+        """See whether there is still something to learn, and let labels enter the ledger."""
+        self.uncertain.append(int(((self.known == UNKNOWN) & ~self.settled).sum()))
+        self.over = self.over or stop_reason(self.uncertain, self.n_examples, question=self.plan.question)
+        waits = not self.over and len(self.uncertain) <= reviewing.PATIENCE
+        self.book.enter(self.plan.limit, self.look.holds, waits, [self.plan.random_state, 0])
+        self._look()
 
-    def _review(self) -> None:
-        """People label what was judged and is still unsure.
+    def _look(self) -> None:
+        self.look = self.book.look(self.plan.limit, level_of(0, self.plan.level))
+        self.has_held |= self.look.holds
+        self.looks = [
+            self._look_on(depth) for depth in range(1, 1 + (self.data.tree.n_levels if self.data.tree else 0))
+        ]
 
-        All their time goes to what the judge can help no further with, if need be; what it may still settle, or has
-        and waits to be accepted, gets two fifths of it at most: the next round may do without people.
-        """
-        room = self.plan.reviews - len(self.drawn)
-        _, gain = self.answers.questions(self.belief, self.found.labels)
-        _, posterior = self._best()
-        open_ = self._judged_but_unsure()
-        is_stuck = (gain[open_] < MIN_GAIN) & (posterior[open_] < self.plan.threshold)
-        stuck = open_[is_stuck][:room]
-        hopeful = open_[~is_stuck][: max(2 * room // 5 - len(stuck), 0)]
-        for document in (*stuck, *hopeful):
-            self._person_says(document)
+    def _look_on(self, depth: int) -> Look:
+        """Look at one level of the tree."""
+        book, state = self.book, self.book.state.copy()
+        audited = np.flatnonzero(book.audited)
+        right = self._is_right(book.label[audited], self.human[book.document[audited]], depth)
+        state[audited] = np.where(right, State.RIGHT, State.WRONG)
+        return book.look_on(depth, state, self.plan.limit, level_of(0, self.plan.level))
 
-    def _judged_but_unsure(self) -> np.ndarray:
-        """What the judge's answers have not settled, the least certain first."""
-        _, posterior = self._best()
-        open_ = np.flatnonzero((self.answers.n_answers > 0) & (self.known == UNKNOWN) & ~self._sure())
-        return open_[np.argsort(posterior[open_], kind="stable")]
+    def _is_right(self, label: np.ndarray, truth: np.ndarray, depth: int | None = None) -> np.ndarray:
+        """Which labels are right as far down as they say, or on one level of the tree."""
+        if (tree := self.data.tree) is None:
+            return label == truth
+        level = np.maximum(tree.depth(label), 1) if depth is None else depth
+        return tree.lifted(label, level) == tree.lifted(truth, level)
+
+    def _review(self, batch: np.ndarray) -> None:
+        """Have people decide: audits, spot checks, then what teaches most."""
+        plan, book = self.plan, self.book
+        shares = reviewing.share_out(
+            plan.reviews,
+            self.look if book.entered.any() else None,
+            has_held=self.has_held,
+            n_outside=int((book.present & ~book.entered).sum()),
+            asks=len(batch) > 0,
+            learns=not self.over,
+        )
+        audits = book.draw(shares.audits)
+        undecided = np.setdiff1d(np.flatnonzero(self.human == UNKNOWN), book.document[audits])
+        drawn = undecided[audit_slice(len(undecided), shares.from_pool, self._seed())]
+        open_ = np.flatnonzero((self.known == UNKNOWN) & ~self.settled)
+        open_ = np.setdiff1d(open_, np.concatenate([book.document[audits], drawn, self.checks]))
+        chosen = reviewing.questions(
+            self.belief[open_],
+            self.found.entropy[open_],
+            shares.questions_beside(len(audits)),
+            plan.people,
+            self._seed(),
+            self.data.X_pool[open_],
+        )
+        self._decide_audits(audits)
+        self._decide(drawn, spot_check=True)
+        self.from_pool[drawn] = True
+        self._decide(self.checks[self.human[self.checks] == UNKNOWN], spot_check=True)
+        self.checks = self.checks[:0]
+        self._decide(open_[chosen])
+
+    def _decide_audits(self, drawn: np.ndarray) -> None:
+        """Have people decide on audits; a second person looks at each error."""
+        book = self.book
+        self._person_says(book.document[drawn])
+        right = self._is_right(book.label[drawn], self.human[book.document[drawn]])
+        book.state[drawn] = np.where(right, State.RIGHT, State.WRONG)
+        self.n_reviews += int((~right).sum())
+
+    def _decide(self, documents: np.ndarray, spot_check: bool = False) -> None:
+        """Have people decide on documents outside the ledger."""
+        self._person_says(documents, spot_check)
+        self.book.leave(documents)
+
+    def _person_says(self, documents: np.ndarray, spot_check: bool = False) -> None:
+        truth = self.judge.truth[documents]
+        self.human[documents], self.spot_checked[documents] = truth, spot_check
+        self.off_list[documents] = (self.found.labels[documents] != truth[:, None]).all(axis=1)
+        self.n_reviews += len(documents)
 
     def _result(self, number: int) -> RoundResult:
-        label, _ = self._best()
-        known, truth = self.known, self.judge.truth
-        settled = (known != UNKNOWN) | self._sure()
-        label = np.where(known != UNKNOWN, known, label)
-        accepted = (self.accepted != UNKNOWN) & (self.human == UNKNOWN)
-        _, gain = self.answers.questions(self.belief, self.found.labels)
-        next_batch = -np.sort(-gain[~settled])[: self.plan.judge_calls]
-        errors = sum(not right for right in self.would_accept.values())
+        known, truth, book = self.known, self.judge.truth, self.book
+        now = known.copy()
+        now[book.document[book.present]] = book.label[book.present]
+        now = np.where(self.human != UNKNOWN, self.human, now)
+        labelled, accepted = now != UNKNOWN, (self.accepted != UNKNOWN) & (self.human == UNKNOWN)
+        certified = book.document[book.covered]
+        claims, true_label = self.claims, truth[self.claims.document]
+        is_claim = claims.posterior >= CLAIMED_FROM
         return RoundResult(
             round=number,
-            judge_calls=int(self.answers.n_answers.sum()),
-            reviews=int((self.human != UNKNOWN).sum()),
+            judge_calls=len(self.answers),
+            reviews=self.n_reviews,
             heldout_accuracy=self._heldout_accuracy(),
-            pool_labelled=float(settled.mean()),
-            pool_right=_share(label[settled] == truth[settled]),
+            pool_labelled=float(labelled.mean()),
+            pool_right=_share(self._is_right(now[labelled], truth[labelled])),
             accepted=int(accepted.sum()),
             accepted_right=_share(self.accepted[accepted] == truth[accepted]),
-            uncertain=int((~settled).sum()),
-            expected_gain=float(np.maximum(next_batch, 0).mean()) if len(next_batch) else 0.0,
-            certificate=certificate(len(self.would_accept), errors),
+            uncertain=int((~labelled).sum()),
+            expected_gain=self._expected_gain(),
+            certified=len(certified) / len(truth),
+            certified_wrong=_share(~self._is_right(now[certified], truth[certified])),
+            audits=self.look.n,
+            audit_errors=self.look.k,
+            bound=self.look.bound,
+            claimed=_share(claims.posterior[is_claim]),
+            claimed_right=_share((claims.after == true_label)[is_claim]),
+            best_before=_share(claims.before == true_label),
+            best_after=_share(claims.after == true_label),
+            levels=[self._level(depth, look, now) for depth, look in enumerate(self.looks, start=1)],
         )
 
-    def _stop_reason(self) -> str | None:
-        uncertain = [result.uncertain for result in self.results]
-        # Where the judge has nothing more to tell, people may have.
-        done = not self.plan.reviews or not len(self._judged_but_unsure())
-        gains = [result.expected_gain for result in self.results] if done else None
-        return stop_reason(uncertain, self.n_examples[1:], question=self.plan.question, gains=gains)
+    def _level(self, depth: int, look: Look, now: np.ndarray) -> LevelResult:
+        """How far a level is; ``now``: the label of each document, UNKNOWN for none."""
+        book, truth, tree = self.book, self.judge.truth, self.data.tree
+        coded = np.flatnonzero((now == NOISE) | ((tree.depth(now) if tree else 0) >= depth))
+        certified = book.document[(book.certified_to >= depth) & ~book.left]
+        return LevelResult(
+            coded=len(coded) / len(truth),
+            right=_share(self._is_right(now[coded], truth[coded], depth)),
+            certified=len(certified) / len(truth),
+            certified_wrong=_share(~self._is_right(now[certified], truth[certified], depth)),
+            bound=look.bound,
+        )
+
+    def _expected_gain(self) -> float:
+        """Mean gain of the best questions that the judge could be asked next, nats."""
+        if not self.plan.judge_calls:
+            return 0.0
+        _, gain = next_question(self.belief, self.asked, self.rates, self.plan.question)
+        best_next = -np.sort(-gain[(self.known == UNKNOWN) & ~self.settled])[: self.plan.judge_calls]
+        return float(np.maximum(best_next, 0).mean()) if len(best_next) else 0.0
+
+    def _done(self) -> bool:
+        """Nothing is left to learn, and everything that is settled is certified, as far as anybody audits."""
+        return bool(self.over) and not (self.plan.reviews and (self.book.present & ~self.book.certified).any())
+
+    def _seed(self) -> int:
+        return self.plan.random_state + self.number
 
 
 def _share(right: np.ndarray) -> float:
@@ -501,35 +615,40 @@ def _share(right: np.ndarray) -> float:
 class ArticleLoop(Loop):
     """The article's loop: what is most uncertain is judged once, what is judged valid is settled, the rest reviewed.
 
-    It knows binary questions only.
+    It knows binary questions only, and neither audits nor labels that the model gives alone.
     """
 
-    answers: Validating
+    batch_valid = np.empty(0, dtype=int)
 
     def _believe(self) -> None:
+        super()._believe()
         self.belief = prior(self.found.probabilities)
 
     def _best(self) -> tuple[np.ndarray, np.ndarray]:
         return self.found.labels[:, 0], self.found.probabilities[:, 0]
 
-    def _audit(self) -> None:
-        """The article knows no audits."""
-        self.drawn = np.empty(0, dtype=int)
-
-    def _ask(self) -> None:
-        free = np.flatnonzero((self.known == UNKNOWN) & (self.answers.n_answers == 0))
-        self.batch = self._choose(free, self.plan.judge_calls)
-        for document in self.batch:
-            self._put(document, 0)
+    def _ask(self) -> np.ndarray:
+        free = np.flatnonzero((self.known == UNKNOWN) & ~self.judged)
+        offered = Asked(
+            self.belief[free],
+            self.found.entropy[free],
+            *self.rates,
+            settled=np.zeros(len(free), dtype=bool),
+        )
+        batch = free[choose(offered, self.plan.strategy, self.plan.judge_calls, self._seed(), X=self.data.X_pool[free])]
+        self.batch_valid = batch[self._put(batch, np.zeros(len(batch), dtype=int))]
+        return batch
 
     def _settle(self) -> None:
-        valid = self.batch[self.answers.valid[self.batch, 0]]
-        self.accepted[valid] = self.answers.labels[valid, 0]
+        self.accepted[self.batch_valid] = self.found.labels[self.batch_valid, 0]
 
-    def _review(self) -> None:
-        refused = np.flatnonzero((self.answers.n_answers > 0) & (self.known == UNKNOWN))
-        for document in refused[np.argsort(-self.found.entropy[refused], kind="stable")][: self.plan.reviews]:
-            self._person_says(document)
+    def _review(self, batch: np.ndarray) -> None:
+        refused = np.flatnonzero(self.judged & (self.known == UNKNOWN))
+        self._decide(refused[np.argsort(-self.found.entropy[refused], kind="stable")][: self.plan.reviews])
 
     def _graduate(self) -> None:
         """The article knows no last fit."""
+
+
+def _some(texts: np.ndarray | None, rows: np.ndarray) -> np.ndarray | None:
+    return None if texts is None else texts[rows]

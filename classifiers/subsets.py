@@ -9,13 +9,20 @@ from __future__ import annotations
 
 import math
 import warnings
+from typing import TYPE_CHECKING
 
 import numpy as np
+from sklearn.neighbors import NearestNeighbors
+
+if TYPE_CHECKING:
+    from umap import UMAP
 
 # Below this UMAP's neighbourhood graph joins every label to every other and says nothing.
 MIN_LABELS_FOR_UMAP = 20
 UMAP_DIMENSIONS = 10
 UMAP_NEIGHBOURS = 15
+# The means of the same examples in another order differ in the last bits.
+EQUAL_DECIMALS = 6
 
 
 def label_centroids(X: np.ndarray, y: np.ndarray, n_labels: int) -> np.ndarray:
@@ -46,29 +53,46 @@ def unit_rows(X: np.ndarray) -> np.ndarray:
 
 
 def reduce_centroids(centroids: np.ndarray, random_state: int = 0) -> np.ndarray:
-    """Return the centroids in a few UMAP dimensions, or as they are when there are too few labels.
+    """Return the centroids in a few UMAP dimensions, or as they are when there are too few different ones.
 
     Args:
         centroids: shape (n_labels, n_dims).
         random_state: seed; the same seed gives the same coordinates on one machine.
 
     Returns:
-        Shape (n_labels, UMAP_DIMENSIONS), or ``centroids`` below MIN_LABELS_FOR_UMAP labels.
+        Shape (n_labels, UMAP_DIMENSIONS), or ``centroids`` below MIN_LABELS_FOR_UMAP different ones. Equal
+        centroids have equal coordinates: UMAP itself would put them apart, many copies far apart.
     """
-    if len(centroids) < MIN_LABELS_FOR_UMAP:
+    kinds = _kinds(centroids)
+    firsts = np.unique(kinds, return_index=True)[1]
+    if len(firsts) < MIN_LABELS_FOR_UMAP:
         return centroids
-    from umap import UMAP
-
+    different = centroids[firsts]
+    search = NearestNeighbors(n_neighbors=min(UMAP_NEIGHBOURS, len(different) - 1), metric="cosine", algorithm="brute")
+    distances, neighbours = search.fit(different).kneighbors(different)
     with warnings.catch_warnings():
-        # UMAP announces that a fixed seed makes it run on one thread: that is what we ask for.
-        warnings.filterwarnings("ignore", message="n_jobs value")
-        reducer = UMAP(
+        # UMAP announces that a fixed seed makes it run on one thread, and that given neighbours leave it unable to
+        # place new points: that is what we ask for.
+        warnings.filterwarnings("ignore", message="n_jobs value|precomputed_knn\\[2\\]")
+        # Its own search for the neighbours would be compiled first, which takes longer than all the rest.
+        reducer = _load_umap()(
             n_components=UMAP_DIMENSIONS,
-            n_neighbors=min(UMAP_NEIGHBOURS, len(centroids) - 1),
+            n_neighbors=search.n_neighbors,
             metric="cosine",
             random_state=random_state,
+            precomputed_knn=(neighbours, distances.astype(np.float32)),
+            force_approximation_algorithm=True,
         )
-        return np.asarray(reducer.fit_transform(centroids), dtype=np.float64)
+        return np.asarray(reducer.fit_transform(different), dtype=np.float64)[kinds]
+
+
+def _load_umap() -> type[UMAP]:
+    """Import UMAP, and let numba keep on disk what each new process would compile for seconds."""
+    from umap import UMAP, umap_
+
+    for function in (umap_.smooth_knn_dist, umap_.compute_membership_strengths):
+        function.enable_caching()
+    return UMAP
 
 
 def partition(points: np.ndarray, subset_size: int = 10) -> list[np.ndarray]:
@@ -76,8 +100,9 @@ def partition(points: np.ndarray, subset_size: int = 10) -> list[np.ndarray]:
 
     Each subset starts with the first label not yet placed; then the label farthest from the
     subset's mean is added until the subset is full. On unit vectors the farthest label is the
-    one with the lowest cosine. Subsets differ in size by one at most, so that no label ends
-    in a subset of its own. Ties go to the lower code, hence the same input gives the same split.
+    one with the lowest cosine. Equal labels share no subset unless there are more of them than
+    subsets. Subsets differ in size by one at most, so that no label ends in a subset of its own.
+    Ties go to the lower code, hence the same input gives the same split.
 
     Args:
         points: one row a label, shape (n_labels, n_dims).
@@ -95,17 +120,27 @@ def partition(points: np.ndarray, subset_size: int = 10) -> list[np.ndarray]:
     n_labels = len(points)
     n_subsets = min(math.ceil(n_labels / subset_size), max(n_labels // 2, 1))
     waiting = np.arange(n_labels)
+    kinds = _kinds(points)
     subsets = []
     for index in range(n_subsets):
         size = n_labels // n_subsets + (index < n_labels % n_subsets)
-        members, waiting = [waiting[0]], waiting[1:]
+        firsts, counts = np.unique(kinds[waiting], return_index=True, return_counts=True)[1:]
+        # Where as many equal labels wait as subsets, each of these has to take one.
+        start = np.union1d([0], firsts[counts >= n_subsets - index]).astype(int)
+        members, waiting = waiting[start], np.delete(waiting, start)
         while len(members) < size:
             distances = np.linalg.norm(points[waiting] - points[members].mean(axis=0), axis=1)
-            farthest = int(distances.argmax())
-            members.append(waiting[farthest])
+            unlike = ~np.isin(kinds[waiting], kinds[members])
+            farthest = int(np.where(unlike | ~unlike.any(), distances, -1).argmax())
+            members = np.append(members, waiting[farthest])
             waiting = np.delete(waiting, farthest)
-        subsets.append(np.sort(np.array(members)))
+        subsets.append(np.sort(members))
     return subsets
+
+
+def _kinds(points: np.ndarray) -> np.ndarray:
+    """Number the different points, shape (n_labels,): equal ones, but for rounding, have one number."""
+    return np.unique(points.round(EQUAL_DECIMALS) + 0.0, axis=0, return_inverse=True)[1].reshape(-1)
 
 
 def deals(points: np.ndarray, subset_size: int, n_deals: int, random_state: int = 0) -> list[list[np.ndarray]]:

@@ -29,6 +29,7 @@ from labelling.models import (
     Project,
     Query,
     QueueEntry,
+    Release,
     Round,
     TrainingExample,
     Verdict,
@@ -138,15 +139,16 @@ class ProjectAdmin(ProjectScoped):
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> tuple[list[str], dict[str, int], set, list]:
         """Count what goes with a project instead of listing it: that may be 100,000 documents.
 
-        Evidence can't be deleted by itself, but it goes with its project.
+        Evidence can't be deleted by itself, but it goes with its project. What was delivered stays, and its project.
         """
+        released = [str(release) for release in Release.objects.filter(project__in=objs)]
         counts = {
             "documents": Document.objects.filter(project__in=objs).count(),
             "labels": Label.objects.filter(project__in=objs).count(),
             "rounds": Round.objects.filter(project__in=objs).count(),
             "decisions": Decision.objects.filter(document__project__in=objs).count(),
         }
-        return [f"Project “{project}” with all that belongs to it" for project in objs], counts, set(), []
+        return [f"Project “{project}” with all that belongs to it" for project in objs], counts, set(), released
 
 
 class DefinitionInline(admin.TabularInline):
@@ -170,12 +172,12 @@ class DefinitionInline(admin.TabularInline):
 
 @admin.register(Label)
 class LabelAdmin(ImportExportModelAdmin, OfOneProject):
-    fields = ["project", "name", "synonyms", "definition"]
+    fields = ["project", "code", "name", "synonyms", "definition"]
     resource_classes = [LabelResource]
     formats = [LabelCsv]
-    list_display = ["name", "project", "definition", "definition_version"]
+    list_display = ["name", "code", "project", "definition", "definition_version"]
     list_filter = (("project", ManagedProjects),)
-    search_fields = ["name", "synonyms", "definition"]
+    search_fields = ["code", "name", "synonyms", "definition"]
     inlines = [DefinitionInline]
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> tuple[list[str], dict[str, int], set, list]:
@@ -211,6 +213,12 @@ class MembershipAdmin(OfOneProject):
 @admin.register(Round)
 class RoundAdmin(ReadOnly):
     list_display = ["project", "number", "state", "step", "training_examples", "uncertain", "holdout_accuracy"]
+    list_filter = (("project", ManagedProjects), "state")
+
+
+@admin.register(Release)
+class ReleaseAdmin(ReadOnly):
+    list_display = ["project", "number", "state", "created_by", "created_at", "note"]
     list_filter = (("project", ManagedProjects), "state")
 
 

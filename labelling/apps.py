@@ -8,6 +8,10 @@ class LabellingConfig(AppConfig):
     def ready(self) -> None:
         post_delete.connect(_delete_files, sender="labelling.CsvImport")
         post_delete.connect(_delete_model, sender="labelling.Project")
+        # Services need the tables, which are there now.
+        from labelling.services import logins
+
+        logins.watch()
 
 
 def _delete_files(instance, **kwargs) -> None:

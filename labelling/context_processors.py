@@ -1,5 +1,6 @@
 """What every page shows beside its own content."""
 
+from django.conf import settings
 from django.http import HttpRequest
 
 from labelling.models import Worker
@@ -10,3 +11,8 @@ def worker(request: HttpRequest) -> dict[str, object]:
     if not request.user.is_authenticated:
         return {}
     return {"worker_alive": Worker.objects.alive().exists()}
+
+
+def simulated_judge(request: HttpRequest) -> dict[str, object]:
+    """Say how often the judge is right, in percent, where it is a simulation: nobody may take its verdicts for real."""
+    return {"simulated_percent": 100 * settings.SIMULATED_JUDGE}

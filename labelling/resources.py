@@ -28,26 +28,32 @@ class LabelCsv(CSV):
 
 
 class LabelResource(resources.ModelResource):
-    """Labels as rows of project, name, synonyms and definition. A definition that changes becomes a new version.
+    """Labels as rows of project, code, name, parent, synonyms and definition.
 
-    An empty cell of definition or synonyms leaves what is there, so that a list of names can be
-    imported without harm; so does a file without the column.
+    Coming in, a definition that changes becomes a new version. An empty cell of definition or synonyms leaves what is
+    there, so that a list of names can be imported without harm; so does a file without the column. Code and parent
+    only go out here: a project's own page takes them in.
     """
 
     project = fields.Field(
         column_name="project", attribute="project", widget=widgets.ForeignKeyWidget(Project, field="slug")
     )
+    code = fields.Field(column_name="code", attribute="code", readonly=True)
+    parent = fields.Field(column_name="parent", readonly=True)
     synonyms = fields.Field(column_name="synonyms", attribute="synonyms", readonly=True)
     definition = fields.Field(column_name="definition", attribute="definition", readonly=True)
 
     class Meta:
         model = Label
-        fields = ("project", "name", "synonyms", "definition")
+        fields = ("project", "code", "name", "parent", "synonyms", "definition")
         import_id_fields = ("project", "name")
 
     def __init__(self, user: Any = None, **kwargs: Any):
         super().__init__(**kwargs)
         self.user = user
+
+    def dehydrate_parent(self, label: Label) -> str:
+        return (label.parent.code or label.parent.name) if label.parent else ""
 
     def before_import_row(self, row: dict[str, Any], **kwargs: Any) -> None:
         """Turn away nameless rows, and those for projects that the user does not manage."""

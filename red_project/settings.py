@@ -4,6 +4,7 @@ A variable with a wrong value stops the start with its name and the reason.
 """
 
 import sys
+import tomllib
 from pathlib import Path
 
 from csp.constants import NONE, SELF
@@ -13,6 +14,7 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 # What this installation writes: database, uploads. Nothing of it belongs to the source.
 VAR_DIR = BASE_DIR / "var"
 VAR_DIR.mkdir(exist_ok=True)
+VERSION = tomllib.loads((BASE_DIR / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
 
 env = Env()
 env.read_env(str(BASE_DIR / ".env"), recurse=False)
@@ -27,7 +29,15 @@ CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", [])
 # On behind TLS: cookies only over https, and http turned away.
 HTTPS = env.bool("HTTPS", False)
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = HTTPS
-SECURE_HSTS_SECONDS = 3600 if HTTPS else 0
+SECURE_HSTS_SECONDS = 365 * 24 * 3600 if HTTPS else 0
+# Whether all names below this one speak HTTPS, only whoever owns them knows.
+SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
+# No other site of the same domain can set cookies of these names.
+COOKIE_PREFIX = "__Host-" if HTTPS else ""
+SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = f"{COOKIE_PREFIX}sessionid", f"{COOKIE_PREFIX}csrftoken"
+LANGUAGE_COOKIE_NAME = f"{COOKIE_PREFIX}language"
+# How many proxies of ours stand before the web server: each adds to X-Forwarded-For whom it saw.
+PROXIES = env.int("PROXIES", 1 if HTTPS else 0, validate=validate.Range(min=0, max=10))
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS else None
 
 # Nothing is loaded from elsewhere, and nothing runs that stands inside a page: no script, no style.
@@ -61,11 +71,15 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "csp.middleware.CSPMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    # Tokens against forged requests are masked anew on each page, and Django pads what it compresses (BREACH).
+    "django.middleware.gzip.GZipMiddleware",
+    "labelling.views.middleware.NothingKept",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "labelling.views.middleware.Acting",
     "labelling.views.access.LoginRequired",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
@@ -86,13 +100,18 @@ TEMPLATES = [
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
                 "labelling.context_processors.worker",
+                "labelling.context_processors.simulated_judge",
             ],
         },
     },
 ]
 
 # SQLite by default; for teams DATABASE_URL=postgres://user:password@host/name
-DATABASES = {"default": env.dj_db_url("DATABASE_URL", f"sqlite:///{VAR_DIR / 'db.sqlite3'}", conn_max_age=60)}
+DATABASES = {
+    "default": env.dj_db_url(
+        "DATABASE_URL", f"sqlite:///{VAR_DIR / 'db.sqlite3'}", conn_max_age=60, conn_health_checks=True
+    )
+}
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     DATABASES["default"]["OPTIONS"] = {
         # Take the write lock when a transaction begins: one that upgrades midway fails at once under load.
@@ -106,8 +125,15 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
-    for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
+    for name in ("UserAttributeSimilarityValidator", "CommonPasswordValidator")
+] + [
+    {
+        "NAME": "django.contrib.auth.password_validation.MinimumLengthValidator",
+        "OPTIONS": {"min_length": 12},
+    }
 ]
+SESSION_ENGINE = "labelling.services.sessions"
+SESSION_COOKIE_AGE = env.int("SESSION_DAYS", 14, validate=validate.Range(min=1)) * 24 * 3600
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "project_list"
 LOGOUT_REDIRECT_URL = "login"
@@ -125,6 +151,8 @@ STATIC_URL = "static/"
 STATICFILES_DIRS = [BASE_DIR / "static"]
 STATIC_ROOT = BASE_DIR / "staticfiles"
 MEDIA_ROOT = env.path("MEDIA_ROOT", VAR_DIR / "media")
+# Where the process that holds the models answers; a path of this machine.
+MODEL_SOCKET = env.path("MODEL_SOCKET", MEDIA_ROOT / "models" / "socket")
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {
@@ -133,6 +161,13 @@ STORAGES = {
         else "whitenoise.storage.CompressedManifestStaticFilesStorage"
     },
 }
+
+# Where mail goes out; without it nobody resets a password alone. smtp+tls://user:password@host:587
+EMAIL_URL = env.str("EMAIL_URL", "")
+if EMAIL_URL:
+    vars().update(env.dj_email_url("EMAIL_URL"))
+    DEFAULT_FROM_EMAIL = env.str("EMAIL_FROM", "red@localhost")
+PASSWORD_RESET_TIMEOUT = 24 * 3600
 
 REDIS_URL = env.str("REDIS_URL", "")
 JOB_TIMEOUT_SECONDS = env.int("JOB_TIMEOUT_SECONDS", 6 * 3600, validate=validate.Range(min=60))
@@ -168,13 +203,26 @@ LOGGING = {
 
 # What the product itself can be told
 ENCODER = env.str("ENCODER", "all-MiniLM-L6-v2")
+# Languages that it has learnt, as in "en,de"; empty: all, as a multilingual one has. Other texts are told of on import.
+ENCODER_LANGUAGES: list[str] = env.list("ENCODER_LANGUAGES", ["en"] if ENCODER == "all-MiniLM-L6-v2" else [])
 JUDGE_MODEL = env.str("JUDGE_MODEL", "claude-haiku-4-5")
 # Drafts definitions; a larger model than the judge pays here, as a label is defined once.
 DEFINITION_MODEL = env.str("DEFINITION_MODEL", "claude-opus-4-5")
 JUDGE_BASE_URL = env.str("JUDGE_BASE_URL", "") or None
 JUDGE_BASE_URLS: list[str] = env.list("JUDGE_BASE_URLS", [])
+# The share of answers in which the judge is right, where it is the stand-in that knows the demo's true labels; each
+# page says so. 0: it is none.
+SIMULATED_JUDGE = env.float("SIMULATED_JUDGE", 0.0, validate=validate.Range(min=0, max=1))
 JUDGE_TIMEOUT_SECONDS = env.float("JUDGE_TIMEOUT_SECONDS", 60.0, validate=validate.Range(min=0.1))
 JUDGE_BATCH_POLL_SECONDS = env.float("JUDGE_BATCH_POLL_SECONDS", 30.0, validate=validate.Range(min=0.1))
 JUDGE_CONCURRENCY = env.int("JUDGE_CONCURRENCY", 4, validate=validate.Range(min=1, max=64))
+# Who reads /metrics/; empty: programs on this machine.
+METRICS_TOKEN = env.str("METRICS_TOKEN", "")
 MAX_UPLOAD_MB = env.int("MAX_UPLOAD_MB", 200, validate=validate.Range(min=1))
+# A thousand texts in one request to the API; files come in parts, and have a limit of their own.
+DATA_UPLOAD_MAX_MEMORY_SIZE = 32 * 1024 * 1024
+# Requests of one token to the API, counted in each process of the web server.
+API_RATE = env.str("API_RATE", "600/min")
+# How long `manage.py trim_diary` keeps what the diary says; 0: it has to be told.
+DIARY_DAYS = env.int("DIARY_DAYS", 0, validate=validate.Range(min=0))
 MAX_TEXT_CHARS = env.int("MAX_TEXT_CHARS", 20_000, validate=validate.Range(min=1))

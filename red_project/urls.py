@@ -4,13 +4,26 @@ from django.contrib import admin
 from django.contrib.auth import views as auth
 from django.contrib.auth.decorators import login_not_required
 from django.urls import include, path
+from django.views.generic import RedirectView
 from django.views.i18n import set_language
 
+from labelling.views import accounts
+
+handler500 = "labelling.views.status.server_error"
+
 urlpatterns = [
-    path("login/", auth.LoginView.as_view(redirect_authenticated_user=True), name="login"),
+    path("login/", accounts.Login.as_view(), name="login"),
+    # One door alone, with one lock.
+    path("admin/login/", login_not_required(RedirectView.as_view(pattern_name="login", query_string=True))),
+    path("join/<str:secret>/", accounts.join, name="join"),
+    path("sessions/", accounts.session_list, name="sessions"),
     path("logout/", auth.LogoutView.as_view(), name="logout"),
-    path("password/", auth.PasswordChangeView.as_view(), name="password_change"),
+    path("password/", accounts.ChangePassword.as_view(), name="password_change"),
     path("password/done/", auth.PasswordChangeDoneView.as_view(), name="password_change_done"),
+    path("password/forgotten/", auth.PasswordResetView.as_view(), name="password_reset"),
+    path("password/forgotten/sent/", auth.PasswordResetDoneView.as_view(), name="password_reset_done"),
+    path("password/new/<uidb64>/<token>/", accounts.NewPassword.as_view(), name="password_reset_confirm"),
+    path("password/new/done/", auth.PasswordResetCompleteView.as_view(), name="password_reset_complete"),
     path("language/", login_not_required(set_language), name="set_language"),
     path("admin/", admin.site.urls),
     path("", include("labelling.urls")),

@@ -123,8 +123,6 @@ def measure(
     texts and labels of the data sets. What is to happen ``meanwhile`` ends their work when it returns.
     """
     site = Site(folder)
-    site.manage("migrate", "--verbosity", "0")
-    site.manage("collectstatic", "--no-input", "--verbosity", "0")
     # One more account than reviewers: for whoever does something meanwhile.
     wanted = {"documents": documents, "labels": labels, "reviewers": reviewers + 1, "overlap": overlap, "real": real}
     site.manage("shell", "--no-imports", "-c", MAKE.format(**wanted))
@@ -250,7 +248,9 @@ def _restart(site: Site, people: list[Reviewer], times: int, started: float, wit
         site.start("web")
 
 
-def make_project(n_documents: int, n_labels: int, n_reviewers: int, overlap: float = 0.0, real: bool = False) -> None:
+def make_project(
+    n_documents: int, n_labels: int, n_reviewers: int, overlap: float = 0.0, real: bool = False, name: str = SLUG
+) -> None:
     """Write a project whose documents all wait for review, as a round would have laid them out; no model is needed."""
     from django.contrib.auth.hashers import make_password
     from django.contrib.auth.models import User
@@ -270,10 +270,11 @@ def make_project(n_documents: int, n_labels: int, n_reviewers: int, overlap: flo
 
     rng = random.Random(0)
     password = make_password(PASSWORD)
-    users = User.objects.bulk_create(
-        User(username=f"reviewer{n}", password=password, is_staff=n == 0) for n in range(n_reviewers)
-    )
-    project = projects.create_project(SLUG, users[0], overlap=overlap)
+    users = [
+        User.objects.get_or_create(username=f"reviewer{n}", defaults={"password": password, "is_staff": n == 0})[0]
+        for n in range(n_reviewers)
+    ]
+    project = projects.create_project(name, users[0], overlap=overlap)
     for user in users[1:]:
         projects.set_member(project, user, "reviewer")
     settings = {"random_seed": 0, "overlap": overlap, "strategy": "gain", "certainty": 0.85}

@@ -5,7 +5,10 @@ python -m tests.measure banking77
 
 from __future__ import annotations
 
+import csv
+import io
 import json
+import re
 import statistics
 import sys
 import tempfile
@@ -70,7 +73,9 @@ def walk(name: str, folder: Path) -> Figures:
             _set(page, retrain_after=N_REVIEWED)
             with figures.timed("round 1"):
                 page.get_by_role("button", name="Start round 1").click()
-                expect(page.get_by_role("link", name="Review now")).to_be_visible(timeout=5 * MINUTE)
+                expect(page.get_by_role("link", name=re.compile("Audit now|Review now"))).to_be_visible(
+                    timeout=5 * MINUTE
+                )
             figures.review_ms = [_request_ms(page) for _ in range(N_REQUESTS)]
             page.goto("/p/measured/review/")
             with figures.timed(f"review of {N_REVIEWED}"):
@@ -113,7 +118,7 @@ def _new_project(page: Page, name: str) -> None:
 
 
 def _import(page: Page, path: Path, holdout_percent: int = 0) -> None:
-    page.get_by_label("CSV file").set_input_files(path)
+    page.locator("#id_file").set_input_files(path)
     page.get_by_role("button", name="Upload and look at it").click()
     page.get_by_label("share of the labelled rows").fill(str(holdout_percent))
     page.get_by_role("button", name="Check and import").click()
@@ -122,18 +127,18 @@ def _import(page: Page, path: Path, holdout_percent: int = 0) -> None:
 
 def _set(page: Page, retrain_after: int) -> None:
     page.goto("/p/measured/settings/")
-    page.get_by_label("Retrain after").fill(str(retrain_after))
+    page.get_by_label("Decisions a round").fill(str(retrain_after))
     page.get_by_role("button", name="Save").click()
     page.goto("/p/measured/")
 
 
 def _review(page: Page, truth: dict[str, str], figures: Figures) -> None:
-    """Decide as an expert who knows the true labels: accept what is right, override what is not."""
-    for _ in range(N_REVIEWED):
-        text = page.locator("#review .text")
+    """Decide on all that waits as an expert who knows the true labels: accept what is right, override what is not."""
+    text = page.locator("#review .text")
+    while text.count():
         before = text.inner_text()
         right = truth[before]
-        if page.locator(".predicted h2").inner_text().rsplit(" ", 1)[0] == right:
+        if page.locator(".predicted h2 bdi").inner_text() == right:
             page.keyboard.press("Enter")
             figures.reviewed["accepted"] += 1
         else:
@@ -142,7 +147,7 @@ def _review(page: Page, truth: dict[str, str], figures: Figures) -> None:
             expect(page.locator("#found button .name").first).to_have_text(right)
             page.keyboard.press("Enter")
             figures.reviewed["overridden"] += 1
-        expect(text).not_to_have_text(before)
+        expect(text.filter(has_text=before)).to_have_count(0)
 
 
 def _round_trip(page: Page, folder: Path, figures: Figures) -> None:
@@ -153,7 +158,13 @@ def _round_trip(page: Page, folder: Path, figures: Figures) -> None:
     _new_project(page, "Again")
     with figures.timed("import of the export"):
         _import(page, copy)
-    figures.exports_equal = _export(page, "again") == first
+    figures.exports_equal = _rows(_export(page, "again")) == _rows(first)
+
+
+def _rows(exported: bytes) -> list[dict[str, str]]:
+    """All but what is certified: that is so by the audits of its own project."""
+    rows = csv.DictReader(io.StringIO(exported.decode("utf-8-sig"), newline=""))
+    return [{name: cell for name, cell in row.items() if name != "certified"} for row in rows]
 
 
 def _export(page: Page, slug: str) -> bytes:

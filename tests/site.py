@@ -1,4 +1,4 @@
-"""The product as it runs: gunicorn and the worker from the Procfile, on a database of its own."""
+"""The product as it runs: web server and worker from the Procfile, on a database of its own."""
 
 from __future__ import annotations
 
@@ -12,18 +12,19 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from urllib.error import URLError
-from urllib.parse import urlsplit, urlunsplit
 
 import psutil
-import psycopg
+
+from tests import databases
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
 class Site:
-    """One installation in a folder of its own.
+    """One installation in a folder of its own, with an empty database.
 
     Attributes:
         url: where the web server answers.
@@ -39,7 +40,7 @@ class Site:
         self.environment = os.environ | {
             "SECRET_KEY": "a key for the tests only, longer than fifty characters, it is",
             "DJANGO_SETTINGS_MODULE": "red_project.settings",
-            "DATABASE_URL": _database_url(folder),
+            "DATABASE_URL": databases.copy_to(f"red_{folder.name.lower().replace('-', '_')}_{os.getpid()}", folder),
             "MEDIA_ROOT": str(folder / "media"),
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
             "PYTHONUNBUFFERED": "1",
@@ -55,14 +56,15 @@ class Site:
         return done.stdout
 
     def set_up(self) -> None:
-        """Do what `make run` does before it starts anything."""
-        self.manage("migrate", "--verbosity", "0")
-        self.manage("collectstatic", "--no-input", "--verbosity", "0")
+        """Load the demo, as `make run` does before it starts anything."""
         said = self.manage("load_demo")
         self.passwords = dict(re.findall(r"Log in as (\w+) +with the password (\S+)", said))
 
     def start(self, *processes: str) -> None:
-        """Start web server and worker, or only the named one, and wait until the web server answers."""
+        """Start web server and worker, or only the named ones, and wait until the web server answers."""
+        processes = processes or ("web", "worker")
+        if "web" in processes:
+            collect_static()
         with (self.folder / "log.txt").open("ab") as log:
             self._honcho = subprocess.Popen(
                 ["honcho", "start", "--port", str(self.port), *processes],
@@ -71,7 +73,7 @@ class Site:
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
-        if not processes or "web" in processes:
+        if "web" in processes:
             wait_for(self._answers, "the web server")
 
     def stop(self) -> None:
@@ -86,7 +88,7 @@ class Site:
         return [process for process in self._children() if "manage.py worker" in " ".join(process.cmdline())[-40:]]
 
     def web_processes(self) -> list[psutil.Process]:
-        return [process for process in self._children() if any("gunicorn" in part for part in process.cmdline())]
+        return [process for process in self._children() if any("granian" in part for part in process.cmdline())]
 
     def log(self) -> str:
         return (self.folder / "log.txt").read_text(errors="replace")
@@ -109,38 +111,33 @@ class Site:
 
 
 @contextmanager
-def running_site(folder: Path, **settings: str) -> Iterator[Site]:
-    """A site that is set up and running, and stopped at the end of the block."""
+def running_site(folder: Path, *processes: str, **settings: str) -> Iterator[Site]:
+    """A site that is set up and running, and stopped at the end of the block; see Site.start for ``processes``."""
     site = Site(folder, **settings)
     site.set_up()
-    site.start()
+    site.start(*processes)
     try:
         yield site
     finally:
         site.stop()
 
 
-def wait_for(condition: Callable[[], object], what: str, seconds: float = 60) -> None:
-    """Wait until a condition holds; fail with its name when it takes too long."""
+@cache
+def collect_static() -> None:
+    """What the web server serves besides pages: once, all sites share it."""
+    command = [sys.executable, "manage.py", "collectstatic", "--no-input", "--verbosity", "0"]
+    subprocess.run(command, cwd=ROOT, env=os.environ | {"SECRET_KEY": "test"}, capture_output=True, check=True)
+
+
+def wait_for(condition: Callable[[], object], what: str, seconds: float = 60, pause: float = 0.05) -> None:
+    """Wait until a condition holds, asking again after each pause; fail with its name when it takes too long."""
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, f"waited {seconds:.0f} s for {what}"
-        time.sleep(0.05)
+        time.sleep(pause)
 
 
 def free_port() -> int:
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         return found.getsockname()[1]
-
-
-def _database_url(folder: Path) -> str:
-    """A new SQLite file, or a new database on the PostgreSQL server that DATABASE_URL names."""
-    server = urlsplit(os.environ.get("DATABASE_URL", ""))
-    if not server.scheme.startswith("postgres"):
-        return f"sqlite:///{folder / 'db.sqlite3'}"
-    name = f"red_{folder.name.lower().replace('-', '_')}_{os.getpid()}"
-    with psycopg.connect(urlunsplit(server), autocommit=True) as connection:
-        connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
-        connection.execute(f'CREATE DATABASE "{name}"')
-    return urlunsplit(server._replace(path=f"/{name}"))

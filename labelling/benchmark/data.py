@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence, Set
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,8 @@ import numpy as np
 from classifiers.embeddings import in_words
 from classifiers.simulation import Data
 from classifiers.subset_classifier import NOISE
+from classifiers.trees import Tree
+from labelling.benchmark.label_list import Listed, tree_of
 
 COLUMNS = ("text", "label")
 
@@ -42,12 +44,21 @@ class Corpus:
         train, test: one table a file.
         oos: texts that belong to no label, or none.
         labels: of the training texts, sorted: a label's position is its code.
+        listed: what a file tells of labels, by label.
+        parents: by label, what lies above it; empty without a tree.
     """
 
     train: list[Table]
     test: list[Table]
     oos: list[str]
     labels: list[str]
+    listed: Mapping[str, Listed] = field(default_factory=dict)
+    parents: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def tree(self) -> Tree | None:
+        """Of the labels' codes, where any of them has a parent."""
+        return tree_of(self.labels, self.parents) if self.parents else None
 
     @property
     def names(self) -> list[str]:
@@ -92,11 +103,11 @@ def some_labels(corpus: Corpus, vectors: Vectors, n_labels: int, random_state: i
     rng = np.random.default_rng(random_state)
     drawn = np.sort(rng.permutation(len(corpus.labels))[:n_labels])
     labels = {corpus.labels[code] for code in drawn}
-    few = Corpus(
-        [table.only(labels) for table in corpus.train],
-        [table.only(labels) for table in corpus.test],
-        corpus.oos,
-        sorted(labels),
+    few = replace(
+        corpus,
+        train=[table.only(labels) for table in corpus.train],
+        test=[table.only(labels) for table in corpus.test],
+        labels=sorted(labels),
     )
     train, test = (np.isin(corpus.codes(tables), drawn) for tables in (corpus.train, corpus.test))
     return few, Vectors(vectors.train[train], vectors.test[test], vectors.oos, vectors.names[drawn])
@@ -128,15 +139,36 @@ def draw(
     pool = rng.permutation(np.setdiff1d(np.arange(len(y)), own))[:n_pool]
     if not len(pool):
         raise BadData("No text is left for the pool: give fewer seeds per label or more texts.")
-    X, X_pool, y_pool = vectors.train[own], vectors.train[pool], y[pool]
-    y_test = corpus.codes(corpus.test)
-    data = Data(X, y[own], X_pool, y_pool, vectors.test, y_test, vectors.names)
+    texts = texts_of(corpus.train)
+    data = Data(
+        X=vectors.train[own],
+        y=y[own],
+        X_pool=vectors.train[pool],
+        y_pool=y[pool],
+        X_test=vectors.test,
+        y_test=corpus.codes(corpus.test),
+        names=vectors.names,
+        texts=texts[own],
+        texts_pool=texts[pool],
+        texts_test=texts_of(corpus.test),
+        label_texts=corpus.names,
+        tree=corpus.tree,
+    )
     if not len(vectors.oos):
         return data, data
     order = rng.permutation(len(pool) + len(vectors.oos))
-    X_mixed = np.concatenate([X_pool, vectors.oos])[order]
-    y_mixed = np.append(y_pool, np.full(len(vectors.oos), NOISE))[order]
-    return data, Data(X, y[own], X_mixed, y_mixed, vectors.test, y_test, vectors.names)
+    mixed = replace(
+        data,
+        X_pool=np.concatenate([data.X_pool, vectors.oos])[order],
+        y_pool=np.append(data.y_pool, np.full(len(vectors.oos), NOISE))[order],
+        texts_pool=np.append(texts[pool], np.array(corpus.oos, dtype=object))[order],
+    )
+    return data, mixed
+
+
+def texts_of(tables: Sequence[Table]) -> np.ndarray:
+    """Return the texts of all rows of the tables, an array of objects of shape (n_rows,)."""
+    return np.array([text for table in tables for text in table.texts], dtype=object)
 
 
 def _read(path: Path, mixed: bool) -> Table:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from classifiers.embeddings import SentenceEncoder
+from classifiers.quantized import load_encoder
 from labelling.benchmark.data import BadData, Corpus, Table, Vectors
 
 # Texts encoded between two lines of progress.
@@ -21,7 +21,8 @@ class Embedder:
 
     Args:
         name: of the encoder, as in SentenceEncoder.
-        cache: folder of the .npy files, one for each list of texts; made when it is missing.
+        cache: folder of the .npy files, one for each list of texts, and of the converted encoders; made when it is
+            missing.
         say: is told about the progress.
 
     Attributes:
@@ -29,7 +30,7 @@ class Embedder:
     """
 
     def __init__(self, name: str, cache: Path, say: Callable[[str], None]):
-        self.encoder = SentenceEncoder(name)
+        self.encoder = load_encoder(name, cache / "encoders")
         self.cache = cache
         self.say = say
         self.n_encoded = 0

@@ -6,22 +6,25 @@ import math
 import resource
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
 from classifiers.baselines import N_FOLDS, FlatClassifier
-from classifiers.candidates import Candidates
 from classifiers.ensemble import N_CANDIDATES, split_labels
 from classifiers.evaluation import calibration_error, coverage_at_precision, score
+from classifiers.query import STRATEGIES
 from classifiers.red_classifier import RedClassifier
-from classifiers.simulation import ArticleLoop, Data, Judge, Loop, Model, Plan, RoundResult
+from classifiers.simulation import ArticleLoop, CopyingJudge, Data, Judge, Loop, Model, Plan, RoundResult
+from classifiers.trees import right_by_level
 from labelling.benchmark.data import Corpus, Vectors, draw, some_labels
 
 MODELS = ("flat", "article", "red")
-ARMS = (*MODELS, "random")
+ARMS = (*MODELS, "random", "people")
+__all__ = ["ARMS", "MODELS", "STRATEGIES", "Measured", "Settings", "is_cross_validated", "measure", "peak_rss_mb"]
+
 PRECISION = 0.95
 # Above this, labels x seeds, cross-validating C of the flat classifier takes hours.
 MAX_CROSS_VALIDATED = 10_000_000
@@ -46,11 +49,13 @@ class Settings:
     rounds: int = 8
     judge_calls_per_round: int = 400
     reviews_per_round: int = 40
-    audits_per_round: int = 10
     judge_sensitivity: float = 0.95
     judge_specificity: float = 0.95
+    copying_judge: bool = False
     question: str = "validate"
+    review_strategy: str = Plan().people
     threshold: float = Plan().threshold
+    limit: float = Plan().limit
     random_states: tuple[int, ...] = (0, 1, 2)
     labels: int | None = None
     pool: int | None = None
@@ -62,8 +67,9 @@ class Settings:
             rounds=self.rounds,
             judge_calls=self.judge_calls_per_round,
             reviews=self.reviews_per_round,
-            audits=self.audits_per_round,
             question=self.question,
+            people=self.review_strategy,
+            limit=self.limit,
             threshold=self.threshold,
             random_state=random_state,
         )
@@ -139,10 +145,8 @@ def _measure(corpus: Corpus, vectors: Vectors, settings: Settings, random_state:
             "test": len(data.X_test),
             "oos": len(vectors.oos),
         },
-        no_judge={
-            name: _quality(model.candidates(data.X_test, N_CANDIDATES), data.y_test) for name, model in fitted.items()
-        },
-        auroc=_auroc(red, data.X_test, vectors.oos) if len(vectors.oos) else None,
+        no_judge={name: _quality(model, data) for name, model in fitted.items()},
+        auroc=_auroc(red, data, corpus.oos, vectors.oos) if len(vectors.oos) else None,
         loop={arm: _run(arm, loop, settings.rounds, state_says) for arm, loop in loops.items()},
         stopped=loops["red"].stopped if "red" in loops else None,
         seconds=seconds,
@@ -153,12 +157,13 @@ def _measure(corpus: Corpus, vectors: Vectors, settings: Settings, random_state:
 
 def _red(data: Data, random_state: int, say: Say) -> tuple[RedClassifier, Figures]:
     """Fit R.E.D. and predict pool and test texts, with the seconds that each part took."""
-    model = RedClassifier(random_state=random_state)
+    model: RedClassifier = RedClassifier(random_state=random_state)
     say("red without a judge …")
     _partition(model, data)  # loads and compiles UMAP
     seconds = {"partition": _seconds(lambda: _partition(model, data))}
     seconds["fit"] = max(_seconds(lambda: _fit(model, data)) - seconds["partition"], 0.0)
-    seconds["predict"] = _seconds(lambda: [model.candidates(X, N_CANDIDATES) for X in (data.X_pool, data.X_test)])
+    parts = (data.X_pool, data.texts_pool), (data.X_test, data.texts_test)
+    seconds["predict"] = _seconds(lambda: [model.candidates(X, N_CANDIDATES, texts) for X, texts in parts])
     return model, seconds
 
 
@@ -181,32 +186,62 @@ def _article(random_state: int) -> RedClassifier:
 
 
 def _fit(model: Model, data: Data) -> None:
-    model.fit(data.X, data.y, elsewhere=None, pool=data.X_pool, names=data.names)
+    model.fit(
+        data.X,
+        data.y,
+        elsewhere=None,
+        pool=data.X_pool,
+        names=data.names,
+        texts=data.texts,
+        elsewhere_texts=np.empty(0, dtype=object),
+        pool_texts=data.texts_pool,
+        label_texts=data.label_texts,
+    )
 
 
-def _quality(found: Candidates, truth: np.ndarray) -> Figures:
+def _quality(model: Model, data: Data) -> Figures:
+    found = model.candidates(data.X_test, N_CANDIDATES, data.texts_test)
+    in_pool = model.candidates(data.X_pool, N_CANDIDATES, data.texts_pool)
     best, probability = found.labels[:, 0], found.probabilities[:, 0]
-    right = best == truth
-    agreement = score(truth, best)
+    right = best == data.y_test
+    agreement = score(data.y_test, best)
     return {
         "accuracy": agreement.accuracy if agreement else float("nan"),
+        "pool_accuracy": float((in_pool.labels[:, 0] == data.y_pool).mean()),
         "macro_f1": agreement.macro_f1 if agreement else float("nan"),
         "coverage_at_95": coverage_at_precision(probability, right, PRECISION),
         "ece": calibration_error(probability, right),
+        "recall_at_10": float((found.labels == data.y_test[:, None]).any(axis=1).mean()),
+        "pool_recall_at_10": float((in_pool.labels == data.y_pool[:, None]).any(axis=1).mean()),
+        **_by_level(data, best),
     }
 
 
-def _auroc(model: Model, inside: np.ndarray, outside: np.ndarray) -> float:
+def _by_level(data: Data, predicted: np.ndarray) -> Figures:
+    """The share of test texts whose label is right on each level of the tree."""
+    counted = right_by_level(data.tree, data.y_test, predicted) if data.tree else []
+    return {f"level_{level}_accuracy": right / n for level, (right, n) in enumerate(counted, start=1) if n}
+
+
+def _auroc(model: Model, data: Data, texts: Sequence[str], outside: np.ndarray) -> float:
     """How well the probability that any candidate is right tells texts of a label from those of none."""
-    some = [model.candidates(X, N_CANDIDATES).probabilities.sum(axis=1) for X in (inside, outside)]
-    belongs = np.repeat([1, 0], [len(inside), len(outside)])
+    found = (
+        model.candidates(data.X_test, N_CANDIDATES, data.texts_test),
+        model.candidates(outside, N_CANDIDATES, np.array(texts, dtype=object)),
+    )
+    some = [candidates.probabilities.sum(axis=1) for candidates in found]
+    belongs = np.repeat([1, 0], [len(data.X_test), len(outside)])
     return float(roc_auc_score(belongs, np.concatenate(some)))
 
 
 def _loop(arm: str, data: Data, settings: Settings, random_state: int, flat_c: float) -> Loop:
-    """All arms have the same judge, which answers the same question the same way, and the same budget."""
+    """All arms have the same budget and judge, which answers the same question the same way; people have no judge."""
     plan = settings.plan(random_state)
-    judge = Judge(data.y_pool, settings.judge_sensitivity, settings.judge_specificity, random_state)
+    judge: Judge | CopyingJudge = Judge(
+        data.y_pool, settings.judge_sensitivity, settings.judge_specificity, random_state
+    )
+    if settings.copying_judge:
+        judge = CopyingJudge.of(data)
     if arm == "article":
         # The article knows no other question.
         plan = replace(plan, strategy="entropy", question="validate")
@@ -215,6 +250,8 @@ def _loop(arm: str, data: Data, settings: Settings, random_state: int, flat_c: f
         return Loop(data, judge, lambda: FlatClassifier(C=flat_c, random_state=random_state), plan)
     if arm == "random":
         plan = replace(plan, strategy="random")
+    if arm == "people":
+        plan = replace(plan, judge_calls=0)
     return Loop(data, judge, lambda: RedClassifier(random_state=random_state), plan)
 
 
@@ -225,14 +262,14 @@ def _run(arm: str, loop: Loop, rounds: int, say: Say) -> list[Figures]:
         figures.append(_round(result, len(loop.data.X_pool)))
         say(
             f"{arm} loop, round {result.round} of {rounds}: {result.pool_labelled:.1%} of the pool labelled, "
-            f"{result.pool_right:.1%} of that right, held-out accuracy {result.heldout_accuracy:.3f}"
+            f"{result.pool_right:.1%} of that right, {result.certified:.1%} certified, "
+            f"held-out accuracy {result.heldout_accuracy:.3f}"
         )
     say(f"{arm} loop ended after round {loop.stopped[0]}. {loop.stopped[1]}")
     return figures
 
 
 def _round(result: RoundResult, n_pool: int) -> Figures:
-    certificate = result.certificate
     return {
         "round": result.round,
         "judge_calls": result.judge_calls / n_pool,
@@ -244,10 +281,20 @@ def _round(result: RoundResult, n_pool: int) -> Figures:
         "expected_gain": result.expected_gain,
         "accepted": result.accepted,
         "accepted_right": result.accepted_right,
-        "certified": float(certificate.holds),
-        "audits": certificate.n,
-        "audit_errors": certificate.errors,
-        "certificate_bound": certificate.bound,
+        "certified": result.certified,
+        "certified_wrong": result.certified_wrong,
+        "audits": result.audits,
+        "audit_errors": result.audit_errors,
+        "bound": result.bound,
+        "claimed": result.claimed,
+        "claimed_right": result.claimed_right,
+        "best_before": result.best_before,
+        "best_after": result.best_after,
+        **{
+            f"level_{level}_{name}": figure
+            for level, levels in enumerate(result.levels, start=1)
+            for name, figure in vars(levels).items()
+        },
     }
 
 

@@ -4,21 +4,34 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from statistics import fmean, stdev
+from typing import TYPE_CHECKING
 
 from labelling.benchmark.measuring import ARMS, MODELS, Figures, Measured
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 Summary = dict[str, float | None]
 CURVES = {
     "heldout_accuracy": "Held-out accuracy",
     "pool_labelled": "Share of the pool labelled",
     "pool_right": "Share of those right",
+    "certified": "Share of the pool certified",
 }
-NOT_MEASURED = dict.fromkeys(("accuracy", "macro_f1", "coverage_at_95", "ece"), math.nan)
-COLOURS = dict(zip(ARMS, ("tab:gray", "tab:orange", "tab:blue", "tab:green"), strict=True))
+NOT_MEASURED = dict.fromkeys(
+    ("accuracy", "pool_accuracy", "macro_f1", "coverage_at_95", "ece", "recall_at_10", "pool_recall_at_10"), math.nan
+)
+COLOURS = dict(zip(ARMS, ("tab:gray", "tab:orange", "tab:blue", "tab:green", "tab:purple"), strict=True))
+
+# What is measured by the number of examples: model and figure.
+FEW = (("red", "accuracy"), ("red", "ece"), ("flat", "accuracy"), ("centroid", "accuracy"))
+FEW_COLOURS = {"red": "tab:blue", "flat": "tab:gray", "centroid": "tab:orange"}
 
 
 @dataclass(frozen=True)
@@ -102,51 +115,103 @@ def as_markdown(figures: dict) -> str:
 
 def plot(figures: dict, path: Path) -> None:
     """Draw the learning curves of all loops as a PNG file, one standard deviation shaded."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    drawing = Figure(figsize=(12, 4), layout="constrained")
-    FigureCanvasAgg(drawing)
-    for axes, (key, title) in zip(drawing.subplots(1, len(CURVES)), CURVES.items(), strict=True):
+    drawing, all_axes = _drawing(len(CURVES), (15, 4))
+    for axes, (key, title) in zip(all_axes, CURVES.items(), strict=True):
         for arm, rounds in figures["loop"].items():
-            known = [one for one in rounds if one[key] is not None]
-            numbers, means = [one["round"] for one in known], [one[key] for one in known]
-            spread = [one[f"{key}_sd"] or 0.0 for one in known]
-            axes.plot(numbers, means, marker="o", markersize=3, color=COLOURS[arm], label=arm)
-            low, high = ([mean + sign * sd for mean, sd in zip(means, spread, strict=True)] for sign in (-1, 1))
-            axes.fill_between(numbers, low, high, color=COLOURS[arm], alpha=0.15, linewidth=0)
+            points = [(one["round"], one[key], one[f"{key}_sd"] or 0.0) for one in rounds if one[key] is not None]
+            _line(axes, points, COLOURS[arm], arm)
         axes.set(title=title, xlabel="Round")
         axes.set_xticks(range(1, 1 + max(map(len, figures["loop"].values()), default=0)))
-        axes.grid(alpha=0.3)
         if figures["loop"]:
             axes.legend()
     drawing.savefig(path, format="png", dpi=120)
 
 
+def few_as_dict(found: Mapping[str, Mapping[str, Sequence[Figures]]], command: str, states: Sequence[int]) -> dict:
+    """Return the figures by the number of examples and model under the keys of the JSON file."""
+    by_number = {number: {name: summary(rows) for name, rows in models.items()} for number, models in found.items()}
+    return {"examples_per_label": by_number, "run": {"command": command, "random_states": list(states)}}
+
+
+def few_as_markdown(figures: dict) -> str:
+    """Return accuracy and calibration error by the number of examples, with the command line that made them."""
+    cells = [
+        [number, *(_number(models[name], key, 3) for name, key in FEW)]
+        for number, models in figures["examples_per_label"].items()
+    ]
+    heads = ["examples of each label", "R.E.D.", "its ECE", "flat", "centroid with name"]
+    return f"{_table(heads, cells)}\n\n`{figures['run']['command']}`\n"
+
+
+def plot_few(figures: dict, path: Path) -> None:
+    """Draw accuracy against examples as a PNG file, one standard deviation shaded."""
+    drawing, axes = _drawing(1, (6, 4))
+    by_number = figures["examples_per_label"]
+    for name in ("red", "flat", "centroid"):
+        known = [
+            (int(number), models[name]) for number, models in by_number.items() if models[name]["accuracy"] is not None
+        ]
+        points = [
+            (number, row["accuracy"], row["accuracy_sd"] or 0.0) for number, row in sorted(known, key=itemgetter(0))
+        ]
+        _line(axes[0], points, FEW_COLOURS[name], name)
+    axes[0].set(title="Accuracy on test texts", xlabel="Examples of each label")
+    axes[0].set_xscale("symlog", linthresh=1)
+    axes[0].set_xticks([int(number) for number in by_number], labels=list(by_number))
+    axes[0].legend()
+    drawing.savefig(path, format="png", dpi=120)
+
+
+def _drawing(n: int, size: tuple[float, float]) -> tuple[Figure, list[Axes]]:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    drawing = Figure(figsize=size, layout="constrained")
+    FigureCanvasAgg(drawing)
+    axes = drawing.subplots(1, n, squeeze=False)[0].tolist()
+    for one in axes:
+        one.grid(alpha=0.3)
+    return drawing, axes
+
+
+def _line(axes: Axes, points: Sequence[tuple[float, float, float]], colour: str, label: str) -> None:
+    """Draw (x, mean, standard deviation)."""
+    numbers, means = [point[0] for point in points], [point[1] for point in points]
+    axes.plot(numbers, means, marker="o", markersize=3, color=colour, label=label)
+    low, high = ([mean + sign * sd for _, mean, sd in points] for sign in (-1, 1))
+    axes.fill_between(numbers, low, high, color=colour, alpha=0.15, linewidth=0)
+
+
 def _dataset(figures: dict) -> str:
     dataset, arguments = figures["dataset"], figures["run"]["arguments"]
     states = " ".join(str(state) for state in arguments["random_states"])
+    rates = f"{arguments['judge_sensitivity']:g}/{arguments['judge_specificity']:g}"
+    judge = "that copies the nearest seeds" if arguments["copying_judge"] else rates
     outside = f" ({dataset['oos']:,.0f} of them out of scope)" if dataset["oos"] else ""
     return (
         f"{dataset['labels']:,.0f} labels, {dataset['seeds']:,.0f} seeds, {dataset['pool']:,.0f} pool texts{outside}, "
-        f"{dataset['test']:,.0f} test texts; random states {states}; judge {arguments['judge_sensitivity']:g}/"
-        f"{arguments['judge_specificity']:g}, question {arguments['question']}; encoder {arguments['encoder']}."
+        f"{dataset['test']:,.0f} test texts; random states {states}; judge {judge}, "
+        f"question {arguments['question']}; encoder {arguments['encoder']}."
     )
 
 
 def _no_judge(figures: dict) -> str:
+    heads = ["no judge", "accuracy", "on the pool", "macro-F1", "coverage at 95 %", "ECE", "in ten", "in ten, pool"]
     cells = [
         [
             name,
             _number(row, "accuracy", 4),
+            _number(row, "pool_accuracy", 4),
             _number(row, "macro_f1", 4),
             _percent(row, "coverage_at_95"),
             _number(row, "ece", 4),
+            _number(row, "recall_at_10", 4),
+            _number(row, "pool_recall_at_10", 4),
         ]
         for name, row in figures["no_judge"].items()
         if row["accuracy"] is not None
     ]
-    table = _table(["no judge", "accuracy", "macro-F1", "coverage at 95 %", "ECE"], cells)
+    table = _table(heads, cells)
     lines = []
     if chosen := ", ".join(f"{c:g}" for c in figures["run"]["flat_c"] if c is not None):
         tuned = figures["run"]["flat_c_cross_validated"]
@@ -171,10 +236,13 @@ def _loops(figures: dict) -> str:
                 _percent(last, "pool_labelled"),
                 _percent(last, "pool_right"),
                 _number(last, "heldout_accuracy", 4),
-                f"{100 * last['certified']:.0f} %",
+                _percent(last, "certified"),
+                _percent(last, "certified_wrong"),
+                _number(last, "audits", 0),
             ]
         )
-    heads = ["loop", "calls per pool text", "reviewed", "pool labelled", "right", "held-out accuracy", "certified"]
+    heads = ["loop", "calls per pool text", "reviewed", "pool labelled", "right", "held-out accuracy"]
+    heads += ["certified", "wrong", "audits"]
     stopped = figures["stopped"]
     if stopped["round"] is None:
         return _table(heads, cells)

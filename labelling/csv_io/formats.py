@@ -1,26 +1,20 @@
-"""How a file is written: encoding, delimiter, and whether it is a CSV file at all."""
+"""Whether a file is a CSV file at all, and its encoding."""
 
 from __future__ import annotations
 
 import codecs
-import csv
 import io
 import re
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import BinaryIO
 
 import charset_normalizer
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-DELIMITERS = {
-    ",": gettext_lazy("comma"),
-    ";": gettext_lazy("semicolon"),
-    "\t": gettext_lazy("tab"),
-    "|": gettext_lazy("bar"),
-}
+from labelling.csv_io.dialects import Format, guess_format
+from labelling.csv_io.records import MAX_LINE_CHARS, NotCsv
 
 # Encodings that a person can choose; the first that fits is not simply taken, see detect_encoding.
 ENCODINGS = [
@@ -85,12 +79,13 @@ SIGNATURES = {
 }
 
 SAMPLE_BYTES = 65_536
+# What the layout of the records is guessed from.
+SAMPLE_CHARS = 262_144
 MAX_LINE_BYTES = 2**20
 # Text holds almost no control characters; pictures and programs are full of them.
 MAX_CONTROL_SHARE = 0.05
 CONTROL_CHARACTERS = dict.fromkeys(set(range(32)) - {9, 10, 12, 13})
 MARKUP = re.compile(r'\s*(?:<|\{\s*["}]|\[\s*["{\[])')
-QUOTED = re.compile(r'"[^"]*"')
 ASCII_BYTES = bytes(range(128))
 # A byte beyond ASCII with no other within two places.
 LONE_BYTE = re.compile(rb"(?<![\x80-\xff])(?<![\x80-\xff][\x00-\x7f])[\x80-\xff](?![\x00-\x7f]?[\x80-\xff])")
@@ -98,21 +93,8 @@ LONE_BYTE = re.compile(rb"(?<![\x80-\xff])(?<![\x80-\xff][\x00-\x7f])[\x80-\xff]
 PADDING = re.compile(rb"(?<=[\x00-\x7f]{40})[\x00-\x7f]+(?=[\x00-\x7f]{40})")
 
 
-class NotCsv(Exception):
-    """The file as a whole cannot be read as CSV. The message says why, for people."""
-
-
-@dataclass(frozen=True)
-class Format:
-    """How to read a file."""
-
-    encoding: str
-    delimiter: str
-    has_header: bool = True
-
-
-def detect(file: BinaryIO) -> Format:
-    """Find out how a file is written.
+def detect(file: BinaryIO, encoding: str = "", delimiter: str | None = None) -> Format:
+    """Find out how a file is written, as far as that is not given.
 
     Raises:
         NotCsv: when it is empty or not text.
@@ -124,13 +106,30 @@ def detect(file: BinaryIO) -> Format:
     for signature, what in SIGNATURES.items():
         if head.startswith(signature):
             raise NotCsv(_("This is not a CSV file but %(what)s.") % {"what": what})
-    encoding = detect_encoding(file)
-    text = head.decode(encoding, errors="replace").lstrip("\ufeff")
+    guess = detect_encoding(file)
+    text = head.decode(guess, errors="replace").lstrip("\ufeff")
     if _control_share(text) > MAX_CONTROL_SHARE:
         raise NotCsv(_("This is not a CSV file: it holds binary data, not text."))
     if MARKUP.match(text):
         raise NotCsv(_("This is not a CSV file: it looks like HTML, XML or JSON."))
-    return Format(encoding, _guess_delimiter(text))
+    encoding = encoding or guess
+    return guess_format(read_sample(file, encoding), encoding, delimiter)
+
+
+def read_sample(file: BinaryIO, encoding: str) -> str:
+    """Return the beginning of a file, whole lines of it: enough for hundreds of records of most files.
+
+    Raises:
+        NotCsv: when there is no such encoding, and when a line is too long.
+    """
+    text = open_text(file, encoding)
+    sample = text.read(SAMPLE_CHARS)
+    rest = text.readline(MAX_LINE_CHARS) if len(sample) == SAMPLE_CHARS else ""
+    text.detach()
+    if len(rest) == MAX_LINE_CHARS:
+        told = {"limit": f"{MAX_LINE_CHARS:,}"}
+        raise NotCsv(_("A line of this file has more than %(limit)s characters: this is no table.") % told)
+    return sample + rest
 
 
 def detect_encoding(file: BinaryIO) -> str:
@@ -236,12 +235,3 @@ def _fit(sample: bytes, encoding: str) -> float:
     letters = Counter(character for character in text if character.isalpha() and not character.isascii())
     explained = max(sum(letters[letter] for letter in language) for language in LATIN_LETTERS[encoding])
     return explained / letters.total() if letters else 1.0
-
-
-def _guess_delimiter(text: str) -> str:
-    """Return the delimiter that is most frequent in the first record, quoted parts left out."""
-    unquoted = QUOTED.sub('""', text)
-    first_record = next((line for line in unquoted.splitlines() if line.strip()), "")
-    counts = Counter({delimiter: first_record.count(delimiter) for delimiter in DELIMITERS})
-    delimiter, n = counts.most_common(1)[0]
-    return delimiter if n else csv.excel.delimiter

@@ -7,12 +7,18 @@ import re
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
+from typing import TextIO
 
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 # A record longer than this is a quotation mark that nobody closed.
 MAX_RECORD_LINES = 1_000
 MAX_RECORD_CHARS = 1_000_000
+# A cell may have as many, its line some more.
+MAX_LINE_CHARS = 2 * MAX_RECORD_CHARS
+MAX_COLUMNS = 1_000
 
 QUOTED_CELL = re.compile(r'"(?:[^"]++|"")*+"')
 UNCLOSED = _("A quotation mark is opened here and never closed.")
@@ -23,6 +29,10 @@ LINE_END = frozenset("\r\n")
 TOO_LONG = _("This row is too long to be one.")
 
 csv.field_size_limit(MAX_RECORD_CHARS)
+
+
+class NotCsv(Exception):
+    """The file as a whole cannot be read as CSV. The message says why, for people."""
 
 
 @dataclass(frozen=True)
@@ -50,12 +60,12 @@ class _TooLong(Exception):
 class _Lines:
     """Lines that can be given back from the second line of the current record on."""
 
-    def __init__(self, lines: Iterable[str]):
-        self._lines = iter(lines)
+    def __init__(self, lines: Iterable[str], skip: int = 0):
+        self._lines = islice(lines, skip, None)
         self._given_back: deque[str] = deque()
         self.taken: list[str] = []
         self._chars = 0
-        self.start = 1
+        self.start = skip + 1
 
     def __iter__(self) -> _Lines:
         return self
@@ -66,6 +76,8 @@ class _Lines:
         line = self._given_back.popleft() if self._given_back else next(self._lines)
         self.taken.append(line)
         self._chars += len(line)
+        if len(line) > MAX_LINE_CHARS:
+            raise _TooLong
         return line
 
     def begin_record(self) -> None:
@@ -79,14 +91,55 @@ class _Lines:
         del self.taken[1:]
 
 
-def read_records(lines: Iterable[str], delimiter: str) -> Iterator[Record | Malformed]:
+def bounded_lines(text: TextIO) -> Iterator[str]:
+    """Yield the lines of a file; of those that are too long, one character more than a line has."""
+    while line := text.readline(MAX_LINE_CHARS + 1):
+        yield line
+        while len(line) > MAX_LINE_CHARS and not line.endswith(("\n", "\r")):
+            line = text.readline(MAX_LINE_CHARS + 1)
+
+
+def check_width(n_columns: int) -> None:
+    """Make sure that a file has not more columns than anybody can look through.
+
+    Raises:
+        NotCsv: when it has.
+    """
+    if n_columns > MAX_COLUMNS:
+        told = {"n": f"{n_columns:,}", "limit": f"{MAX_COLUMNS:,}"}
+        raise NotCsv(gettext("The file has %(n)s columns; at most %(limit)s are allowed.") % told)
+
+
+def read_records(
+    lines: Iterable[str], delimiter: str, quotes: bool = True, skip_spaces: bool = False, skip_lines: int = 0
+) -> Iterator[Record | Malformed]:
     """Yield each record; after a malformed line reading goes on with the next line.
 
     A quotation mark that is opened and never closed would swallow the rest of the file; here it
     costs the one line it stands on. Empty lines are left out.
+
+    Args:
+        lines: with their line ends.
+        delimiter: empty when each line is a cell of its own.
+        quotes: whether quotation marks enclose cells.
+        skip_spaces: whether spaces behind a delimiter belong to it.
+        skip_lines: how many lines to pass over first.
     """
-    source = _Lines(lines)
-    reader = csv.reader(source, delimiter=delimiter, strict=True)
+    source = _Lines(lines, skip_lines)
+    if not delimiter:
+        yield from _one_cell_a_line(source)
+        return
+
+    def open_reader() -> Iterator[list[str]]:
+        return csv.reader(
+            source,
+            delimiter=delimiter,
+            quoting=csv.QUOTE_MINIMAL if quotes else csv.QUOTE_NONE,
+            skipinitialspace=skip_spaces,
+            strict=True,
+        )
+
+    reader = open_reader()
     while True:
         source.begin_record()
         try:
@@ -96,10 +149,24 @@ def read_records(lines: Iterable[str], delimiter: str) -> Iterator[Record | Malf
         except (csv.Error, _TooLong):
             yield _malformed(source, delimiter)
             source.give_back()
-            reader = csv.reader(source, delimiter=delimiter, strict=True)
+            reader = open_reader()
         else:
             if cells:
                 yield Record(source.start, cells)
+
+
+def _one_cell_a_line(source: _Lines) -> Iterator[Record | Malformed]:
+    while True:
+        source.begin_record()
+        try:
+            line = next(source)
+        except StopIteration:
+            return
+        except _TooLong:
+            yield Malformed(source.start, 0, str(TOO_LONG), source.taken[0])
+        else:
+            if line.strip("\r\n"):
+                yield Record(source.start, [line.rstrip("\r\n")])
 
 
 def _malformed(source: _Lines, delimiter: str) -> Malformed:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+from labelling.fake_messages_api.truth import Truth
 
 MARK = re.compile(r"^=====text-([0-9a-f]+)=====$", re.MULTILINE)
 PROPOSED = re.compile(r"^Proposed label: (.*)$", re.MULTILINE)
@@ -21,7 +23,8 @@ ERROR_TYPES = {
     504: "timeout_error",
     529: "overloaded_error",
 }
-OPTION = re.compile(r"^([A-Z])\. ([^:\n]+)", re.MULTILINE)
+OPTION = re.compile(r"^([A-Z])\. (.*)$", re.MULTILINE)
+SIMULATED = "A simulation that knows the true label says so; now and then it is wrong."
 
 
 @dataclass(frozen=True)
@@ -66,13 +69,17 @@ def error(status: int, text: str = "", code: str | None = None, retry_after: flo
     return Reply(body, status, {} if retry_after is None else {"retry-after": str(retry_after)})
 
 
-def says(system: str, user: str, schema: Mapping[str, Any]) -> dict[str, Any]:
-    """What the model says: in the form that the schema asks for, by the words that the text and the examples share."""
+def says(system: str, user: str, schema: Mapping[str, Any], truth: Truth | None = None) -> dict[str, Any]:
+    """What the model says in the form that the schema asks for.
+
+    It is what the true labels say, or without them what the words say that the text and the examples share.
+    """
     fields = schema.get("properties", {})
     if "verdict" in fields:
-        return {"text": mark_of(user), **_verdict(system, user)}
+        proposed = (PROPOSED.findall(system) or [""])[0]
+        return {"text": mark_of(user), **(_true_verdict(truth, proposed, user) if truth else _verdict(proposed, user))}
     if "choice" in fields:
-        return {"text": mark_of(user), **_choice(user)}
+        return {"text": mark_of(user), **(_true_choice(truth, user) if truth else _choice(user))}
     return {name: _of_type(name, kind) for name, kind in fields.items()}
 
 
@@ -82,8 +89,18 @@ def mark_of(user: str) -> str:
     return found[-1] if found else ""
 
 
-def _verdict(system: str, user: str) -> dict[str, Any]:
-    proposed = (PROPOSED.findall(system) or [""])[0]
+def _true_verdict(truth: Truth, proposed: str, user: str) -> dict[str, Any]:
+    verdict = "valid" if truth.says_valid(_parts(user)[1], proposed) else "invalid"
+    return {"verdict": verdict, "reason": SIMULATED, "better_label": None}
+
+
+def _true_choice(truth: Truth, user: str) -> dict[str, Any]:
+    before, text = _parts(user)
+    letters = _options(before, {*truth.labels.values()})
+    return {"choice": letters.get(truth.chosen(text, letters), "none"), "reason": SIMULATED}
+
+
+def _verdict(proposed: str, user: str) -> dict[str, Any]:
     best, shared = _nearest(user)
     if not shared:
         return {"verdict": "unsure", "reason": "The text shares no word with any example.", "better_label": None}
@@ -94,7 +111,8 @@ def _verdict(system: str, user: str) -> dict[str, Any]:
 
 
 def _choice(user: str) -> dict[str, Any]:
-    letters = {name.strip(): letter for letter, name in OPTION.findall(user)}
+    before, _ = _parts(user)
+    letters = _options(before, {label for label, _ in EXAMPLE.findall(before)})
     best, shared = _nearest(user)
     if not shared:
         return {"choice": "unsure", "reason": "The text shares no word with any example."}
@@ -104,14 +122,30 @@ def _choice(user: str) -> dict[str, Any]:
 
 def _nearest(user: str) -> tuple[str, set[str]]:
     """The label of the example that shares most words with the fenced text, and those words."""
-    parts = MARK.split(user)
-    words = _words(parts[-3]) if len(parts) >= 5 else set()
+    before, text = _parts(user)
+    words = _words(text)
     best: tuple[str, set[str]] = ("", set())
-    for label, example in EXAMPLE.findall(parts[0]):
+    for label, example in EXAMPLE.findall(before):
         shared = words & _words(example)
         if len(shared) > len(best[1]):
             best = (label, shared)
     return best
+
+
+def _parts(user: str) -> tuple[str, str]:
+    """What stands before the fenced text, and that text."""
+    fence = f"=====text-{mark_of(user)}====="
+    before, found, fenced = user.partition(f"\n{fence}\n")
+    return before, fenced.removesuffix(f"\n{fence}") if found else ""
+
+
+def _options(before: str, known: Collection[str]) -> dict[str, str]:
+    """The letter of each label that is offered; a label with a colon in its name has to be a known one."""
+    letters: dict[str, str] = {}
+    for letter, line in OPTION.findall(before):
+        named = [label for label in known if line.startswith(f"{label}: ")]
+        letters.setdefault(max(named, key=len, default=line.partition(": ")[0]), letter)
+    return letters
 
 
 def _words(text: str) -> set[str]:

@@ -15,6 +15,7 @@ from typing import Any
 
 from labelling.fake_messages_api.answers import Reply, message, says
 from labelling.fake_messages_api.failures import FAILURES, Fault
+from labelling.fake_messages_api.truth import Truth
 
 # As the real cache: an entry lives so long after it was last read.
 CACHE_SECONDS = 300.0
@@ -82,6 +83,7 @@ class FakeModel:
         cache_min_tokens: shortest system prompt that is cached.
         prices: what is charged.
         seed: of the failures.
+        truth: what it knows of the texts; without it, it compares words.
     """
 
     def __init__(
@@ -91,9 +93,10 @@ class FakeModel:
         cache_min_tokens: int = 1024,
         prices: Prices | None = None,
         seed: int = 0,
+        truth: Truth | None = None,
     ):
         self.latency, self.failures, self.cache_min_tokens = latency, dict(failures or {}), cache_min_tokens
-        self.prices, self.books = prices or Prices(), Books()
+        self.prices, self.books, self.truth = prices or Prices(), Books(), truth
         self._rng = random.Random(seed)  # noqa: S311
         self._cached: dict[str, float] = {}
         self._lock = Lock()
@@ -105,7 +108,8 @@ class FakeModel:
             failure = failure or self._drawn()
         time.sleep(0 if in_batch else self.latency)
         usage, entry = self._usage(body)
-        said = says(_text(body["system"]), _text(body["messages"]), body["output_config"]["format"]["schema"])
+        schema = body["output_config"]["format"]["schema"]
+        said = says(_text(body["system"]), _text(body["messages"]), schema, self.truth)
         text = json.dumps(said, ensure_ascii=False)
         usage["output_tokens"] = _tokens(text)
         good = message(text, usage=usage)

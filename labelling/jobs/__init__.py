@@ -1,13 +1,15 @@
 """What the worker process does: the only room that knows both the tables and the classifiers.
 
-django-q2 calls these two by name. Each claims its job, works in named steps, and records how it
+django-q2 calls these by name. Each claims its job, works in named steps, and records how it
 ended; every step may run twice.
 """
 
 from __future__ import annotations
 
+from django.db import transaction
+
 from labelling.jobs.lease import hold
-from labelling.models import Comparison, CsvImport, Drafting, Measurement, Round
+from labelling.models import Comparison, CsvImport, Drafting, Measurement, Release, Round
 from labelling.services.rounds import start_if_due
 
 
@@ -17,8 +19,14 @@ def run_import(pk: int) -> None:
 
     with hold(CsvImport, pk) as lease:
         if lease:
-            lease.finish(imports.run(lease.job, lease))
-            start_if_due(lease.job.project)
+            state = imports.run(lease.job, lease)
+            with transaction.atomic():
+                # Both or neither: a worker killed in between would leave the new texts to nobody.
+                lease.finish(state)
+                start_if_due(lease.job.project, texts_came=True)
+    if lease:
+        # What was written before somebody cancelled it is there, too.
+        start_if_due(lease.job.project, texts_came=True)
 
 
 def run_round(pk: int) -> None:
@@ -55,3 +63,12 @@ def run_comparison(pk: int) -> None:
     with hold(Comparison, pk) as lease:
         if lease:
             comparing.run(lease)
+
+
+def run_release(pk: int) -> None:
+    """Freeze the data set as it is now."""
+    from labelling.jobs import releasing
+
+    with hold(Release, pk) as lease:
+        if lease:
+            releasing.run(lease)

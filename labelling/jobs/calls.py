@@ -32,6 +32,8 @@ LONGEST_PAUSE = 30.0
 # A server that nothing was heard of for so many calls in a row and so many seconds is given up.
 SILENT_CALLS = 10
 SILENT_SECONDS = 20.0
+# So many paid answers that can't be used, all for one reason and not one that can: those to come will be the same.
+EQUAL_FAILURES = 20
 # How often to look whether the job was stopped, and how long to wait then for calls that are on their way.
 LOOK_SECONDS = 0.5
 GRACE_SECONDS = 3.0
@@ -170,7 +172,8 @@ class Sender(Generic[Key, Answer]):
         self._paused = self._stopped = ""
         self._full = False
         self._hold_until = self._looked_at = 0.0
-        self._limited = self._unheard = 0
+        self._limited = self._unheard = self._equal = 0
+        self._failure: str | None = ""
         self._heard_at = time.monotonic()
         self._leave_at: float | None = None
 
@@ -288,6 +291,7 @@ class Sender(Generic[Key, Answer]):
         error = future.exception()
         if error is None:
             self._hear(task)
+            self._failure = None
             reply, answer = future.result()
             return Outcome(task.key, call, reply, answer)
         if isinstance(error, JudgeUnavailable):
@@ -303,7 +307,17 @@ class Sender(Generic[Key, Answer]):
             task.due = time.monotonic() + max(error.wait or 0.0, pause_after(task.tries))
             self._waiting.appendleft(task)
             return None
+        self._count_failure(str(error))
         return Outcome(task.key, call, None, error)
+
+    def _count_failure(self, reason: str) -> None:
+        """Pause when all that comes back is of no use, for one reason."""
+        if self._failure is None:
+            return
+        self._equal = self._equal + 1 if reason == self._failure else 1
+        self._failure = reason
+        if self._equal >= EQUAL_FAILURES:
+            self._paused = f"{self._equal} questions in a row got no verdict, all for one reason: {reason}"
 
     def _hear(self, task: Task[Key, Answer]) -> None:
         self._warm.add(task.prompt.system)

@@ -15,12 +15,12 @@ import numpy as np
 from classifiers.agreement import compare
 from classifiers.judge import Answer, AnthropicJudge, Form, JudgeError, Question
 from classifiers.judge.prompt import prompt, read_answer
+from classifiers.reliability import N_OFFERED
 from labelling.jobs.calls import Outcome, Paused, Sender, Task, kept
 from labelling.jobs.forecasting import forecast
 from labelling.jobs.lease import Lease
 from labelling.jobs.measuring import measured
 from labelling.jobs.rounds.auditing import language_model
-from labelling.jobs.rounds.believing import N_OFFERED
 from labelling.jobs.rounds.forecasting import ASSUMED_OUTPUT_TOKENS
 from labelling.jobs.rounds.questions import questions
 from labelling.models import Call, ComparedAnswer, Comparison, Query, Verdict

@@ -7,6 +7,7 @@ still its own, so a worker that was given up for dead, or whose job was cancelle
 
 from __future__ import annotations
 
+import errno
 import logging
 import threading
 import time
@@ -16,9 +17,9 @@ from datetime import timedelta
 from typing import Generic, TypeVar
 from uuid import uuid4
 
-from django.db import OperationalError, connection, transaction
+from django.db import InterfaceError, OperationalError, connection, transaction
 from django.db.models import F, Q, QuerySet
-from django.db.models.functions import Coalesce
+from django.db.models.functions import Coalesce, Now
 from django.utils import timezone
 
 from labelling.csv_io.formats import NotCsv
@@ -35,6 +36,9 @@ RENEW_SECONDS = 5.0
 REPORT_SECONDS = 0.5
 # A job that kills its worker this often without getting further (out of memory, say) would do so for ever.
 MAX_ATTEMPTS = 10
+# What the database says when it can't be reached: nothing of the job's own doing.
+LOST = (OperationalError, InterfaceError)
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 class LeaseLost(Exception):
@@ -98,7 +102,7 @@ class Lease(Generic[Job]):
         self.update(state=state, finished_at=timezone.now(), lease_until=None, **values)
 
     def renew(self) -> None:
-        self.rows().update(lease_until=timezone.now() + LEASE)
+        self.rows().update(lease_until=Now() + LEASE)
 
     def rows(self) -> QuerySet[Job]:
         """The job's row while it is ours, else nothing."""
@@ -109,7 +113,8 @@ class Lease(Generic[Job]):
 def hold(model: type[Job], pk: int) -> Iterator[Lease[Job] | None]:
     """Claim a job and hold it to the end of the block; None when it is not to be had.
 
-    An error is recorded on the job in words for people and raised again.
+    An error is recorded on the job in words for people and raised again. Where the database was lost the job is given
+    back: the next worker goes on with it.
     """
     lease = _claim(model, pk)
     if lease is None:
@@ -123,6 +128,12 @@ def hold(model: type[Job], pk: int) -> Iterator[Lease[Job] | None]:
         except (JobFailed, NotCsv, Refused) as error:
             _fail(lease, str(error))
             raise
+        except LOST as error:
+            _give_back(lease, error)
+            raise
+        except OSError as error:
+            _fail(lease, _told(error))
+            raise
         except Exception as error:
             _fail(lease, f"Unexpected error: {type(error).__name__}: {error}. The worker's log has the details.")
             raise
@@ -135,7 +146,8 @@ def hold(model: type[Job], pk: int) -> Iterator[Lease[Job] | None]:
 
 
 def _claim(model: type[Job], pk: int) -> Lease[Job] | None:
-    now = timezone.now()
+    # The database's clock alone counts: machines' own differ.
+    now = Now()
     free = Q(state=State.QUEUED) | Q(state=State.RUNNING, lease_until__lt=now)
     claimed = model._default_manager.filter(free, pk=pk).update(
         state=State.RUNNING,
@@ -157,6 +169,24 @@ def _claim(model: type[Job], pk: int) -> Lease[Job] | None:
     return lease
 
 
+def _give_back(lease: Lease, error: Exception) -> None:
+    """Queue a job again; a heartbeat sends it once it has waited. Without a database the lease runs out by itself."""
+    logger.warning("The database was lost in job %s; giving it back", lease.job.pk, exc_info=True)
+    connection.close()
+    try:
+        lease.rows().update(
+            state=State.QUEUED, lease=None, lease_until=None, queued_at=timezone.now(), error=f"{error}"[:500]
+        )
+    except LOST:
+        logger.warning("Job %s could not be given back: its lease runs out", lease.job.pk)
+
+
+def _told(error: OSError) -> str:
+    if error.errno in NO_ROOM:
+        return f"The worker can't write files ({error.strerror}). Make room on its disk, then try again."
+    return f"Unexpected error: {type(error).__name__}: {error}. The worker's log has the details."
+
+
 def _fail(lease: Lease, message: str) -> None:
     lease.rows().update(state=State.FAILED, error=message, finished_at=timezone.now(), lease_until=None)
 
@@ -169,8 +199,10 @@ def _renewing(lease: Lease) -> Iterator[None]:
         while not ended.wait(RENEW_SECONDS):
             try:
                 lease.renew()
-            except OperationalError:
+            except LOST:
                 logger.warning("Lease of job %s not renewed; trying again", lease.job.pk, exc_info=True)
+                # Opened anew the next time.
+                connection.close()
         connection.close()
 
     thread = threading.Thread(target=renew, name=f"lease-{lease.job.pk}", daemon=True)

@@ -7,10 +7,12 @@ from functools import lru_cache
 from itertools import islice
 
 import numpy as np
+from django.conf import settings
 from django.db.models import Exists, OuterRef, QuerySet
 from django.db.models.functions import Length
 
-from classifiers.embeddings import Encoder, SentenceEncoder, in_words
+from classifiers import quantized
+from classifiers.embeddings import Encoder, in_words
 from labelling.csv_io.rows import text_hash
 from labelling.models import Document, Embedding, Project
 
@@ -22,8 +24,13 @@ CHUNK_HASHES = 500
 
 @lru_cache(maxsize=1)
 def load_encoder(name: str) -> Encoder:
-    """Return the encoder of that name; it loads its model on first use."""
-    return SentenceEncoder(name)
+    """Return the encoder of that name; it loads its model on first use, and the very first converts it."""
+    return quantized.load_encoder(name, settings.MEDIA_ROOT / "encoders")
+
+
+def encoder_name() -> str:
+    """Under which name the vectors of this installation's encoder are kept: it tells model and engine."""
+    return load_encoder(settings.ENCODER).name
 
 
 def has_vector(encoder_name: str, hash_field: str = "text_hash") -> Exists:
@@ -43,10 +50,10 @@ def embed(documents: Iterable[tuple[str, str]], encoder: Encoder) -> Iterator[in
     """Compute and store the vectors of (text hash, text) pairs; yield how many after each chunk."""
     pairs = iter(documents)
     while chunk := list(islice(pairs, CHUNK_TEXTS)):
-        vectors = encoder.encode([text for _, text in chunk])
+        texts = [text for _, text in chunk]
         rows = [
-            Embedding(text_hash=key, encoder=encoder.name, vector=vector.tobytes())
-            for (key, _), vector in zip(chunk, vectors, strict=True)
+            Embedding(text_hash=key, encoder=encoder.name, vector=vector.tobytes(), n_windows=n)
+            for (key, _), vector, n in zip(chunk, encoder.encode(texts), encoder.count_windows(texts), strict=True)
         ]
         Embedding.objects.bulk_create(rows, ignore_conflicts=True)
         yield len(chunk)

@@ -10,7 +10,8 @@ import threading
 import time
 from datetime import datetime, timedelta
 
-from django.db import OperationalError, connection
+from django.db import InterfaceError, OperationalError, connection
+from django.db.models.functions import Now
 from django.utils import timezone
 
 from labelling.models import BackgroundJob, Worker
@@ -33,10 +34,12 @@ class Heart:
 
     Args:
         main_pid: the process to kill when the queue is stuck, so that its supervisor starts it anew.
+        lane: the queue whose jobs the process works on.
     """
 
-    def __init__(self, main_pid: int):
+    def __init__(self, main_pid: int, lane: str):
         self.main_pid = main_pid
+        self.lane = lane
         self.busy = False
         self.spawned_at = timezone.now()
         self._sent: set[tuple[str, int, datetime]] = set()
@@ -50,7 +53,7 @@ class Heart:
         while True:
             try:
                 self.beat()
-            except OperationalError:
+            except (OperationalError, InterfaceError):
                 logger.warning("No heartbeat this time", exc_info=True)
                 connection.close()
             time.sleep(BEAT_SECONDS)
@@ -60,9 +63,9 @@ class Heart:
         record_beat()
         requeue_lost_jobs()
         if not self.busy:
-            for job in waiting_jobs(longer_than=SEND_AGAIN_AFTER):
+            for job in waiting_jobs(self.lane, longer_than=SEND_AGAIN_AFTER):
                 self._send_again(job)
-            if timezone.now() - self.spawned_at > STUCK_AFTER and waiting_jobs(longer_than=STUCK_AFTER):
+            if timezone.now() - self.spawned_at > STUCK_AFTER and waiting_jobs(self.lane, longer_than=STUCK_AFTER):
                 logger.critical("Jobs wait while this worker idles: the queue is stuck. Starting over.")
                 os.kill(self.main_pid, signal.SIGKILL)
 
@@ -75,9 +78,8 @@ class Heart:
 
 def record_beat() -> None:
     """Record that this process lives, and forget those that no longer do."""
-    now = timezone.now()
-    Worker.objects.update_or_create(host=socket.gethostname()[:255], pid=os.getpid(), defaults={"seen_at": now})
-    Worker.objects.filter(seen_at__lt=now - timedelta(hours=1)).delete()
+    Worker.objects.update_or_create(host=socket.gethostname()[:255], pid=os.getpid(), defaults={"seen_at": Now()})
+    Worker.objects.filter(seen_at__lt=Now() - timedelta(hours=1)).delete()
 
 
 def requeue_lost_jobs() -> None:
@@ -85,17 +87,18 @@ def requeue_lost_jobs() -> None:
     now = timezone.now()
     for model in queueing.TASKS:
         jobs = model._default_manager
-        for job in jobs.filter(state=State.RUNNING, lease_until__lt=now):
+        for job in jobs.filter(state=State.RUNNING, lease_until__lt=Now()):
             lost = jobs.filter(pk=job.pk, state=State.RUNNING, lease=job.lease)
             if lost.update(state=State.QUEUED, queued_at=now, lease=None):
                 logger.warning("%s %s lost its worker at step %r; queued again", model.__name__, job.pk, job.step)
                 queueing.notify(job)
 
 
-def waiting_jobs(longer_than: timedelta) -> list[BackgroundJob]:
-    """Jobs that were queued longer ago than this and not picked up since."""
+def waiting_jobs(lane: str, longer_than: timedelta) -> list[BackgroundJob]:
+    """Jobs of a lane that were queued longer ago than this and not picked up since."""
     return [
         job
         for model in queueing.TASKS
         for job in model._default_manager.filter(state=State.QUEUED, queued_at__lt=timezone.now() - longer_than)
+        if queueing.lane_of(job) == lane
     ]

@@ -1,32 +1,50 @@
 """The tables. Evidence (Definition, Query, Verdict, Decision) is written once and never changed."""
 
+from labelling.models.accounts import Invitation, Session
+from labelling.models.certificates import AuditDraw, Certificate, Cohort, CohortMember, SettledLabel
 from labelling.models.definitions import Draft, Drafting
-from labelling.models.documents import Document, Embedding, TrainingExample
+from labelling.models.desk import BulkAct, SavedView
+from labelling.models.diary import DiaryEntry
+from labelling.models.documents import Document, Embedding, Row, TrainingExample
 from labelling.models.imports import CsvImport
 from labelling.models.jobs import BackgroundJob, Worker
+from labelling.models.label_events import LabelEvent, Revision
 from labelling.models.ledger import Call, MessageBatch, Price, Total
 from labelling.models.measuring import ComparedAnswer, Comparison, Measurement
 from labelling.models.projects import Definition, Label, Membership, Project
+from labelling.models.proposed_labels import ProposedLabel
+from labelling.models.releases import Release
 from labelling.models.review import Decision, Flag, Habit, People, QueueEntry
 from labelling.models.rounds import Audit, JudgeFailure, Prediction, Query, Round, Verdict
+from labelling.models.suspicions import Suspicion
+from labelling.models.tokens import KeyedRequest, Token
 
 __all__ = [
     "Audit",
+    "AuditDraw",
     "BackgroundJob",
+    "BulkAct",
     "Call",
+    "Certificate",
+    "Cohort",
+    "CohortMember",
     "ComparedAnswer",
     "Comparison",
     "CsvImport",
     "Decision",
     "Definition",
+    "DiaryEntry",
     "Document",
     "Draft",
     "Drafting",
     "Embedding",
     "Flag",
     "Habit",
+    "Invitation",
     "JudgeFailure",
+    "KeyedRequest",
     "Label",
+    "LabelEvent",
     "Measurement",
     "Membership",
     "MessageBatch",
@@ -34,9 +52,18 @@ __all__ = [
     "Prediction",
     "Price",
     "Project",
+    "ProposedLabel",
     "Query",
     "QueueEntry",
+    "Release",
+    "Revision",
     "Round",
+    "Row",
+    "SavedView",
+    "Session",
+    "SettledLabel",
+    "Suspicion",
+    "Token",
     "Total",
     "TrainingExample",
     "Verdict",

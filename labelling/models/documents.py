@@ -30,6 +30,10 @@ class DocumentQuerySet(models.QuerySet["Document"]):
         """Documents without a label yet."""
         return self.filter(holdout=False, example=None)
 
+    def in_windows(self) -> DocumentQuerySet:
+        """Documents whose text is longer than the encoder reads at once, as far as it has read them."""
+        return self.filter(text_hash__in=Embedding.objects.filter(n_windows__gt=1).values("text_hash"))
+
 
 class Document(models.Model):
     """One text to be labelled, or one that came with its label.
@@ -48,8 +52,22 @@ class Document(models.Model):
         default=dict, blank=True, help_text="What an earlier export said; shown until this project knows better."
     )
     holdout = models.BooleanField(default=False)
+    proposals = models.JSONField(
+        default=list,
+        blank=True,
+        help_text="What people and models said of it elsewhere: label, by, score, is_person. Evidence, no label.",
+    )
+    is_disputed = models.BooleanField(default=False, help_text="People disagreed elsewhere: people decide here.")
     given_label = models.ForeignKey(Label, models.RESTRICT, null=True, blank=True, related_name="+")
     given_source = models.CharField(max_length=10, choices=Source, blank=True)
+    recoded_from = models.ForeignKey(
+        Label,
+        models.SET_NULL,
+        null=True,
+        editable=False,
+        related_name="recoded",
+        help_text="Its label until a revision divided that: only the successors come into question.",
+    )
 
     objects: ClassVar[models.Manager[Document]] = DocumentQuerySet.as_manager()
 
@@ -68,12 +86,38 @@ class Document(models.Model):
 
     @property
     def belief(self) -> Belief | None:
-        """The label that is most probable by all there is; a person's word is certain. None: nothing is predicted."""
+        """The label that is most probable by all there is; a person's word is certain.
+
+        None: nothing is predicted, or a label that was retired since.
+        """
         example = getattr(self, "example", None)
         prediction = getattr(self, "prediction", None)
         if example and example.source == Source.HUMAN:
             return Belief(example.label, 1.0)
-        return Belief(prediction.posterior_label, prediction.posterior) if prediction else None
+        if prediction is None or (prediction.posterior_label and prediction.posterior_label.retired_at):
+            return None
+        return Belief(prediction.posterior_label, prediction.posterior)
+
+
+class Row(models.Model):
+    """A further line that came in with a document's text: its own id and metadata, one decision for all.
+
+    The first line's are the document's own.
+    """
+
+    document = models.ForeignKey(Document, models.CASCADE, related_name="rows")
+    csv_import = models.ForeignKey("CsvImport", models.SET_NULL, null=True, blank=True, related_name="rows")
+    line = models.PositiveIntegerField(help_text="Of the file, from 1.")
+    external_id = models.CharField("id", max_length=200, blank=True)
+    metadata = models.JSONField(default=dict, blank=True)
+
+    class Meta:
+        ordering = ["pk"]
+        indexes = [models.Index(fields=["external_id"], name="rows_by_id")]
+        constraints = [models.UniqueConstraint(fields=["csv_import", "line"], name="line_once_an_import")]
+
+    def __str__(self) -> str:
+        return f"{self.external_id or self.line}: {self.document}"
 
 
 class Embedding(models.Model):
@@ -82,9 +126,13 @@ class Embedding(models.Model):
     text_hash = models.CharField(max_length=64)
     encoder = models.CharField(max_length=200)
     vector = models.BinaryField()
+    n_windows = models.PositiveSmallIntegerField(
+        default=1, help_text="In so many parts the encoder read the text; the vector is their mean."
+    )
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["text_hash", "encoder"], name="vector_once_an_encoder")]
+        indexes = [models.Index(fields=["text_hash"], condition=models.Q(n_windows__gt=1), name="read_in_windows")]
 
     def __str__(self) -> str:
         return f"{self.encoder} {self.text_hash[:8]}"

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 from django.db import models
+from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 # A worker beats every 5 seconds (labelling/jobs/worker.py); after 15 without a beat it counts as gone.
 WORKER_GONE_AFTER = timedelta(seconds=15)
+
+
+class Ahead(NamedTuple):
+    """How many jobs of the same lane are worked on, and how many were queued before."""
+
+    n_running: int
+    n_queued: int
 
 
 class BackgroundJob(models.Model):
@@ -30,6 +38,8 @@ class BackgroundJob(models.Model):
         CANCELLED = "cancelled", _("Cancelled")
 
     ACTIVE: ClassVar[tuple[str, ...]] = (State.QUEUED, State.RUNNING)
+    # Jobs of seconds have a worker of their own: they never wait behind the rounds of other projects.
+    is_quick: ClassVar[bool] = False
 
     state = models.CharField(max_length=10, choices=State, default=State.QUEUED)
     step = models.CharField(max_length=20, blank=True)
@@ -51,6 +61,16 @@ class BackgroundJob(models.Model):
         return self.state in self.ACTIVE
 
     @property
+    def ahead(self) -> Ahead:
+        """What a queued job waits for, in all projects."""
+        lane = [model for model in BackgroundJob.__subclasses__() if model.is_quick == self.is_quick]
+        queued = models.Q(state=self.State.QUEUED, queued_at__lt=self.queued_at)
+        return Ahead(
+            sum(model._default_manager.filter(state=self.State.RUNNING).count() for model in lane),
+            sum(model._default_manager.filter(queued).count() for model in lane),
+        )
+
+    @property
     def percent(self) -> int:
         """Share of the current step that is done, 0 to 100."""
         return min(100, round(100 * self.done / self.total)) if self.total else 0
@@ -63,7 +83,7 @@ class BackgroundJob(models.Model):
 
 class WorkerManager(models.Manager["Worker"]):
     def alive(self) -> models.QuerySet[Worker]:
-        return self.filter(seen_at__gt=timezone.now() - WORKER_GONE_AFTER)
+        return self.filter(seen_at__gt=Now() - WORKER_GONE_AFTER)
 
 
 class Worker(models.Model):

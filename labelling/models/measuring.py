@@ -22,6 +22,8 @@ class Measurement(BackgroundJob):
     ``services.audits.state`` was then: when it is another by now, the figures are old.
     """
 
+    is_quick = True
+
     project = models.OneToOneField(Project, models.CASCADE, related_name="measurement")
     figures = models.JSONField(default=list)
     people = models.JSONField(default=dict)

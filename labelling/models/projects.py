@@ -40,8 +40,10 @@ class Project(models.Model):
         RANDOM = "random", _("Random: anywhere")
 
     class JudgeName(models.TextChoices):
-        NEIGHBOURS = "neighbours", _("Neighbours (offline: compares with the nearest examples)")
+        NONE = "none", _("None: people decide, and see the nearest examples")
         ANTHROPIC = "anthropic", _("Anthropic (a language model; needs a key in the environment)")
+        # Of verdicts from before 0.2: it saw what the classifiers see and added nothing. No project can choose it.
+        NEIGHBOURS = "neighbours", _("Neighbours")
 
     class QuestionForm(models.TextChoices):
         VALIDATE = "validate", _("Validate: is this label valid? (the classifiers' best guess, yes or no)")
@@ -51,10 +53,15 @@ class Project(models.Model):
         ARBITER = "arbiter", _("Arbiter: weighs what all classifiers say of a label")
         HIGHEST = "highest", _("The article's: the highest probability wins")
 
-    class AutoAccept(models.TextChoices):
-        OFF = "off", _("Off: a person decides on every document")
-        CERTIFIED = "certified", _("Certified: accept what is certain, only while the certificate holds")
-        THRESHOLD = "threshold", _("Threshold: accept what is certain, uncertified (not checked by people)")
+    class Limit(models.TextChoices):
+        TWO = "0.02", _("2 %")
+        FIVE = "0.05", _("5 %")
+        TEN = "0.10", _("10 %")
+
+    class Level(models.TextChoices):
+        NINETY = "0.90", _("90 %")
+        NINETY_FIVE = "0.95", _("95 %")
+        NINETY_NINE = "0.99", _("99 %")
 
     name = models.CharField(max_length=100)
     slug = models.SlugField(max_length=110, unique=True)
@@ -66,7 +73,7 @@ class Project(models.Model):
         ),
     )
     batch_size = models.PositiveIntegerField(
-        _("documents a round asks about"),
+        _("questions a round"),
         default=200,
         validators=[MinValueValidator(1), MaxValueValidator(10_000)],
     )
@@ -79,22 +86,16 @@ class Project(models.Model):
             "document is uncertain."
         ),
     )
-    audit_share = models.FloatField(
-        _("share of audits"),
-        default=0.1,
-        validators=[MinValueValidator(0), MaxValueValidator(1)],
+    retrain_after = models.PositiveIntegerField(
+        _("decisions a round"),
+        default=40,
+        validators=[MaxValueValidator(1_000_000)],
         help_text=_(
-            "This share of what is asked, 0 to 1, is drawn at random and reviewed without seeing the verdict. "
-            "Audits tell how often the judge is right, and whether what is accepted from it is."
+            "A round lays out so many documents for people, and once they are decided the next one starts by itself. "
+            "0: rounds start only by hand."
         ),
     )
-    retrain_after = models.PositiveIntegerField(
-        _("retrain after"),
-        default=50,
-        validators=[MaxValueValidator(1_000_000)],
-        help_text=_("The next round starts by itself when this many training examples are new. 0: only by hand."),
-    )
-    judge = models.CharField(max_length=20, choices=JudgeName, default=JudgeName.NEIGHBOURS)
+    judge = models.CharField(max_length=20, choices=JudgeName, default=JudgeName.NONE)
     judge_model = models.CharField(
         max_length=100, blank=True, help_text="Model name for the anthropic judge; empty for the site's default."
     )
@@ -147,7 +148,28 @@ class Project(models.Model):
         validators=[MinValueValidator(0)],
         help_text=_("For everything that a language model does for this project. Empty: no cap."),
     )
-    auto_accept = models.CharField(max_length=20, choices=AutoAccept, default=AutoAccept.CERTIFIED)
+    auto_accept = models.BooleanField(
+        _("settle what is certain"),
+        default=True,
+        help_text=_("Off: a person decides on every document."),
+    )
+    limit = models.CharField(
+        _("at most wrong"),
+        max_length=4,
+        choices=Limit,
+        default=Limit.FIVE,
+        help_text=_("The largest share of wrong labels among those that the machine settles."),
+    )
+    level = models.CharField(
+        _("how sure"),
+        max_length=4,
+        choices=Level,
+        default=Level.NINETY_FIVE,
+        help_text=_("How sure the certificate is of that, however often one looks."),
+    )
+    restarts = models.PositiveSmallIntegerField(
+        default=0, editable=False, help_text="How often the ledger of audits was begun anew."
+    )
     combination = models.CharField(
         _("how the classifiers are combined"), max_length=20, choices=Combination, default=Combination.ARBITER
     )
@@ -182,8 +204,23 @@ class Project(models.Model):
             "other's decision. Where they disagree a third decides. Needs at least two reviewers, better three."
         ),
     )
+    reviewers_export = models.BooleanField(
+        _("reviewers may export"),
+        default=True,
+        help_text=_("Off: only managers take documents and releases out."),
+    )
+    answer_first = models.FloatField(
+        _("share answered before the machine's word"),
+        default=0,
+        validators=[MinValueValidator(0), MaxValueValidator(1)],
+        help_text=_(
+            "Of this share, 0 to 1, of what later rounds lay out, people see the text and the labels alone, and the "
+            "machine's word after their answer. Shows how much people lean on it; each such answer takes longer."
+        ),
+    )
     metadata_columns = models.JSONField(default=list, blank=True, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
+    archived_at = models.DateTimeField(null=True, blank=True, editable=False, help_text="Since then nobody changes it.")
 
     objects: ClassVar[models.Manager[Project]] = ProjectQuerySet.as_manager()
 
@@ -233,23 +270,66 @@ class Membership(models.Model):
         return f"{self.user} ({self.role})"
 
 
+class LabelQuerySet(models.QuerySet["Label"]):
+    def in_use(self) -> LabelQuerySet:
+        """Labels that a document can get: none that was retired or merged."""
+        return self.filter(retired_at=None)
+
+    def leaves(self) -> LabelQuerySet:
+        """Labels that the classifiers learn and propose: in use, with nothing in use below them."""
+        return self.in_use().exclude(pk__in=Label.objects.in_use().exclude(parent=None).values("parent"))
+
+    def current(self) -> dict[int, Label]:
+        """By the id of each label, also of those that were merged, the label that it is now."""
+        labels = self.in_bulk()
+        return {pk: labels.get(label.merged_into_id or pk, label) for pk, label in labels.items()}
+
+
 class Label(models.Model):
-    """A class. ``definition`` repeats the newest Definition's text, so that lists need no join."""
+    """A class. ``definition`` repeats the newest Definition's text, so that lists need no join.
+
+    One that has others below it is a parent: people may answer with it, the classifiers learn what lies below.
+    """
+
+    MAX_LEVELS = 6
 
     project = models.ForeignKey(Project, models.CASCADE, related_name="labels")
     name = models.CharField(max_length=200)
+    code = models.CharField(_("code"), max_length=50, blank=True)
+    parent = models.ForeignKey("self", models.SET_NULL, null=True, blank=True, related_name="children")
     definition = models.TextField(blank=True, help_text="Use when …, not when … Each change is kept as a version.")
     definition_version = models.PositiveIntegerField(default=0, editable=False)
     synonyms = models.TextField(
         blank=True, help_text=_("Other words for it, separated by semicolons: the search finds the label by them too.")
     )
+    since = models.DateTimeField(
+        null=True, editable=False, help_text="Verdicts from before are about what the label meant then."
+    )
+    retired_at = models.DateTimeField(null=True, editable=False)
+    successors = models.ManyToManyField(
+        "self",
+        symmetrical=False,
+        related_name="predecessors",
+        editable=False,
+        help_text="What a revision has divided it into; each of its texts belongs to one of them.",
+    )
+    merged_into = models.ForeignKey(
+        "self", models.SET_NULL, null=True, editable=False, related_name="merged", help_text="Retired, as a part of it."
+    )
+
+    objects: ClassVar[models.Manager[Label]] = LabelQuerySet.as_manager()
 
     class Meta:
         ordering = ["name"]
-        constraints = [models.UniqueConstraint(fields=["project", "name"], name="label_name_once_a_project")]
+        constraints = [
+            models.UniqueConstraint(fields=["project", "name"], name="label_name_once_a_project"),
+            models.UniqueConstraint(
+                fields=["project", "code"], condition=~models.Q(code=""), name="label_code_once_a_project"
+            ),
+        ]
 
     def __str__(self) -> str:
-        return self.name
+        return f"{self.code} {self.name}" if self.code else self.name
 
 
 class Definition(models.Model):

@@ -36,6 +36,15 @@ class QueueEntry(models.Model):
     )
     priority = models.BigIntegerField(help_text="Lower is reviewed first.")
     people = models.PositiveSmallIntegerField(choices=People, default=People.ONE)
+    answer_first = models.BooleanField(default=False, help_text="People answer before they see the machine's word.")
+    sent_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="+",
+        help_text="Who wants it looked at: no round takes it out of the queue.",
+    )
     claimed_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, db_index=False)
     claimed_at = models.DateTimeField(null=True, blank=True, help_text="Stays when the claim is renewed.")
     claimed_until = models.DateTimeField(null=True, blank=True)
@@ -97,6 +106,7 @@ class Decision(models.Model):
     people = models.PositiveSmallIntegerField(
         choices=People, default=People.ONE, help_text="How many had to decide on the document then."
     )
+    answered_first = models.BooleanField(default=False, help_text="Before the machine's word was shown.")
     seconds = models.PositiveIntegerField(
         null=True, blank=True, help_text="From the claim to the decision; empty outside the queue and in bulk."
     )

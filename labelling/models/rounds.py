@@ -60,10 +60,19 @@ class Round(BackgroundJob):
     confirmed_at = models.DateTimeField(null=True, help_text="When a manager agreed to what the forecast says.")
     stop_asked_at = models.DateTimeField(null=True, help_text="When a manager asked to stop asking the judge.")
     reliability = models.JSONField(default=dict, help_text="How often the judge is right, from audits.")
-    certificate = models.JSONField(default=dict, help_text="What audits say of the labels accepted from the judge.")
+    factors = models.JSONField(
+        default=dict, help_text="What the odds of labels and of none of these are multiplied with in this pool."
+    )
+    learning_over = models.TextField(blank=True, help_text="Why another question would teach little; audits may go on.")
+    settling_stopped = models.BooleanField(default=False, help_text="Audits say that more is wrong than the limit.")
+    expected = models.JSONField(
+        default=dict, help_text="By label id: documents of the pool that are expected to belong to it."
+    )
+    outlook = models.JSONField(default=dict, help_text="What is still to be done, see labelling.jobs.rounds.outlook.")
     holdout_size = models.PositiveIntegerField(null=True)
     holdout_accuracy = models.FloatField(null=True)
     holdout_macro_f1 = models.FloatField(null=True)
+    holdout_by_level = models.JSONField(default=list, help_text="[right, documents] of each level of a tree of labels.")
     queried_at = models.DateTimeField(null=True, help_text="Set with the queries: from here on the batch is fixed.")
     settled_at = models.DateTimeField(null=True, help_text="Set with the review queue: from here on verdicts count.")
     laid_out = models.PositiveIntegerField("documents laid out for review", default=0)
@@ -93,6 +102,20 @@ class Round(BackgroundJob):
         return f"{self.project}, round {self.number}"
 
     @property
+    def has_judge(self) -> bool:
+        return self.settings.get("judge") != Project.JudgeName.NONE
+
+    @property
+    def learns(self) -> bool:
+        """Whether answers are still worth asking for; else audits alone go on."""
+        return self.settings.get("learns", True)
+
+    @property
+    def asks(self) -> bool:
+        """Whether the judge is asked in it; not where it only takes in texts that came later."""
+        return self.learns and not self.settings.get("only_predicts", False)
+
+    @property
     def question(self) -> str:
         """The form of its questions, a Query.Form; rounds from before there were two ask to validate."""
         return self.settings.get("question", Query.Form.VALIDATE)
@@ -108,7 +131,9 @@ class Prediction(models.Model):
     ``candidates`` lists [label id, probability] of the best labels, best first. ``belief`` is the
     probability of each of them after the judge's verdicts and, last, of none of these; it changes
     with every verdict. ``posterior`` is the highest of them, ``posterior_label`` its label, None
-    for none of these. A person's decision stands above all this: ask ``Document.belief``.
+    for none of these. ``path`` lists [label id, belief] of the labels that are more probable than
+    not with all that lies below them, from the top of the tree down. A person's decision stands
+    above all this: ask ``Document.belief``.
     """
 
     document = models.OneToOneField(Document, models.CASCADE, related_name="prediction")
@@ -120,9 +145,15 @@ class Prediction(models.Model):
     belief = models.JSONField(default=list)
     posterior = models.FloatField()
     posterior_label = models.ForeignKey(Label, models.CASCADE, null=True, related_name="+")
+    path = models.JSONField(default=list)
     gain = models.FloatField(
         "expected gain", null=True, help_text="Nats that one more verdict is expected to tell about this document."
     )
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["posterior", "document"], name="predictions_by_belief"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.label} {self.probability:.2f}"
@@ -132,6 +163,19 @@ class Prediction(models.Model):
         """Label id to probability after the evidence; the key None stands for none of these."""
         labels = [label_id for label_id, _ in self.candidates]
         return dict(zip([*labels, None], self.belief, strict=True)) if self.belief else dict(self.candidates)
+
+    def certain(self, bar: float) -> tuple[int, float] | None:
+        """The deepest label of the tree that is as probable as the bar, above 0.5, and its belief; None for none."""
+        reached = [(label_id, belief) for label_id, belief in self.path if belief >= bar]
+        return reached[-1] if reached else None
+
+    @property
+    def likeliest_id(self) -> int:
+        """Id of the label that is believed most, also where none of these is more probable."""
+        if self.posterior_label_id:
+            return self.posterior_label_id
+        beliefs = {pk: belief for pk, belief in self.beliefs.items() if pk is not None}
+        return max(beliefs, key=lambda pk: beliefs[pk], default=self.label_id)
 
     @property
     def doubt(self) -> float:
@@ -153,12 +197,19 @@ class Query(models.Model):
     class Reason(models.TextChoices):
         UNCERTAIN = "uncertain", gettext_lazy("An answer tells much")
         AUDIT = "audit", gettext_lazy("Audit")
-        SPOT_CHECK = "spot_check", gettext_lazy("Audit of the batch")
+        POOL_CHECK = "pool_check", gettext_lazy("Spot check of the pool")
+        SPOT_CHECK = "spot_check", gettext_lazy("Spot check of the judge")
+        REVIEW = "review", gettext_lazy("A person's answer teaches much")
         DELEGATED = "delegated", gettext_lazy("Next label after a refusal")
         REDEFINED = "redefined", gettext_lazy("The definition has changed")
+        REVISED = "revised", gettext_lazy("The classification has changed")
 
-    # Drawn at random from the whole pool, and from what the query strategy chose; decided on blind.
-    AUDITS = (Reason.AUDIT, Reason.SPOT_CHECK)
+    # Drawn at random: from the ledger, the whole pool, and what the judge was asked about. Decided on blind.
+    AUDITS = (Reason.AUDIT, Reason.POOL_CHECK, Reason.SPOT_CHECK)
+    # Of these, drawn whatever the judge said.
+    SPOT_CHECKS = (Reason.POOL_CHECK, Reason.SPOT_CHECK)
+    # For people alone.
+    UNASKED = (Reason.AUDIT, Reason.POOL_CHECK, Reason.REVIEW)
 
     round = models.ForeignKey(Round, models.CASCADE, related_name="queries")
     document = models.ForeignKey(Document, models.CASCADE, related_name="queries")
@@ -179,10 +230,25 @@ class Query(models.Model):
     near_duplicates = models.JSONField(
         default=list, help_text="[document id, similarity] of texts that say almost the same, most alike first."
     )
+    words = models.JSONField(
+        default=dict,
+        help_text="By label id, of the likeliest two: [start, end] in the text of the words that speak for it. "
+        "Noted once, when people are to be asked; empty of an audit.",
+    )
+    suggested = models.JSONField(
+        default=list, help_text="As “examples”, of the label that the judge suggests where there are none of it."
+    )
 
     class Meta:
         verbose_name_plural = "queries"
-        constraints = [models.UniqueConstraint(fields=["round", "document", "label"], name="label_asked_once_a_round")]
+        indexes = [models.Index(fields=["reason", "round"], name="queries_by_reason")]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["round", "document", "label"],
+                condition=~models.Q(reason__in=["audit", "pool_check", "review"]),
+                name="label_asked_once_a_round",
+            )
+        ]
 
     def __str__(self) -> str:
         return f"{self.label}? {self.document}"
@@ -190,6 +256,26 @@ class Query(models.Model):
     @property
     def is_audit(self) -> bool:
         return self.reason in self.AUDITS
+
+    @property
+    def predicted_id(self) -> int:
+        """Id of the label that a person is shown as predicted, and accepts with one key: the one believed most by now.
+
+        Of an audit it is the one asked about: what is believed by now may rest on a verdict, which nobody is to see.
+        """
+        prediction = None if self.is_audit else getattr(self.document, "prediction", None)
+        return prediction.likeliest_id if prediction else self.label_id
+
+    def belief_in(self, label_id: int | None) -> float:
+        """What was believed of a label that was offered, or, of None, of all that was not, before any answer."""
+        labels = self.round.factors.get("labels", {})
+        odds = {pk: probability * labels.get(str(pk), 1.0) for pk, probability in self.candidates}
+        none = max(1 - sum(probability for _, probability in self.candidates), 0.0) * self.round.factors.get(
+            "none", 1.0
+        )
+        total = sum(odds.values()) + none
+        given = {pk: odds[pk] / total for pk in self.offered if pk in odds}
+        return given.get(label_id, 0.0) if label_id is not None else max(1 - sum(given.values()), 0.0)
 
     @property
     def compared_examples(self) -> list[list]:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from enum import IntEnum
 from typing import NamedTuple
 
 from django.db.models import F, Max, Q, QuerySet
 
-from labelling.models import Audit, Decision, Document, People, Project, Query, QueueEntry, Round, Verdict
+from labelling.models import AuditDraw, Decision, Document, People, Project, Query, QueueEntry, Round, Verdict
+from labelling.models.documents import Source
+from labelling.services import trees
 
 # Verdicts from which on something is said about a judge, as on its page.
 MIN_MEASURED = 20
+
+UNDO = Decision.Action.UNDO
 
 # The state of a project without decisions and verdicts.
 NOTHING_YET = [None, None, None]
@@ -29,18 +34,15 @@ class JudgeId(NamedTuple):
         return cls(verdict.judge, verdict.model, verdict.prompt_version)
 
 
-class Outcome(NamedTuple):
-    """A verdict against the truth: whether the label was right, and whether the judge said so."""
-
-    right: bool
-    said_valid: bool
-
-
 def waiting(project: Project) -> QuerySet[Query]:
-    """Audits that nobody has decided on: what the judge said of their documents is shown to nobody."""
-    return Query.objects.filter(
-        round__project=project, reason__in=Query.AUDITS, document__example=None, document__holdout=False
-    )
+    """Audits that nobody has decided on: what the judge said of their documents is shown to nobody.
+
+    Those of a ledger that was begun anew wait no longer, once they have left the queue.
+    """
+    undecided = Query.objects.filter(round__project=project, reason__in=Query.AUDITS, document__holdout=False)
+    # A label that rests on the judge's word is audited like any other.
+    undecided = undecided.exclude(document__example__source__in=[Source.HUMAN, Source.SEED])
+    return undecided.exclude(draw__member__cohort__ledger__lt=F("round__project__restarts"), queue_entry=None)
 
 
 def waits(document: Document) -> bool:
@@ -74,16 +76,6 @@ def judged(project: Project) -> list[Judged]:
     ]
 
 
-def verdict_counts(project: Project) -> dict[JudgeId, Counter[Outcome]]:
-    """Verdicts on audited documents against what people decided without seeing them."""
-    counts: dict[JudgeId, Counter[Outcome]] = {}
-    for row in judged(project):
-        if row.form == Query.Form.VALIDATE and row.verdict != Verdict.Name.UNSURE:
-            outcome = Outcome(row.right, row.verdict == Verdict.Name.VALID)
-            counts.setdefault(row.judge, Counter())[outcome] += 1
-    return counts
-
-
 def questions(project: Project, judge: JudgeId) -> QuerySet[Query]:
     """The audits' own questions that this judge has answered and people have decided on without seeing the answer."""
     answered = {f"verdict__{name}": value for name, value in judge._asdict().items()}
@@ -104,24 +96,6 @@ def state(project: Project) -> list[int | None]:
     return [rows.aggregate(last=Max("pk"))["last"] for rows in (decisions, verdicts, shared)]
 
 
-def choice_counts(project: Project) -> dict[JudgeId, tuple[int, int]]:
-    """By judge, how many choices on audited documents were right, and how many wrong.
-
-    Where the right label was not offered, "none of these" is right.
-    """
-    truths = _blind_decisions(project)
-    rows = _audited(project).filter(query__form=Query.Form.CHOOSE).exclude(verdict=Verdict.Name.UNSURE).distinct()
-    counts: dict[JudgeId, tuple[int, int]] = {}
-    for verdict in rows.select_related("query"):
-        if verdict.query.document_id in truths:
-            truth = truths[verdict.query.document_id]
-            right = verdict.chosen_id == (truth if truth in verdict.query.offered else None)
-            judge = JudgeId.of(verdict)
-            so_far = counts.get(judge, (0, 0))
-            counts[judge] = (so_far[0] + right, so_far[1] + (not right))
-    return counts
-
-
 def _audited(project: Project) -> QuerySet[Verdict]:
     """Verdicts on audits, in the audit's own round: what came before was not drawn at random."""
     return Verdict.objects.filter(
@@ -129,27 +103,6 @@ def _audited(project: Project) -> QuerySet[Verdict]:
         query__document__queries__reason__in=Query.AUDITS,
         query__document__queries__round=F("query__round"),
     )
-
-
-def verdicts_and_beliefs(round_: Round) -> dict[JudgeId, list[tuple[float, bool]]]:
-    """By judge, each verdict of earlier rounds: what was believed of the label before, and whether it is "valid".
-
-    What people said of a document stands in place of the belief, as 0 or 1; audits count on their own. Nothing of this
-    round: one that is interrupted and goes on must believe what it believed before.
-    """
-    blind, truths = _blind_decisions(round_.project), _decisions(round_.project)
-    rows = Verdict.objects.filter(
-        query__round__project=round_.project_id,
-        query__round__number__lt=round_.number,
-        query__form=Query.Form.VALIDATE,
-        verdict__in=[Verdict.Name.VALID, Verdict.Name.INVALID],
-    ).values_list("query__document", "query__label", "query__posterior", "verdict", *JudgeId._fields)
-    found: dict[JudgeId, list[tuple[float, bool]]] = {}
-    for document_id, label_id, posterior, verdict, *who in rows:
-        if document_id not in blind:
-            believed = float(truths[document_id] == label_id) if document_id in truths else posterior
-            found.setdefault(JudgeId(*who), []).append((believed, verdict == Verdict.Name.VALID))
-    return found
 
 
 class Record(NamedTuple):
@@ -178,34 +131,209 @@ def record(project: Project, verdict: Verdict, label_id: int) -> Record:
     return Record(sum(right), len(right))
 
 
-def none_counts(project: Project) -> tuple[int, int]:
-    """Of the audits drawn from the whole pool: how many people said belong to none of the labels, and how many in all.
+class Answered(NamedTuple):
+    """What a judge said, and what is known of it.
 
-    Those of the batch were chosen for their doubt, and belong nowhere more often.
+    Attributes:
+        believed: probability, before, that what it is about is right: the label asked about, or what was chosen.
+        valid: whether the judge called it right; always for a choice.
+        right: whether it is, by what people decided; None where nobody has.
+        spot_check: whether they were asked whatever the judge had said, and didn't see it.
     """
-    drawn = Query.objects.filter(round__project=project, reason=Query.Reason.AUDIT).values_list("document", flat=True)
-    labels = list(_blind_decisions(project, drawn).values())
-    return labels.count(None), len(labels)
+
+    believed: float
+    valid: bool
+    right: bool | None
+    spot_check: bool
 
 
-def accepted_counts(project: Project, judge: JudgeId, certainty: float, accept_from: float) -> tuple[int, int]:
-    """How many audits would have been accepted on this judge's word, and of how many a person said otherwise.
+def answered(round_: Round) -> dict[tuple[JudgeId, str], list[Answered]]:
+    """By judge and form of question, everything that was said in earlier rounds, but for "unsure".
 
-    A document that the model was certain of before the judge was asked says nothing of those that rest on its word.
+    Nothing of this round: one that is interrupted and goes on must believe what it believed before.
     """
-    truths = _blind_decisions(project)
-    audits = Audit.objects.filter(
-        query__round__project=project,
-        query__posterior__lt=certainty,
-        posterior__gte=accept_from,
-        **{f"query__verdict__{name}": value for name, value in judge._asdict().items()},
+    blind = _blind_decisions(round_.project)
+    decided = _decisions(round_.project) | blind
+    drawn = set(
+        Query.objects.filter(round__project=round_.project_id, reason__in=Query.SPOT_CHECKS).values_list(
+            "document", flat=True
+        )
     )
-    right = [
-        truths[document_id] == label_id
-        for document_id, label_id in audits.values_list("query__document", "label")
-        if document_id in truths
+    verdicts = Verdict.objects.filter(query__round__project=round_.project_id, query__round__number__lt=round_.number)
+    found: dict[tuple[JudgeId, str], list[Answered]] = {}
+    for verdict in verdicts.exclude(verdict=Verdict.Name.UNSURE).select_related("query__round").order_by("pk"):
+        query = verdict.query
+        answer = Answered(
+            believed=query.belief_in(verdict.chosen_id) if query.offered else query.posterior,
+            valid=bool(query.offered) or verdict.verdict == Verdict.Name.VALID,
+            right=_is_right(verdict, decided[query.document_id]) if query.document_id in decided else None,
+            spot_check=query.document_id in blind and query.document_id in drawn,
+        )
+        found.setdefault((JudgeId.of(verdict), query.form), []).append(answer)
+    return found
+
+
+def _is_right(verdict: Verdict, truth: int | None) -> bool:
+    """Whether what a verdict is about is right; where the true label was not offered, "none of these" is."""
+    query = verdict.query
+    if not query.offered:
+        return query.label_id == truth
+    return verdict.chosen_id == (truth if truth in query.offered else None)
+
+
+def off_list_counts(project: Project) -> tuple[int, int]:
+    """Of the spot checks of the whole pool: in how many the right label was no candidate, and how many in all."""
+    checks = Query.objects.filter(round__project=project, reason=Query.Reason.POOL_CHECK)
+    # Before there was a ledger, audits were drawn from the whole pool.
+    checks |= Query.objects.filter(round__project=project, reason=Query.Reason.AUDIT, draw=None)
+    candidates = dict(checks.values_list("document", "candidates"))
+    truths = _blind_decisions(project, candidates)
+    # A parent is never a candidate, and no text is off the list for that.
+    parents = set(project.labels.exclude(parent=None).values_list("parent", flat=True))
+    listed = [
+        truth in {label_id for label_id, _ in candidates[document_id]}
+        for document_id, truth in truths.items()
+        if truth not in parents
     ]
-    return len(right), right.count(False)
+    return listed.count(False), len(listed)
+
+
+class State(IntEnum):
+    """What came of an audit; as in classifiers.ledger."""
+
+    OPEN = 0
+    RIGHT = 1
+    WRONG = 2
+    SKIPPED = 3
+
+
+class Merged(NamedTuple):
+    """What a label became a part of, and when."""
+
+    into_id: int
+    at: datetime
+
+
+class Settled(NamedTuple):
+    """What the machine settled, as an audit asks for it; ``lines``: see trees.lines."""
+
+    label_id: int | None
+    merged: Merged | None
+    lines: Mapping[int | None, Sequence[int | None]]
+
+    def is_confirmed_by(self, decision: Decision) -> bool:
+        """Whether a decision says that the machine's label is right: it names it, or one below it.
+
+        Once that label is a part of another one, so does the other. An error found before stays one: else whoever
+        merges what audits found wrong would lower the count.
+        """
+        said = self.lines.get(decision.label_id, [decision.label_id])
+        if self.label_id in said:
+            return True
+        return self.merged is not None and self.merged.into_id in said and decision.created_at > self.merged.at
+
+
+class Found(NamedTuple):
+    """All that audits found in a project; by an audit's question unless said.
+
+    Attributes:
+        settled: the label that it asks for.
+        said: decisions on it, in their order.
+        came_in: see _came_in.
+        merged: by label, see _merged.
+        lines: see trees.lines.
+    """
+
+    settled: Mapping[int, int | None]
+    said: Mapping[int, Sequence[Decision]]
+    came_in: Mapping[int, int | None]
+    merged: Mapping[int | None, Merged]
+    lines: Mapping[int | None, Sequence[int | None]]
+
+    @classmethod
+    def of(cls, project: Project) -> Found:
+        said: dict[int, list[Decision]] = {}
+        found = Decision.objects.filter(document__project=project, query__draw__isnull=False).exclude(action=UNDO)
+        for decision in found.select_related("withdrawn_by").order_by("pk"):
+            if decision.query_id is not None:
+                said.setdefault(decision.query_id, []).append(decision)
+        draws = AuditDraw.objects.filter(member__cohort__project=project)
+        settled = dict(draws.values_list("query_id", "member__settled__label_id"))
+        return cls(settled, said, _came_in(project), _merged(project), trees.lines(project))
+
+    def states(self, level: int | None = None) -> dict[int, State]:
+        """By an audit's question, what people made of it; also of those that nobody has decided on.
+
+        A label is right where people say it or one below it; with a ``level`` of the tree, where they agree on that
+        one. An error counts once a second person, who doesn't see what the first one said, has not confirmed the
+        machine's label either. A decision that was taken back after the verdict was shown counts as an error where it
+        said so. A label that has come in for the text since, in a file, is the answer where nobody has decided.
+        """
+        settled = self.settled
+        if level is not None:
+            settled = {query_id: trees.lifted(self.lines, label_id, level) for query_id, label_id in settled.items()}
+        states = {
+            query_id: _state(self.said.get(query_id, []), Settled(label_id, self.merged.get(label_id), self.lines))
+            for query_id, label_id in settled.items()
+        }
+        for query_id in states.keys() & self.came_in.keys():
+            if states[query_id] in (State.OPEN, State.SKIPPED):
+                given = self.came_in[query_id]
+                states[query_id] = State.RIGHT if settled[query_id] in self.lines.get(given, [given]) else State.WRONG
+        return states
+
+
+def states(project: Project, level: int | None = None) -> dict[int, State]:
+    """What people made of each audit, see Found.states."""
+    return Found.of(project).states(level)
+
+
+def _came_in(project: Project) -> dict[int, int | None]:
+    """By audit that waits for nobody any more, the label that its text has come in with; None for none of these."""
+    audited = Query.objects.filter(draw__isnull=False, document__project=project)
+    given = audited.filter(Q(document__example__source=Source.SEED) | Q(document__holdout=True))
+    return dict(given.values_list("pk", "document__given_label"))
+
+
+def _merged(project: Project) -> dict[int | None, Merged]:
+    """By label that became a part of another one: which, and when."""
+    merged = project.labels.exclude(merged_into=None)
+    return {
+        label.pk: Merged(label.merged_into_id, label.retired_at)
+        for label in merged
+        if label.merged_into_id and label.retired_at
+    }
+
+
+def _state(decisions: Sequence[Decision], settled: Settled) -> State:
+    labelling = [decision for decision in decisions if decision.action in Decision.LABELLING]
+    standing = [decision for decision in labelling if not is_withdrawn(decision)]
+    if not standing:
+        return State.SKIPPED if any(not is_withdrawn(decision) for decision in decisions) else State.OPEN
+    if any(is_withdrawn(decision) and not settled.is_confirmed_by(decision) for decision in labelling):
+        return State.WRONG
+    if len(standing) == 1 and standing[0].people == People.TWO:
+        return State.OPEN
+    # A third person's word is the last one; of two people one is enough to confirm the machine.
+    words = standing[-1:] if len(standing) > 2 else standing
+    return State.RIGHT if any(settled.is_confirmed_by(decision) for decision in words) else State.WRONG
+
+
+def is_withdrawn(decision: Decision) -> bool:
+    return hasattr(decision, "withdrawn_by")
+
+
+def contradicts(query: Query, label_id: int | None) -> bool | None:
+    """Whether a decision says that the machine's label, which this audit is about, is wrong; None: it is no audit."""
+    if query.reason != Query.Reason.AUDIT:
+        return None
+    draws = AuditDraw.objects.select_related("member__settled__label", "member__settled__project")
+    draw = draws.filter(query=query).first()
+    if draw is None:
+        return None
+    settled = draw.member.settled.label
+    meant = {settled.pk, settled.merged_into_id or settled.pk} if settled else {None}
+    return not meant & set(trees.lines(draw.member.settled.project).get(label_id, [label_id]))
 
 
 def _decisions(project: Project) -> dict[int, int | None]:

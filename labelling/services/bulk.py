@@ -1,4 +1,4 @@
-"""Accept one predicted label for many documents at once."""
+"""Accept one predicted label, the most probable one (Query.predicted_id), for many documents at once."""
 
 from __future__ import annotations
 
@@ -11,10 +11,24 @@ from django.db import transaction
 from django.db.models import Count, F, QuerySet
 from django.utils.translation import gettext as _
 
-from labelling.models import Decision, Document, Label, People, Project, Query, QueueEntry
+from labelling.models import Decision, Document, Label, People, Project, Query, QueueEntry, Verdict
 from labelling.services import Refused, claims, review
 
 AT_MOST = 50
+
+
+class Row(NamedTuple):
+    """A document that is offered, and how probable the label is.
+
+    Attributes:
+        verdict: the judge's last one on it.
+        ticked: not where the judge refused the label.
+    """
+
+    entry: QueueEntry
+    belief: float
+    verdict: Verdict | None
+    ticked: bool
 
 
 class LeftOut(NamedTuple):
@@ -32,22 +46,53 @@ class Accepted(NamedTuple):
 
 
 def offered(project: Project, user: User) -> QuerySet[QueueEntry]:
-    """What may be accepted in bulk: not what others have open, no audits, nothing that more people decide on."""
-    free = claims.available(project, user).filter(people=People.ONE)
+    """What may be accepted in bulk: not what others have open, no audits, nothing that more people decide on.
+
+    Nor what most probably belongs to no label, nor what is answered before the machine's word is shown.
+    """
+    free = claims.available(project, user).filter(
+        people=People.ONE,
+        answer_first=False,
+        document__prediction__posterior_label__isnull=False,
+        document__prediction__posterior_label__retired_at=None,
+    )
     return free.exclude(query__reason__in=Query.AUDITS)
 
 
 def labels(project: Project, user: User) -> list[dict]:
-    """The predicted labels of what may be accepted in bulk: {pk, name, n}, the most frequent first."""
-    counted = offered(project, user).order_by().values(pk=F("query__label"), name=F("query__label__name"))
+    """The predicted labels of what may be accepted in bulk: {pk, code, name, n}, the most frequent first."""
+    predicted = {
+        "pk": F("document__prediction__posterior_label"),
+        "code": F("document__prediction__posterior_label__code"),
+        "name": F("document__prediction__posterior_label__name"),
+    }
+    counted = offered(project, user).order_by().values(**predicted)
     return list(counted.annotate(n=Count("pk")).order_by("-n", "name"))
 
 
-def table(project: Project, user: User, label: Label) -> list[QueueEntry]:
+def table(project: Project, user: User, label: Label) -> list[Row]:
     """The documents to show for a label, the surest first, at most ``AT_MOST``."""
-    entries = offered(project, user).filter(query__label=label).order_by("-query__posterior", "pk")
-    shown = entries.select_related("document__prediction", "query__verdict__better_label", "query__judge_failure")
-    return list(shown[:AT_MOST])
+    entries = offered(project, user).filter(document__prediction__posterior_label=label)
+    entries = entries.order_by("-document__prediction__posterior", "pk").select_related("document__prediction")[
+        :AT_MOST
+    ]
+    documents = [entry.document_id for entry in entries]
+    said = Verdict.objects.filter(query__document__in=documents).select_related("query__label", "better_label")
+    last = {verdict.query.document_id: verdict for verdict in said.order_by("pk")}
+    refused = {verdict.query.document_id for verdict in said if _refuses(verdict, label)}
+    return [
+        Row(entry, entry.document.prediction.posterior, last.get(entry.document_id), entry.document_id not in refused)
+        for entry in entries
+    ]
+
+
+def _refuses(verdict: Verdict, label: Label) -> bool:
+    """Whether the judge said that it is another label, or not this one."""
+    if verdict.verdict == Verdict.Name.UNSURE:
+        return False
+    if verdict.query.form == Query.Form.CHOOSE:
+        return label.pk in verdict.query.offered and verdict.chosen_id != label.pk
+    return verdict.query.label_id == label.pk and verdict.verdict == Verdict.Name.INVALID
 
 
 @transaction.atomic
@@ -63,7 +108,8 @@ def accept(project: Project, user: User, label: Label, document_ids: Sequence[in
         raise Refused(_("Choose between one and %(n)s documents.") % {"n": AT_MOST})
     documents = project.documents.filter(pk__in=document_ids).order_by("pk")
     locked = project.queue.select_for_update(of=("self",)).filter(document__in=documents)
-    entries = {entry.document_id: entry for entry in locked.select_related("query", "claimed_by", "document")}
+    locked = locked.select_related("query__document__prediction", "claimed_by", "document")
+    entries = {entry.document_id: entry for entry in locked}
     skipped = set(review.skips(user).filter(document__in=documents).values_list("document", flat=True))
     accepted, left_out = [], []
     for document in documents:
@@ -75,10 +121,10 @@ def accept(project: Project, user: User, label: Label, document_ids: Sequence[in
             left_out.append(LeftOut(document, reason))
         else:
             accepted.append(entry)
-    return Accepted(_decide(project, user, accepted), left_out)
+    return Accepted(_decide(project, user, label, accepted), left_out)
 
 
-def _decide(project: Project, user: User, entries: list[QueueEntry]) -> list[Decision]:
+def _decide(project: Project, user: User, label: Label, entries: list[QueueEntry]) -> list[Decision]:
     together = uuid4()
     decisions = Decision.objects.bulk_create(
         Decision(
@@ -87,7 +133,7 @@ def _decide(project: Project, user: User, entries: list[QueueEntry]) -> list[Dec
             entry=entry.pk,
             reviewer=user,
             action=Decision.Action.ACCEPT,
-            label_id=entry.query.label_id,
+            label=label,
             bulk=together,
         )
         for entry in entries
@@ -114,8 +160,10 @@ def _why_not(entry: QueueEntry, user: User, label: Label, skipped: set[int]) -> 
         return claims.reviewing_now(entry)
     if entry.query.is_audit:
         return _("It is an audit: it has to be decided on by itself.")
+    if entry.answer_first:
+        return _("It has to be answered before the machine's word is shown.")
     if entry.people != People.ONE:
         return _("More than one person has to decide on it.")
-    if entry.query.label_id != label.pk:
+    if entry.query.predicted_id != label.pk:
         return _("Another label is predicted by now.")
     return _("You have skipped it.") if entry.document_id in skipped else ""

@@ -11,13 +11,14 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from labelling.models import Decision, People, Project, Query, QueueEntry, Round
+from labelling.models import Decision, Membership, People, Project, Query, QueueEntry, Round
 from labelling.services import Refused
 
-# Audits come first, then the newest round's questions, those with the most open first.
-BEFORE_ALL = 10**15
-PRIORITIES_A_ROUND = 10_000_000
-STEPS_A_NAT = 1_000_000
+# Audits come first, the oldest before the others, then spot checks, then what is asked to learn from.
+PRIORITIES_A_ROUND = 100_000
+BEFORE_QUESTIONS = 10**12
+# Where rounds start by hand alone, a round lays out so many documents.
+REVIEWS_BY_HAND = 40
 
 # The lease is learnt from so many of the project's last decisions, and anew after each so many.
 OBSERVED = 200
@@ -56,23 +57,55 @@ def entry_for(query: Query) -> QueueEntry:
         round_id=query.round_id,
         priority=priority(query),
         people=people(query),
+        answer_first=answers_first(query),
     )
 
 
 def priority(query: Query) -> int:
     """Place of a query in the review queue; lower is sooner."""
-    if query.is_audit:
-        return query.rank - query.round.number * PRIORITIES_A_ROUND - BEFORE_ALL
-    prediction = getattr(query.document, "prediction", None)
-    doubt = prediction.doubt if prediction else query.entropy
-    return -round(doubt * STEPS_A_NAT) - query.round.number * PRIORITIES_A_ROUND
+    place = query.round.number * PRIORITIES_A_ROUND + query.rank
+    if query.reason == Query.Reason.AUDIT:
+        return place - 2 * BEFORE_QUESTIONS
+    return place - BEFORE_QUESTIONS if query.is_audit else place
+
+
+def reviews_a_round(project: Project) -> int:
+    """How many documents a round lays out for people."""
+    return project.retrain_after or REVIEWS_BY_HAND
+
+
+def n_waiting(project: Project) -> int:
+    """How many documents wait for people, without those that somebody has skipped, or left to a second person."""
+    # Where nobody else reviews, a second look is their own.
+    another = Q(query__draw__isnull=True) | Exists(reviewing(project).exclude(user=OuterRef("reviewer")))
+    passed = Decision.objects.filter(
+        Q(action=Decision.Action.SKIP) | Q(another, people=People.TWO),
+        document=OuterRef("document"),
+        withdrawn_by__isnull=True,
+    )
+    return project.queue.filter(~Exists(passed)).count()
+
+
+def reviewing(project: Project) -> QuerySet[Membership]:
+    """The members who have decided on anything: others are not waited for."""
+    decided = Decision.objects.filter(reviewer=OuterRef("user"), document__project=project)
+    return project.memberships.filter(Exists(decided))
 
 
 def people(query: Query) -> People:
     """How many people have to decide: the round's share of documents goes to two, always the same ones."""
+    return People.TWO if _is_drawn(query, "overlap") else People.ONE
+
+
+def answers_first(query: Query) -> bool:
+    """Whether people answer before they see the machine's word: the round's share of documents, always the same."""
+    return _is_drawn(query, "answer_first", "answer first ")
+
+
+def _is_drawn(query: Query, share: str, draw: str = "") -> bool:
     settings = query.round.settings
-    drawn = zlib.crc32(f"{settings.get('random_seed', 0)}/{query.document_id}".encode()) / 2**32
-    return People.TWO if drawn < settings.get("overlap", 0) else People.ONE
+    drawn = zlib.crc32(f"{draw}{settings.get('random_seed', 0)}/{query.document_id}".encode()) / 2**32
+    return drawn < settings.get(share, 0)
 
 
 def available(project: Project, user: User, disputed: bool = False) -> QuerySet[QueueEntry]:
@@ -89,6 +122,20 @@ def available(project: Project, user: User, disputed: bool = False) -> QuerySet[
     return project.queue.filter(_free_for(user), ~Exists(said), _kind(disputed))
 
 
+def second_looks(project: Project, user: User) -> QuerySet[QueueEntry]:
+    """Audits in which this user found an error, and nobody else reviews here: they look again, later."""
+    own = Decision.objects.filter(
+        people=People.TWO, document=OuterRef("document"), query=OuterRef("query"), reviewer=user, withdrawn_by=None
+    )
+    drawn = project.queue.filter(people=People.TWO, query__draw__isnull=False)
+    return drawn.filter(_free_for(user), Exists(own), ~Exists(reviewing(project).exclude(user=user)))
+
+
+def looks_again(entry: QueueEntry, user: User) -> bool:
+    """Whether the user, being alone, has this audit before them for the second time."""
+    return second_looks(entry.project, user).filter(pk=entry.pk).exists()
+
+
 def held(project: Project, user: User, disputed: bool = False) -> QuerySet[QueueEntry]:
     """What the user has open. Not by priority: in that order a database would look through the whole queue for it."""
     return project.queue.filter(_kind(disputed), claimed_by=user, claimed_until__gt=timezone.now()).order_by()
@@ -103,7 +150,7 @@ def n_available(project: Project, user: User) -> int:
     """How many entries this user could be given; ``MANY`` where as many wait, whoever they are for."""
     if project.queue.order_by()[:MANY].count() == MANY:
         return MANY
-    return available(project, user).count()
+    return available(project, user).count() + second_looks(project, user).count()
 
 
 def claim_next(project: Project, user: User, disputed: bool = False) -> QueueEntry | None:
@@ -113,7 +160,11 @@ def claim_next(project: Project, user: User, disputed: bool = False) -> QueueEnt
     written while the user's claim has most of its time left.
     """
     lasts = lease(project)
-    while entry := _open(project, user, disputed) or _shown(available(project, user, disputed)):
+    while entry := (
+        _open(project, user, disputed)
+        or _shown(available(project, user, disputed))
+        or (None if disputed else _shown(second_looks(project, user)))
+    ):
         fresh = timezone.now() + lasts / 2
         if entry.claimed_by_id == user.pk and entry.claimed_until and entry.claimed_until > fresh:
             return entry

@@ -11,9 +11,12 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from labelling.models import Draft, Drafting, Label, Project, Query, Round, Verdict
-from labelling.services import Refused, audits, labels, queueing, rounds
+from labelling.services import Refused, audits, diary, labels, queueing, rounds
 
 State = Drafting.State
+
+# Verdicts from before examples of a label came from, or went to, another one.
+MEANT_SOMETHING_ELSE = Q(created_at__lt=F("query__label__since")) | Q(created_at__lt=F("better_label__since"))
 
 
 def start_drafting(project: Project, user: User | None, scope: str, model: str, chosen: Iterable[int] = ()) -> Drafting:
@@ -43,8 +46,8 @@ def start_drafting(project: Project, user: User | None, scope: str, model: str, 
 def labels_of(project: Project, scope: str, chosen: Iterable[int] = ()) -> QuerySet[Label]:
     """The labels that a scope means."""
     if scope == Drafting.Scope.UNDEFINED:
-        return project.labels.filter(definition="")
-    return project.labels.filter(pk__in=list(chosen)) if scope == Drafting.Scope.CHOSEN else project.labels.all()
+        return project.labels.in_use().filter(definition="")
+    return project.labels.filter(pk__in=list(chosen)) if scope == Drafting.Scope.CHOSEN else project.labels.in_use()
 
 
 def go_on(drafting: Drafting) -> None:
@@ -57,9 +60,12 @@ def go_on(drafting: Drafting) -> None:
         raise Refused(_("It is running, or has ended."))
     if not drafting.drafts.filter(state=Draft.State.WAITING).exists():
         raise Refused(_("Nothing is left to draft."))
-    if drafting.forecast and drafting.confirmed_at is None:
+    agreed = bool(drafting.forecast) and drafting.confirmed_at is None
+    if agreed:
         drafting.confirmed_at = timezone.now()
     _enqueue(drafting)
+    if agreed:
+        diary.write(diary.Act.SPENDING_AGREED, drafting.project, drafting)
 
 
 def retry_failed(drafting: Drafting) -> None:
@@ -135,8 +141,14 @@ def stale(project: Project) -> QuerySet[Verdict]:
     )
     blind = audits.waiting(project).filter(document=OuterRef("query__document"))
     given = Verdict.objects.filter(query__round__project=project, query__document__example=None)
-    outdated = given.exclude(judge="neighbours").exclude(definition_version=F("query__label__definition_version"))
+    given = given.filter(query__label__retired_at=None).exclude(judge="neighbours")
+    outdated = given.filter(~Q(definition_version=F("query__label__definition_version")) | MEANT_SOMETHING_ELSE)
     return outdated.filter(~Exists(newer), ~Exists(blind), query__document__holdout=False)
+
+
+def meant_as_now(verdicts: QuerySet[Verdict]) -> QuerySet[Verdict]:
+    """Without those that say nothing of what their label means now."""
+    return verdicts.exclude(pk__in=verdicts.order_by().filter(MEANT_SOMETHING_ELSE).values("pk"))
 
 
 def stale_counts(project: Project) -> dict[Label, int]:

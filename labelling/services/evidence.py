@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from django.utils.translation import gettext as _
@@ -10,22 +11,39 @@ from django.utils.translation import gettext_lazy
 
 from labelling.models import Document, JudgeFailure, Label, Query, Verdict
 from labelling.services import audits
+from labelling.services.trees import lineage
 
 SHOWN_ALTERNATIVES = 9
+
+# Where words stand in a text: [start, end].
+Spans = list[list[int]]
 
 # What pages read of a verdict and its question, which has many more columns, and long ones.
 OF_A_VERDICT = (
     *("verdict", "reason", "judge", "model", "prompt_version"),
-    *("query__form", "query__offered", "query__label__name", "better_label__name"),
+    *("query__form", "query__offered"),
+    *("query__label__code", "query__label__name", "better_label__code", "better_label__name"),
 )
+
+# Below this a label is no more than possible in theory: it rounds to nothing.
+POSSIBLE = 0.01
 
 # By query strategy.
 BECAUSE = {
-    "settling": gettext_lazy("Asked because one answer may settle it."),
-    "gain": gettext_lazy("Asked because an answer tells much here."),
-    "entropy": gettext_lazy("Asked because the classifiers spread their probability wide."),
-    "margin": gettext_lazy("Asked because two labels are close."),
-    "random": gettext_lazy("Asked because it was drawn at random."),
+    "settling": gettext_lazy("One answer may settle it."),
+    "gain": gettext_lazy("An answer tells much here."),
+    "entropy": gettext_lazy("Many labels are possible."),
+    "margin": gettext_lazy("Two labels are close."),
+    "random": gettext_lazy("Drawn at random."),
+}
+BY_REASON = {
+    Query.Reason.AUDIT: gettext_lazy("Drawn at random: an audit of what the machine settled."),
+    Query.Reason.POOL_CHECK: gettext_lazy("Drawn at random, to measure with."),
+    Query.Reason.SPOT_CHECK: gettext_lazy("Drawn at random, to measure with."),
+    # As people's questions are chosen, see labelling.jobs.rounds.settling.
+    Query.Reason.REVIEW: gettext_lazy("Two labels are close."),
+    Query.Reason.DELEGATED: gettext_lazy("The judge refused what was more probable before."),
+    Query.Reason.REDEFINED: gettext_lazy("The definition has changed since the judge answered."),
 }
 
 
@@ -49,6 +67,16 @@ class Candidate:
     def belief(self) -> float | None:
         """The best figure there is to show."""
         return self.probability if self.posterior is None else self.posterior
+
+    @property
+    def is_possible(self) -> bool:
+        """Whether anything speaks for it: its probability, the judge, or an example nearby."""
+        return (self.belief or 0) >= POSSIBLE or self.judge_prefers or self.n_neighbours > 0
+
+    @property
+    def shown_belief(self) -> float | None:
+        """None where the figure would be 0.00."""
+        return self.belief if (self.belief or 0) >= POSSIBLE else None
 
 
 @dataclass(frozen=True)
@@ -89,8 +117,8 @@ class Evidence:
     """Everything the review page shows of a query. Of an audit: nothing of what the judge said.
 
     Attributes:
-        predicted: the label that was asked about.
-        alternatives: the other candidates, most probable first, at most nine.
+        predicted: the label that is believed most by now, see Query.predicted_id.
+        alternatives: the other candidates that are possible, most probable first, at most nine.
         examples: by label, the nearest training examples of the predicted label and its rival: the label that the
             judge suggests, or else the most probable.
         verdicts: on this document, first to last.
@@ -112,20 +140,21 @@ class Evidence:
         verdicts = [] if query.is_audit else verdicts_on(query.document_id)
         better_id = verdicts[-1].better_label_id if verdicts else None
         voted = Counter(label_id for _, label_id, _ in query.neighbours)
-        proposed = {query.label_id, better_id, *voted, *(pk for pk, _ in query.candidates)}
-        labels = Label.objects.in_bulk(proposed - {None})
+        predicted_id = query.predicted_id
+        proposed = {predicted_id, query.label_id, better_id, *voted, *(pk for pk, _ in query.candidates)}
+        labels = _in_use(proposed - {None}, predicted_id)
         candidates = _candidates(query, labels, better_id, voted)
-        asked = next(candidate for candidate in candidates if candidate.label.pk == query.label_id)
-        candidates.remove(asked)
+        predicted = next(candidate for candidate in candidates if candidate.label == labels[predicted_id])
+        candidates.remove(predicted)
         return cls(
             query=query,
-            predicted=asked,
-            alternatives=candidates[:SHOWN_ALTERNATIVES],
-            examples=_examples(query, labels, better_id),
+            predicted=predicted,
+            alternatives=[candidate for candidate in candidates if candidate.is_possible][:SHOWN_ALTERNATIVES],
+            examples=_examples(query, labels, predicted_id, better_id),
             verdicts=verdicts,
             failure=None if query.is_audit else getattr(query, "judge_failure", None),
             near_duplicates=NearDuplicates.of(query),
-            record=audits.record(query.round.project, verdicts[-1], query.label_id) if verdicts else None,
+            record=audits.record(query.round.project, verdicts[-1], predicted_id) if verdicts else None,
         )
 
     @property
@@ -134,6 +163,11 @@ class Evidence:
         shown = [label.pk for label, _ in self.examples if label != self.predicted.label]
         compared = [candidate for candidate in self.alternatives if candidate.label.pk in shown]
         return next(iter([*compared, *self.alternatives]), None)
+
+    @property
+    def above(self) -> list[Label]:
+        """The labels above the predicted one, the nearest first: answers where the text says no more."""
+        return lineage(self.predicted.label)[::-1]
 
     @property
     def compared(self) -> list[Label]:
@@ -146,44 +180,120 @@ class Evidence:
         return [candidate.label.pk for candidate in (self.predicted, *self.alternatives)]
 
     @property
-    def why(self) -> str:
-        """Why this document is asked about, in words."""
-        return f"{self.figures} {self.reason}"
+    def by_name(self) -> list[Label]:
+        """Of the labels proposed, as many as there are keys, in an order that tells nothing."""
+        return sorted((candidate.label for candidate in (self.predicted, *self.alternatives)), key=str)[
+            :SHOWN_ALTERNATIVES
+        ]
 
     @property
     def figures(self) -> str:
         """The two likeliest labels with their probabilities, and what the judge's word made of them."""
-        asked, rival = self.predicted, self.rival
+        predicted, rival = self.predicted, self.rival
         if rival is None or rival.probability is None:
             figures = _("The classifiers give %(p)s: %(label)s.") % {
-                "p": _figure(asked.probability),
-                "label": asked.label,
+                "p": _figure(predicted.probability),
+                "label": predicted.label,
             }
         else:
             figures = _("%(p)s against %(q)s: %(label)s or %(rival)s.") % {
-                "p": _figure(asked.probability),
+                "p": _figure(predicted.probability),
                 "q": _figure(rival.probability),
-                "label": asked.label,
+                "label": predicted.label,
                 "rival": rival.label,
             }
-        if asked.posterior is not None and self.verdicts:
+        if predicted.posterior is not None and self.verdicts:
             figures += " " + _("After the judge's word it is %(p)s for %(label)s.") % {
-                "p": _figure(asked.posterior),
-                "label": asked.label,
+                "p": _figure(predicted.posterior),
+                "label": predicted.label,
             }
         return figures
 
     @property
     def reason(self) -> str:
-        """Why it was chosen from among all others."""
-        if self.query.is_audit:
-            return _("Asked because it was drawn at random: an audit of the judge, whose verdict is shown afterwards.")
-        if self.query.reason == Query.Reason.DELEGATED:
-            return _("Asked because the judge refused what was more probable before, and this label is next.")
-        if self.query.reason == Query.Reason.REDEFINED:
-            return _("Asked again because the definition has changed since the judge answered.")
+        """Why it was chosen from among all others, in a few words."""
+        if reason := BY_REASON.get(Query.Reason(self.query.reason)):
+            return str(reason)
         strategy = self.query.round.settings.get("strategy", "")
-        return str(BECAUSE.get(strategy) or _("Asked because the label is uncertain."))
+        return str(BECAUSE.get(strategy) or _("The label is uncertain."))
+
+    @property
+    def judgement(self) -> str:
+        """All that the judge said, in one sentence."""
+        return in_one_sentence(self.verdicts)
+
+    @property
+    def speaking(self) -> list[tuple[Label, Spans]]:
+        """The predicted label and its rival, and where the words stand that speak for each; nothing of an audit."""
+        words = {} if self.query.is_audit else self.query.words
+        labels = [candidate.label for candidate in (self.predicted, *self.alternatives)]
+        return [(label, words[str(label.pk)]) for label in labels if words.get(str(label.pk))]
+
+    @property
+    def marked_text(self) -> list[tuple[str, str]]:
+        """The text in pieces, each with what it speaks for: "one", the predicted label, "other", its rival, or ""."""
+        text = self.query.document.text
+        spans = [
+            (start, end, "one" if label == self.predicted.label else "other")
+            for label, each in self.speaking
+            for start, end in each
+        ]
+        pieces, at = [], 0
+        for start, end, name in sorted(spans):
+            if start < at:
+                continue
+            pieces += [(text[at:start], ""), (text[start:end], name)]
+            at = end
+        return [*pieces, (text[at:], "")]
+
+    @property
+    def speaking_words(self) -> list[tuple[Label, list[str]]]:
+        """The words themselves, each once, of the predicted label and its rival."""
+        text = self.query.document.text
+        return [
+            (label, list(dict.fromkeys(text[start:end].casefold() for start, end in spans)))
+            for label, spans in self.speaking
+        ]
+
+
+def in_one_sentence(verdicts: Sequence[Verdict]) -> str:
+    """What the judge said of a document: which label it is, or which it is not, and which it would rather have.
+
+    Of each label the last word counts; that a refused label is suggested later is said as what it is.
+    """
+    refused = _last_words(verdicts, Verdict.Name.INVALID)
+    confirmed = _last_words(verdicts, Verdict.Name.VALID)
+    chosen = [verdict for verdict in verdicts if verdict.query.form == Query.Form.CHOOSE]
+    if chosen and chosen[-1].verdict != Verdict.Name.UNSURE:
+        return _("The judge %(said)s.") % {"said": chosen[-1].in_words}
+    suggested = verdicts[-1].better_label if verdicts else None
+    told = {"refused": listed(refused), "label": confirmed[-1] if confirmed else suggested}
+    if confirmed:
+        return (_("The judge: not %(refused)s, but %(label)s.") if refused else _("The judge: %(label)s.")) % told
+    if suggested in refused:
+        rest = [label for label in refused if label != suggested]
+        told = {"label": suggested, "refused": listed(rest)}
+        if rest:
+            return _("The judge: not %(refused)s; of %(label)s it said both yes and no.") % told
+        return _("The judge said both yes and no of %(label)s.") % told
+    if refused and suggested:
+        return _("The judge: not %(refused)s, rather %(label)s.") % told
+    if refused:
+        return _("The judge: not %(refused)s.") % told
+    if suggested:
+        return _("The judge is unsure, rather %(label)s.") % told
+    return _("The judge is unsure.") if verdicts else ""
+
+
+def listed(labels: Sequence[Label]) -> str:
+    """Labels as they stand in a sentence."""
+    return _(" nor ").join(str(label) for label in labels)
+
+
+def _last_words(verdicts: Sequence[Verdict], name: str) -> list[Label]:
+    """The labels on which this was the last verdict."""
+    last = {verdict.query.label: verdict.verdict for verdict in verdicts}
+    return [label for label, said in last.items() if said == name]
 
 
 def verdicts_on(document_id: int) -> list[Verdict]:
@@ -198,6 +308,14 @@ def what_the_judge_said(document_id: int) -> str:
     return _("The judge had said: %(said)s.") % {"said": said} if said else _("The judge had not answered.")
 
 
+def _in_use(label_ids: Collection[int | None], predicted_id: int) -> dict[int, Label]:
+    """The labels of these ids that are in use; in any case the predicted one, or what it is a part of by now."""
+    labels = Label.objects.select_related("merged_into").in_bulk(label_ids)
+    predicted = labels[predicted_id].merged_into or labels[predicted_id]
+    found = {pk: label for pk, label in labels.items() if label.retired_at is None and label != predicted}
+    return found | {predicted_id: predicted}
+
+
 def _candidates(
     query: Query, labels: dict[int, Label], better_id: int | None, voted: Counter[int | None]
 ) -> list[Candidate]:
@@ -210,6 +328,8 @@ def _candidates(
     candidates = [
         Candidate(label, given.get(pk), beliefs.get(pk), judge_prefers=pk == better_id, n_neighbours=voted[pk])
         for pk, label in labels.items()
+        # Where a revision has divided the text's label, only its successors come into question.
+        if not query.document.recoded_from_id or given.get(pk) or beliefs.get(pk)
     ]
     return sorted(
         candidates,
@@ -226,10 +346,17 @@ def _figure(probability: float | None) -> str:
     return f"{min(probability or 0, 0.99):.2f}"
 
 
-def _examples(query: Query, labels: dict[int, Label], better_id: int | None) -> list[tuple[Label, list[ShownExample]]]:
+def _examples(
+    query: Query, labels: dict[int, Label], predicted_id: int, better_id: int | None
+) -> list[tuple[Label, list[ShownExample]]]:
+    """Of the predicted label and its rival; a label of which the question kept no example shows none."""
     rows = query.compared_examples
     if better_id in query.labels_with_examples:
-        rows = query.examples_of(query.label_id, better_id)
+        rows = query.examples_of(predicted_id, better_id)
+    elif better_id and query.suggested:
+        rows = [*query.examples_of(predicted_id), *query.suggested]
+    elif predicted_id != query.label_id:
+        rows = query.examples_of(predicted_id, query.label_id)
     ids = [document_id for document_id, _, _ in rows]
     documents = Document.objects.select_related("example").in_bulk(ids)
     by_label: dict[int, list[ShownExample]] = {}

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Exists, OuterRef, Q
+from django.utils import timezone
 
-from labelling.models import Decision, Document, People, Prediction, TrainingExample
+from labelling.models import AuditDraw, Decision, Document, People, Project, SettledLabel, TrainingExample
 from labelling.models.documents import Source
 
 
@@ -31,20 +32,33 @@ def settle(document_id: int) -> TrainingExample | None:
     if wanted is None:
         return None
     label_id, source = wanted
+    if source == Source.HUMAN:
+        _leave_ledger(document_id)
     return TrainingExample.objects.create(document=document, label_id=label_id, source=source)
 
 
-def accept_from_judge(settled: QuerySet[Prediction]) -> int:
-    """Turn beliefs that the judge's verdicts made certain into training examples; return how many.
+def accept_from_judge(labels: Iterable[tuple[int, int | None]]) -> int:
+    """Turn labels that rest on the judge's word into training examples; return how many.
 
-    ``settled`` are documents of the pool: a label that is there is never replaced.
+    ``labels``: (document id, label id, None for none of these) of documents of the pool.
     """
-    rows = settled.order_by("document").values_list("document", "posterior_label")
     examples = [
         TrainingExample(document_id=document_id, label_id=label_id, source=Source.JUDGE)
-        for document_id, label_id in rows
+        for document_id, label_id in labels
     ]
     return len(TrainingExample.objects.bulk_create(examples))
+
+
+def give_way(project: Project) -> None:
+    """Let what the machine settled leave where the text has come in with its label since, or to measure with.
+
+    What was drawn for an audit stays: that label is the answer, see audits.states.
+    """
+    drawn = AuditDraw.objects.filter(member__settled=OuterRef("pk"))
+    came_in = Q(document__example__source=Source.SEED) | Q(document__holdout=True)
+    # By their keys: an update can't join.
+    given = project.settled_labels.filter(came_in, ~Exists(drawn), left_at=None).values("pk")
+    SettledLabel.objects.filter(pk__in=given).update(left_at=timezone.now(), left_because=SettledLabel.Left.DECIDED)
 
 
 def is_settled(standing: Sequence[Decision]) -> bool:
@@ -59,13 +73,29 @@ def is_settled(standing: Sequence[Decision]) -> bool:
     return len(pair) > 1 and len({decision.label_id for decision in pair}) == 1
 
 
+def _leave_ledger(document_id: int) -> None:
+    """What a person decides unasked is no evidence for the certificate and nothing that it claims.
+
+    Where the decision is on an audit, the label stays in the ledger, right or corrected.
+    """
+    in_force = SettledLabel.objects.filter(document=document_id, left_at=None)
+    audited = Decision.objects.standing().filter(document=document_id, query__draw__isnull=False)
+    if in_force.exists() and not audited.exists():
+        in_force.update(left_at=timezone.now(), left_because=SettledLabel.Left.DECIDED)
+
+
 def _label_and_source(document: Document) -> tuple[int | None, str] | None:
     """The key of the label that a document has by now, None for none of these, and who gave it; None: no label yet."""
     if document.holdout:
         return None
-    standing = list(document.decisions.standing())
+    standing = list(document.decisions.standing().select_related("label"))
     if standing and is_settled(standing):
-        return standing[0].label_id, Source.HUMAN
+        label = standing[0].label
+        if label and document.recoded_from_id == label.pk and label.since and standing[0].created_at < label.since:
+            # A revision has divided it since: what was said of it tells nothing of its successors.
+            return None
+        # Evidence keeps the label that was said; what became a part of another one counts as that.
+        return (label.merged_into_id or label.pk) if label else None, Source.HUMAN
     if document.given_source:
         return document.given_label_id, document.given_source
     return None

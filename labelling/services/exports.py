@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Exists, Max, OuterRef, Q, QuerySet
 
-from labelling.csv_io.exporting import COLUMNS, csv_lines
-from labelling.models import Decision, Document, People, Prediction, Project, QueueEntry, Verdict
+from labelling.csv_io.exporting import COLUMNS, TREE_COLUMNS, csv_lines
+from labelling.models import (
+    CohortMember,
+    Decision,
+    Document,
+    Label,
+    People,
+    Prediction,
+    Project,
+    QueueEntry,
+    Row,
+    SettledLabel,
+    Verdict,
+)
+from labelling.services import diary
 
 # Documents read at a time: the stream never holds more in memory.
 CHUNK = 2_000
@@ -27,38 +41,54 @@ FIELDS = (
     "prediction__label",
     "prediction__posterior_label",
     "prediction__posterior",
+    "prediction__path",
     "prediction__round__number",
 )
 
 
-def export_lines(project: Project) -> Iterator[str]:
-    """Yield the lines of the project's export."""
-    extra = project.metadata_columns
-    header = list(COLUMNS)
-    for name in extra:
-        while name in header:
+def export_lines(project: Project, for_programs: bool = False) -> Iterator[str]:
+    """Return the lines of the project's export: one for each row that came in, also where they share a text."""
+    diary.write(diary.Act.EXPORTED, project, "csv")
+    return csv_lines(header(project), rows(project), for_programs)
+
+
+def header(project: Project) -> list[str]:
+    """The names of the export's columns, each another one."""
+    names = _columns(has_tree=project.labels.exclude(parent=None).exists())
+    for name in project.metadata_columns:
+        while name in names:
             name += " (original)"
-        header.append(name)
-    return csv_lines(header, _rows(project, extra))
+        names.append(name)
+    return names
 
 
-def _rows(project: Project, extra: list[str]) -> Iterator[list[str]]:
-    names = dict(project.labels.values_list("pk", "name"))
+def _columns(has_tree: bool) -> list[str]:
+    return [*COLUMNS, *TREE_COLUMNS] if has_tree else list(COLUMNS)
+
+
+def rows(project: Project, documents: QuerySet[Document] | None = None) -> Iterator[list[str]]:
+    """Yield the cells of the export's rows, of these documents or of all, in the order of the header."""
+    chosen = project.documents.all() if documents is None else documents
+    labels, extra = project.labels.current(), project.metadata_columns
+    own = _columns(has_tree=any(label.parent_id for label in labels.values()))
     last_pk = 0
-    while pks := list(project.documents.filter(pk__gt=last_pk).order_by("pk").values_list("pk", flat=True)[:CHUNK]):
+    while pks := list(chosen.filter(pk__gt=last_pk).order_by("pk").values_list("pk", flat=True)[:CHUNK]):
         verdicts, decisions = _latest_verdicts(pks), _latest_decisions(pks)
-        beliefs = _beliefs(pks)
+        beliefs, settled, further = _beliefs(pks), _settled(pks), _further_rows(pks)
         for row in _documents(pks):
             cells = {
                 **row["provenance"],
-                "id": row["external_id"],
+                # A certificate is the promise of the project that earned it.
+                "certified": "",
                 "text": row["text"],
                 "holdout": "yes" if row["holdout"] else "",
-                **_label(row, names, beliefs),
+                **_label(row, labels, beliefs, settled.get(row["pk"]), project.certainty),
                 **verdicts.get(row["pk"], {}),
                 **decisions.get(row["pk"], {}),
             }
-            yield [cells.get(name, "") for name in COLUMNS] + [row["metadata"].get(name, "") for name in extra]
+            for external_id, metadata in [(row["external_id"], row["metadata"]), *further.get(row["pk"], [])]:
+                cells["id"] = external_id
+                yield [cells.get(name, "") for name in own] + [metadata.get(name, "") for name in extra]
         last_pk = pks[-1]
 
 
@@ -71,11 +101,38 @@ def _documents(pks: list[int]) -> QuerySet[Document, dict[str, Any]]:
     return Document.objects.filter(pk__in=pks).order_by("pk").values(*FIELDS)
 
 
+def _further_rows(document_ids: list[int]) -> dict[int, list[tuple[str, dict[str, str]]]]:
+    """By document: id and metadata of the other rows that came in with its text."""
+    further: dict[int, list[tuple[str, dict[str, str]]]] = defaultdict(list)
+    found = Row.objects.filter(document__in=document_ids).order_by("pk")
+    for document_id, external_id, metadata in found.values_list("document", "external_id", "metadata"):
+        further[document_id].append((external_id, metadata))
+    return further
+
+
 def _beliefs(document_ids: list[int]) -> dict[int, dict[int | None, float]]:
     """By document that has a label: the belief in each of its candidates, after the judge's verdicts."""
     labelled = Q(document__example__isnull=False) | ~Q(document__given_source="")
     found = Prediction.objects.filter(labelled, document__in=document_ids).only("document_id", "candidates", "belief")
     return {prediction.document_id: prediction.beliefs for prediction in found}
+
+
+class _Settled(NamedTuple):
+    """A label that the machine settled, None for none of these, and whether certificates cover it, and its levels."""
+
+    label_id: int | None
+    posterior: float
+    certified: bool
+    certified_to: int
+
+
+def _settled(document_ids: list[int]) -> dict[int, _Settled]:
+    """By document: the label that the machine settled and that stands."""
+    covered = CohortMember.objects.filter(settled=OuterRef("pk"), certificate__isnull=False)
+    found = SettledLabel.objects.filter(document__in=document_ids, left_at=None)
+    deepest = found.annotate(certified_to=Max("memberships__certified_to", default=0))
+    rows = deepest.values_list("document_id", "label_id", "posterior", Exists(covered), "certified_to")
+    return {document_id: _Settled(*row) for document_id, *row in rows}
 
 
 def _latest_verdicts(document_ids: list[int]) -> dict[int, dict[str, str]]:
@@ -107,8 +164,14 @@ def _latest_decisions(document_ids: list[int]) -> dict[int, dict[str, str]]:
     return decisions
 
 
-def _label(row: dict[str, Any], names: dict[int, str], beliefs: dict[int, dict[int | None, float]]) -> dict[str, str]:
-    """The label that holds: the training example's, or the one it came with, or else the most probable."""
+def _label(
+    row: dict[str, Any],
+    labels: dict[int, Label],
+    beliefs: dict[int, dict[int | None, float]],
+    settled: _Settled | None,
+    bar: float,
+) -> dict[str, str]:
+    """The label that holds: the training example's, or the one it came with, or the settled, or the most probable."""
     predicted = row["prediction__label"] is not None
     probabilities = beliefs.get(row["pk"], {})
     given = (row["given_label"], row["given_source"])
@@ -116,15 +179,47 @@ def _label(row: dict[str, Any], names: dict[int, str], beliefs: dict[int, dict[i
         label, source = row["example__label"], row["example__source"]
     elif row["given_source"]:
         label, source = given
-    elif predicted:
+    elif settled:
+        label, source = settled.label_id, "model"
+        probabilities = {label: settled.posterior}
+    elif predicted and not _is_retired(labels.get(row["prediction__posterior_label"])):
         label, source = row["prediction__posterior_label"], "model"
         probabilities = {label: row["prediction__posterior"]}
     else:
         return {}
-    cells = {"label": names.get(label, ""), "source": source}
+    cells = {**_named(labels.get(label), "label", "label_code"), "source": source}
+    cells |= _certain(row, labels, bar) if source == "model" and not settled else _certainly(label, labels)
+    if settled:
+        cells["certified"] = "yes" if settled.certified else "no"
+        cells["certified_level"] = str(settled.certified_to or "")
     if predicted:
         cells["probability"] = f"{probabilities[label]:.4f}" if label in probabilities else ""
         cells["round"] = str(row["prediction__round__number"])
     elif (label, source) != given:
         cells["probability"] = ""  # what an earlier export gave was for another label
     return cells
+
+
+def _named(label: Label | None, name: str, code: str) -> dict[str, str]:
+    return {name: label.name if label else "", code: label.code if label else ""}
+
+
+def _certainly(label_id: int | None, labels: dict[int, Label]) -> dict[str, str]:
+    """A label as the certain one, with its level."""
+    label, level = labels.get(label_id or 0), 0
+    above: Label | None = label
+    while above and level < Label.MAX_LEVELS:
+        above, level = labels.get(above.parent_id or 0), level + 1
+    return _named(label, "certain_label", "certain_code") | {"certain_level": str(level or "")}
+
+
+def _is_retired(label: Label | None) -> bool:
+    return label is not None and label.retired_at is not None
+
+
+def _certain(row: dict[str, Any], labels: dict[int, Label], bar: float) -> dict[str, str]:
+    """The deepest label that is as probable as the bar, with all that lies below it."""
+    certain = Prediction(path=row["prediction__path"]).certain(bar) if row["prediction__path"] else None
+    if certain is None:
+        return {}
+    return _certainly(certain[0], labels) | {"certain_probability": f"{certain[1]:.4f}"}

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from labelling.models import ComparedAnswer, Comparison, Measurement, Project
-from labelling.services import Refused, audits, queueing
+from labelling.services import Refused, audits, diary, projects, queueing
 from labelling.services.audits import JudgeId
 
 State = Comparison.State
+
+# A kappa below this is slight at best (Landis and Koch, 1977).
+SLIGHT = 0.2
 
 
 @transaction.atomic
@@ -63,9 +69,12 @@ def go_on(comparison: Comparison) -> None:
     """
     if comparison.state not in (State.WAITING, State.PAUSED, State.FAILED, State.CANCELLED):
         raise Refused(_("It is running, or has ended."))
-    if comparison.forecast and comparison.confirmed_at is None:
+    agreed = bool(comparison.forecast) and comparison.confirmed_at is None
+    if agreed:
         comparison.confirmed_at = timezone.now()
     _enqueue(comparison)
+    if agreed:
+        diary.write(diary.Act.SPENDING_AGREED, comparison.project, comparison)
 
 
 def retry_failed(comparison: Comparison) -> None:
@@ -89,10 +98,12 @@ def switch(comparison: Comparison) -> None:
     """
     if comparison.state != State.DONE:
         raise Refused(_("The comparison has not ended."))
-    project = comparison.project
-    project.judge = Project.JudgeName.ANTHROPIC
-    project.judge_model, project.question = comparison.model, comparison.question
-    project.save(update_fields=["judge", "judge_model", "question"])
+    chosen = {
+        "judge": Project.JudgeName.ANTHROPIC,
+        "judge_model": comparison.model,
+        "question": comparison.question,
+    }
+    projects.change(comparison.project, **chosen)
 
 
 def _enqueue(comparison: Comparison) -> None:
@@ -101,3 +112,30 @@ def _enqueue(comparison: Comparison) -> None:
             queueing.enqueue(comparison)
     except IntegrityError as error:
         raise Refused(_("Another comparison is running already.")) from error
+
+
+def is_no_better_than_chance(figures: Mapping[str, Any]) -> bool:
+    """Whether a judge's answers agree with people hardly more often than blind ones would, and may do so by luck.
+
+    ``figures``: of one judge, as a Measurement has them.
+    """
+    kappa = figures["kappa"]
+    return kappa["value"] is not None and kappa["value"] < SLIGHT and kappa["low"] <= 0
+
+
+def worth_of_word(project: Project) -> dict[str, Any] | None:
+    """What the present judge's word adds beside the model's, as the last round that asked it reckons.
+
+    ``percent``: of what it would tell if it erred independently of the model; ``n``: decisions behind that;
+    ``is_assumed``: too few to say; ``model``.
+    """
+    last = project.rounds.filter(reliability__weight__isnull=False).first()
+    if last is None or project.judge == Project.JudgeName.NONE:
+        return None
+    found = last.reliability
+    return {
+        "percent": round(100 * found["weight"]),
+        "n": found["n_weighed"],
+        "is_assumed": found["n_weighed"] < audits.MIN_MEASURED,
+        "model": found["model"] or found["judge"],
+    }

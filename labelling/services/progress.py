@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from itertools import accumulate
 
-from django.db.models import Case, Count, F, Q, Value, When
+from django.db.models import Case, Count, Exists, F, OuterRef, Q, Value, When
 
-from labelling.models import Decision, Prediction, Project, Round, Verdict
+from labelling.models import CohortMember, Decision, Project, Round, TrainingExample, Verdict
+from labelling.models.documents import Source
 from labelling.services import claims, rounds
 
 
@@ -19,7 +21,7 @@ class RoundScore:
     Attributes:
         acceptance: share of the judge's verdicts that are "valid".
         agreement: share of the documents with a verdict valid or invalid and a decision on which
-            both agree: valid and accepted, or invalid and not accepted.
+            both agree: valid and chosen by people, or invalid and not chosen.
         n_compared: how many documents agreement counts.
     """
 
@@ -69,11 +71,13 @@ class ReviewProgress:
     Attributes:
         decided: documents that left the queue: people have decided on them, or a later round needs no person for them.
             None where so many wait that they are not counted (``claims.MANY``).
+        left: those that still wait for somebody, None as above.
         total: those, and the ones that still wait.
         until_next: training examples until the next round starts by itself; None when it has to be started by hand.
     """
 
     decided: int | None
+    left: int | None
     total: int
     until_next: int | None
 
@@ -82,20 +86,67 @@ def review_progress(round_: Round) -> ReviewProgress:
     """How many of a round's documents are decided on, and how many more start the next round."""
     waiting = round_.waiting.order_by()[: claims.MANY].count()
     total = max(round_.laid_out, waiting)
-    decided = total - waiting if waiting < claims.MANY else None
-    return ReviewProgress(decided, total, rounds.examples_until_next(round_.project))
+    decided, left = (total - waiting, waiting) if waiting < claims.MANY else (None, None)
+    return ReviewProgress(decided, left, total, rounds.decisions_until_next(round_.project))
 
 
-def settled_counts(project: Project) -> dict[str, int]:
-    """Documents of the pool that are certain by now, and those that are not: after the last verdict."""
-    certain = Q(posterior__gte=project.certainty)
-    return Prediction.objects.filter(document__in=project.documents.pool()).aggregate(
-        certain=Count("pk", filter=certain), uncertain=Count("pk", filter=~certain)
-    )
+@dataclass(frozen=True)
+class Part:
+    """A part of the bar: which of Counts' four, how many documents, where it begins and how long it is, in percent."""
+
+    name: str
+    n: int
+    start: float
+    percent: float
+
+
+@dataclass(frozen=True)
+class Counts:
+    """A project's documents, each counted once, but for the seeds and the holdout.
+
+    Attributes:
+        certified: the machine's labels that a certificate covers, those audited among them.
+        settled: the machine's labels that none covers yet.
+        decided: by people.
+        open: neither.
+    """
+
+    certified: int
+    settled: int
+    decided: int
+    open: int
+
+    @property
+    def total(self) -> int:
+        return self.certified + self.settled + self.decided + self.open
+
+    @property
+    def parts(self) -> list[Part]:
+        """The four, in this order, as one bar."""
+        numbers = asdict(self)
+        ends = accumulate(numbers.values())
+        whole = max(self.total, 1)
+        return [
+            Part(name, n, 100 * (end - n) / whole, 100 * n / whole)
+            for (name, n), end in zip(numbers.items(), ends, strict=True)
+        ]
+
+
+def counts(project: Project) -> Counts:
+    """Where the project's documents stand."""
+    covered = CohortMember.objects.filter(settled=OuterRef("pk"), certificate__isnull=False)
+    in_force = project.settled_labels.filter(left_at=None).annotate(is_covered=Exists(covered))
+    by_human = in_force.filter(document__example__source=Source.HUMAN)
+    certified = in_force.filter(is_covered=True).count()
+    settled = in_force.filter(is_covered=False).exclude(document__example__source=Source.HUMAN).count()
+    humans = TrainingExample.objects.filter(document__project=project, source=Source.HUMAN).count()
+    pool = project.documents.pool()
+    undecided = pool.filter(~Exists(project.settled_labels.filter(document=OuterRef("pk"), left_at=None)))
+    return Counts(certified, settled, humans - by_human.filter(is_covered=True).count(), undecided.count())
 
 
 def _agreement(project: Project):
-    accepted = Q(action=Decision.Action.ACCEPT)
+    accepted = Q(label=F("query__label"))
     # A verdict that came after the decision saw nothing of the reviewer's doubt: it is not compared.
     in_time = Q(query__verdict__created_at__lte=F("created_at"))
     valid = in_time & Q(query__verdict__verdict=Verdict.Name.VALID)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django_q.tasks import async_task
 
-from labelling.models import BackgroundJob, Comparison, CsvImport, Drafting, Measurement, Round
+from labelling.models import BackgroundJob, Comparison, CsvImport, Drafting, Measurement, Release, Round
 from labelling.services import Refused
+
+QUICK_LANE = "quick"
 
 TASKS: dict[type[BackgroundJob], str] = {
     Round: "labelling.jobs.run_round",
@@ -16,6 +19,7 @@ TASKS: dict[type[BackgroundJob], str] = {
     Drafting: "labelling.jobs.run_drafting",
     Comparison: "labelling.jobs.run_comparison",
     Measurement: "labelling.jobs.run_measurement",
+    Release: "labelling.jobs.run_release",
 }
 
 
@@ -43,7 +47,12 @@ def enqueue(job: BackgroundJob, send: bool = True) -> None:
 
 def notify(job: BackgroundJob) -> None:
     """Tell the worker about a queued job. A message too many is harmless: only one claim succeeds."""
-    transaction.on_commit(lambda: async_task(TASKS[type(job)], job.pk))
+    transaction.on_commit(lambda: async_task(TASKS[type(job)], job.pk, cluster=lane_of(job)))
+
+
+def lane_of(job: BackgroundJob) -> str:
+    """The name of the queue from which a job is taken."""
+    return QUICK_LANE if job.is_quick else str(settings.Q_CLUSTER["name"])
 
 
 def cancel(job: BackgroundJob) -> None:

@@ -6,20 +6,21 @@ from collections.abc import Sequence
 
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
-from django.db.models import Exists, Max, OuterRef, QuerySet
+from django.db.models import Exists, OuterRef, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from labelling.models import BackgroundJob, Document, JudgeFailure, Project, Round, TrainingExample
-from labelling.services import Refused, queueing
+from labelling.models.documents import Source
+from labelling.services import Refused, claims, diary, queueing
 
 STOPPED = (BackgroundJob.State.FAILED, BackgroundJob.State.PAUSED, BackgroundJob.State.CANCELLED)
 COPIED_SETTINGS = (
     "batch_size",
     "strategy",
     "certainty",
-    "audit_share",
     "overlap",
+    "answer_first",
     "judge",
     "judge_model",
     "judge_base_url",
@@ -40,31 +41,49 @@ JUDGE_SETTINGS = ("judge", "judge_model", "judge_base_url", "use_batches", "conf
 FORECAST_SETTINGS = ("judge", "judge_model", "judge_base_url", "use_batches")
 
 
-def start_round(project: Project, user: User | None = None, ask_again: Sequence[int] = ()) -> Round:
+def start_round(
+    project: Project, user: User | None = None, ask_again: Sequence[int] = (), revises: bool = False
+) -> Round:
     """Queue the project's next round; without a user it starts by itself.
+
+    One that starts by itself only because texts have come in since predicts them and asks no judge: nothing is spent.
 
     ``ask_again``: ids of labels; then the round asks about their stale verdicts (services.definitions.stale) alone,
     and shows its forecast first.
 
+    ``revises``: the round asks about all texts whose label a revision has divided, and nothing else, each among that
+    label's successors, and shows its forecast first.
+
     Raises:
         Refused: when there is too little to learn from, nothing to ask about, or a round is active.
     """
-    if project.labels.filter(examples__isnull=False).distinct()[:2].count() < 2:
-        raise Refused(_("At least two labels need examples before a round can learn. Import labelled texts first."))
+    if project.labels.leaves()[:2].count() < 2:
+        raise Refused(
+            _("At least two labels are needed before a round can learn. Import labels or labelled texts first.")
+        )
+    has_audits = project.settled_labels.filter(left_at=None).exists()
     measurable = project.documents.filter(holdout=True).exists() and new_examples(project)
-    if not project.documents.pool().exists() and not measurable:
+    if not project.documents.pool().exists() and not measurable and not has_audits:
         raise Refused(_("There is nothing to ask about: every document has its label."))
     if waiting := project.rounds.filter(state=BackgroundJob.State.WAITING).first():
         raise Refused(
             _("Round %(number)s waits for you: look at its forecast first, or cancel it.") % {"number": waiting.number}
         )
-    last = project.rounds.aggregate(number=Max("number"))["number"] or 0
+    last = project.rounds.order_by("-number").first()
     settings = {name: getattr(project, name) for name in COPIED_SETTINGS}
+    came_later = last is not None and has_unpredicted(project)
+    settings["learns"] = bool(user) or came_later or last is None or not last.learning_over
+    if came_later and not user and not _has_enough(project):
+        settings["only_predicts"] = True
     if ask_again:
         settings |= {"ask_again": list(ask_again), "confirm_spending": True}
+    if revises:
+        settings |= {"revises": True, "question": Project.QuestionForm.CHOOSE, "confirm_spending": True}
     try:
         with transaction.atomic():
-            round_ = Round.objects.create(project=project, number=last + 1, started_by=user, settings=settings)
+            round_ = Round.objects.create(
+                project=project, number=last.number + 1 if last else 1, started_by=user, settings=settings
+            )
             queueing.enqueue(round_)
     except IntegrityError as error:
         # Two people at once: the database lets one active round a project through.
@@ -72,36 +91,52 @@ def start_round(project: Project, user: User | None = None, ask_again: Sequence[
     return round_
 
 
-def examples_until_next(project: Project) -> int | None:
-    """How many new training examples start the next round; None while it has to be started by hand.
+def has_unpredicted(project: Project) -> bool:
+    """Whether texts have come in that no round has predicted."""
+    return project.documents.pool().filter(prediction=None).exists()
 
-    It starts by itself when the last one has ended, and not the loop with it.
+
+def decisions_until_next(project: Project) -> int | None:
+    """After how many more decisions the next round starts; None while it has to be started by hand.
+
+    It starts by itself when the last one has ended, and not the loop with it; earlier when nothing waits any more.
     """
     enough = _enough(project)
     return enough - _new(project)[:enough].count() if enough else None
 
 
-def start_if_due(project: Project) -> Round | None:
-    """Start the next round when enough training examples are new and the loop has not ended.
+def start_if_due(project: Project, texts_came: bool = False) -> Round | None:
+    """Start the next round when people have decided enough, nothing waits for them, or texts have come in.
 
-    To be called once what is new is committed, or by the round that ends in the transaction in which it ends. They
-    take turns at the project's row, so the last of them sees what all the others did.
+    To be called once what is new is committed, or by the round or the import that ends in the transaction in which it
+    ends. They take turns at the project's row, so the last of them sees what all the others did.
+
+    ``texts_came``: look for texts without prediction, too. It takes a look at every document: not for each decision.
     """
     # Nearly always nothing is due: that is found out without making others wait.
-    if not _is_due(project):
+    if not _is_due(project, texts_came):
         return None
     with transaction.atomic():
         project = Project.objects.select_for_update().get(pk=project.pk)
-        return _start(project) if _is_due(project) else None
+        return _start(project) if _is_due(project, texts_came) else None
 
 
-def _is_due(project: Project) -> bool:
+def _is_due(project: Project, texts_came: bool) -> bool:
+    last = project.rounds.order_by("-number").values_list("state", flat=True).first()
+    if last != BackgroundJob.State.DONE or not project.retrain_after:
+        return False
+    return _has_enough(project) or (texts_came and has_unpredicted(project))
+
+
+def _has_enough(project: Project) -> bool:
+    """Whether people have decided enough for the next round, or something, and nothing waits for them."""
     enough = _enough(project)
-    return enough > 0 and _new(project)[:enough].count() == enough
+    n_new = _new(project)[:enough].count() if enough else 0
+    return n_new > 0 and (n_new == enough or not claims.n_waiting(project))
 
 
 def _enough(project: Project) -> int:
-    """How many new training examples start the next round, as the database has it now; 0: it starts by hand alone."""
+    """How many decisions start the next round, as the database has it now; 0: it starts by hand alone."""
     fields = ("state", "stop_reason", "project__retrain_after")
     last = project.rounds.order_by("-number").values_list(*fields).first()
     if last is None:
@@ -119,10 +154,15 @@ def _start(project: Project) -> Round | None:
 
 def new_examples(project: Project) -> int:
     """How many training examples no round has learnt from yet."""
-    return _new(project).count()
+    return _unlearnt(project).count()
 
 
 def _new(project: Project) -> QuerySet[TrainingExample]:
+    """What people have decided and no round has learnt yet; what nobody decided starts no round."""
+    return _unlearnt(project).filter(source=Source.HUMAN)
+
+
+def _unlearnt(project: Project) -> QuerySet[TrainingExample]:
     # Not as a join: SQLite would go through all documents of the project for the few that are new.
     of_project = Document.objects.filter(pk=OuterRef("document"), project=project)
     return TrainingExample.objects.filter(Exists(of_project), learned_in=None)
@@ -149,6 +189,7 @@ def agree(round_: Round) -> None:
         raise Refused(_("This round does not wait for anybody."))
     round_.confirmed_at = timezone.now()
     _queue_again(round_)
+    diary.write(diary.Act.SPENDING_AGREED, round_.project, round_)
 
 
 def stop_asking(round_: Round) -> None:
@@ -183,7 +224,7 @@ def _queue_again(round_: Round) -> None:
     before = {name: round_.settings.get(name) for name in FORECAST_SETTINGS}
     round_.settings |= {name: getattr(round_.project, name) for name in JUDGE_SETTINGS}
     # Asking again is always forecast first.
-    round_.settings["confirm_spending"] |= "ask_again" in round_.settings
+    round_.settings["confirm_spending"] |= "ask_again" in round_.settings or "revises" in round_.settings
     if before != {name: round_.settings[name] for name in FORECAST_SETTINGS}:
         round_.forecast, round_.confirmed_at = {}, None
     try:

@@ -23,6 +23,21 @@ def percent(share: float | None) -> str:
 
 
 @register.filter
+def in_percent(share: float | str) -> str:
+    """A round share in [0, 1] as "5 %" or "97.5 %"."""
+    return f"{100 * float(share):.3g} %"
+
+
+@register.simple_tag
+def part_of(part: int, whole: int) -> str:
+    """A part of the whole as "44 %"; what is neither nothing nor all does not round to it."""
+    share = 100 * part / whole if whole else 0.0
+    if 0 < share < 1:
+        return "< 1 %"
+    return "> 99 %" if 99 < share < 100 else f"{share:.0f} %"
+
+
+@register.filter
 def probability(value: float | None) -> str:
     """A probability in two digits, a dash for None; what would round to 1.00 without being certain stays 0.99."""
     if value is None:
@@ -51,7 +66,7 @@ def rate(measured: dict[str, Any]) -> str:
     low, high = (f"{100 * measured[bound]:.0f}" for bound in ("low", "high"))
     figures = {"share": f"{100 * measured['mean']:.0f}", "low": low, "high": high}
     if measured["is_prior"]:
-        return _("%(share)s %% (%(low)s to %(high)s %%), a prior: too few audits to say") % figures
+        return _("%(share)s %% (%(low)s to %(high)s %%), assumed: too few audits to say") % figures
     return _("%(share)s %% (%(low)s to %(high)s %%)") % figures
 
 

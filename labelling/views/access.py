@@ -10,17 +10,19 @@ from typing import Concatenate, ParamSpec
 from django.contrib import messages
 from django.contrib.auth.middleware import LoginRequiredMiddleware
 from django.contrib.auth.models import User
-from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponseBase
-from django.shortcuts import get_object_or_404
+from django.shortcuts import redirect
 from django.utils.translation import gettext as _
 from django_htmx.http import HttpResponseClientRefresh
 from django_htmx.middleware import HtmxDetails
 
 from labelling.models import Project
-from labelling.services import Refused
+from labelling.services import Refused, access
 
 P = ParamSpec("P")
+
+# What can be done with a project in the archive: open it again, or delete it.
+IN_ARCHIVE = ("remove",)
 
 
 class Request(HttpRequest):
@@ -45,7 +47,10 @@ def project_view(view: ProjectView[P]) -> Callable[..., HttpResponseBase]:
 
     @wraps(view)
     def wrapper(request: Request, slug: str, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
-        project = get_object_or_404(Project.objects.visible_to(request.user), slug=slug)
+        project = access.project_of(request.user, slug)
+        if project.archived_at and request.method == "POST" and view.__name__ not in IN_ARCHIVE:
+            messages.error(request, _("This project is archived: a manager has to open it again first."))
+            return redirect(project)
         return view(request, project, *args, **kwargs)
 
     return wrapper
@@ -56,19 +61,31 @@ def manager_view(view: ProjectView[P]) -> Callable[..., HttpResponseBase]:
 
     @wraps(view)
     def only_managers(request: Request, project: Project, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
-        if not project.is_managed_by(request.user):
-            raise PermissionDenied(_("Only managers of this project can do that."))
+        access.check_manager(request.user, project)
         return view(request, project, *args, **kwargs)
 
     return project_view(only_managers)
 
 
-def attempt(request: Request, service: Callable[..., object], *arguments: object) -> None:
-    """Call a service; when it refuses, show its reason on the next page."""
+def export_view(view: ProjectView[P]) -> Callable[..., HttpResponseBase]:
+    """Like ``project_view``, and 403 for reviewers where only managers export."""
+
+    @wraps(view)
+    def only_who_may(request: Request, project: Project, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
+        access.check_may_export(request.user, project)
+        return view(request, project, *args, **kwargs)
+
+    return project_view(only_who_may)
+
+
+def attempt(request: Request, service: Callable[..., object], *arguments: object) -> bool:
+    """Call a service; when it refuses, show its reason on the next page. Return whether it did what it was to do."""
     try:
         service(*arguments)
     except Refused as refusal:
         messages.error(request, str(refusal))
+        return False
+    return True
 
 
 def searched(request: HttpRequest) -> str:

@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_POST
 
-from labelling.models import Label, Project, QueueEntry
+from labelling.models import Label, Project
 from labelling.services import Refused, review
 from labelling.services import bulk as services
 from labelling.views.access import Request, number, project_view
@@ -20,12 +20,11 @@ from labelling.views.access import Request, number, project_view
 def table(request: Request, project: Project) -> HttpResponse:
     """The predicted labels that wait, and the documents of the one that is chosen."""
     label = project.labels.filter(pk=number(request.GET.get("label", ""))).first()
-    entries = services.table(project, request.user, label) if label else []
     context = {
         "project": project,
         "labels": services.labels(project, request.user),
         "label": label,
-        "rows": [(entry, _belief(entry)) for entry in entries],
+        "rows": services.table(project, request.user, label) if label else [],
         "at_most": services.AT_MOST,
         "last": review.standing_decisions(project, request.user).filter(bulk__isnull=False).first(),
     }
@@ -67,10 +66,3 @@ def undo(request: Request, project: Project) -> HttpResponse:
 
 def _back(project: Project, label: Label) -> HttpResponse:
     return redirect(f"{reverse('bulk', args=[project.slug])}?label={label.pk}")
-
-
-def _belief(entry: QueueEntry) -> float:
-    """How probable the label is after the judge's verdicts, by what is known now."""
-    prediction = getattr(entry.document, "prediction", None)
-    beliefs = prediction.beliefs if prediction else {}
-    return beliefs.get(entry.query.label_id, entry.query.posterior)

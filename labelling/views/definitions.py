@@ -30,13 +30,13 @@ def drafts(request: Request, project: Project) -> HttpResponse:
     page = Paginator(_drafts(project).filter(state=chosen), PER_PAGE).get_page(request.GET.get("page"))
     _show_evidence(list(page))
     drafting = project.draftings.first()
-    n_undefined = project.labels.filter(definition="").count()
+    n_undefined = project.labels.in_use().filter(definition="").count()
     context = {
         "project": project,
         "drafting": drafting,
         "form": DraftingForm(initial={"scope": Drafting.Scope.UNDEFINED if n_undefined else Drafting.Scope.ALL}),
         "n_undefined": n_undefined,
-        "n_labels": project.labels.count(),
+        "n_labels": project.labels.in_use().count(),
         "n_failed": drafting.drafts.filter(state=Draft.State.FAILED).count() if drafting else 0,
         "states": [(state, state.label, counts.get(state, 0)) for state in SHOWN],
         "n_proposed": counts.get(Draft.State.PROPOSED, 0),

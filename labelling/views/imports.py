@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 from django.http import FileResponse, Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
@@ -10,11 +10,12 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 from django_htmx.http import HttpResponseClientRefresh
 
-from labelling.csv_io.formats import DELIMITERS, Format, NotCsv
-from labelling.csv_io.rows import guess_columns, preview, read_header
+from labelling.csv_io.columns import guess_columns, preview, read_header
+from labelling.csv_io.dialects import DELIMITERS, PEERS, Oddity
+from labelling.csv_io.formats import NotCsv
 from labelling.forms import MappingForm, UploadForm
 from labelling.models import CsvImport, Project
-from labelling.services import imports, queueing
+from labelling.services import imports, queueing, removals
 from labelling.views.access import Request, attempt, manager_view
 
 State = CsvImport.State
@@ -40,7 +41,12 @@ def detail(request: Request, project: Project, pk: int) -> HttpResponse:
         return _mapping(request, project, csv_import)
     if request.htmx:
         return HttpResponseClientRefresh()  # started in another tab
-    return render(request, "labelling/import.html", {"project": project, "import": csv_import})
+    return render(request, "labelling/import.html", _shown(project, csv_import))
+
+
+def _shown(project: Project, csv_import: CsvImport) -> dict[str, Any]:
+    n_long = 0 if csv_import.is_active else csv_import.documents.in_windows().count()
+    return {"project": project, "import": csv_import, "n_long": n_long}
 
 
 @manager_view
@@ -61,6 +67,18 @@ def keep_good_rows(request: Request, project: Project, pk: int) -> HttpResponse:
 
 @require_POST
 @manager_view
+def answer(request: Request, project: Project, pk: int) -> HttpResponse:
+    """Take the answers to what the import asks; they are named by their place in the list."""
+    csv_import = get_object_or_404(project.imports, pk=pk)
+    given = {
+        question["key"]: request.POST.get(f"answer-{place}", "") for place, question in enumerate(csv_import.questions)
+    }
+    attempt(request, imports.answer, csv_import, given)
+    return redirect(csv_import)
+
+
+@require_POST
+@manager_view
 def cancel(request: Request, project: Project, pk: int) -> HttpResponse:
     csv_import = get_object_or_404(project.imports, pk=pk)
     attempt(request, queueing.cancel, csv_import)
@@ -76,6 +94,17 @@ def retry(request: Request, project: Project, pk: int) -> HttpResponse:
 
 
 @manager_view
+def undo(request: Request, project: Project, pk: int) -> HttpResponse:
+    """Show what undoing an import takes along, and do so."""
+    csv_import = get_object_or_404(project.imports, pk=pk)
+    if request.method == "POST":
+        attempt(request, removals.undo_import, csv_import, request.user)
+        return redirect(csv_import)
+    context = {"project": project, "import": csv_import, "undoing": removals.undoing(csv_import)}
+    return render(request, "labelling/undo_import.html", context)
+
+
+@manager_view
 def rejected(request: Request, project: Project, pk: int) -> FileResponse:
     """The rejected rows with line, column and reason, as CSV."""
     csv_import = get_object_or_404(project.imports, pk=pk)
@@ -85,55 +114,60 @@ def rejected(request: Request, project: Project, pk: int) -> FileResponse:
 
 
 def _mapping(request: Request, project: Project, csv_import: CsvImport) -> HttpResponse:
-    """Choose the columns. Another encoding or delimiter shows the file anew before anything starts."""
-    fmt = _chosen_format(request, csv_import)
+    """Choose the columns. Another encoding, layout or column shows the file anew before anything starts."""
+    if request.POST:
+        _read_layout(request, csv_import)
     error, header, rows = "", [], []
-    with csv_import.file.open("rb") as file:
-        binary = cast("BinaryIO", file)
-        try:
+    odd: list[Oddity] = []
+    fmt = imports.format_of(csv_import)
+    try:
+        with csv_import.file.open("rb") as file:
+            binary = cast("BinaryIO", file)
             header, rows = read_header(binary, fmt), preview(binary, fmt)
-        except NotCsv as problem:
-            error = str(problem)
+        if request.POST:
+            _read_columns(request, csv_import, header, rows)
+        odd, recommended = imports.look_at(csv_import)
+    except NotCsv as problem:
+        error = str(problem)
     started = "start" in request.POST
     form = MappingForm(request.POST if started else None, instance=csv_import, header=header)
     if started and not error and form.is_valid():
         csv_import = form.save()
         attempt(request, imports.start, csv_import)
         return redirect(csv_import)
-    if request.POST and not started and not error:
-        form.initial.update(_fresh_guess(fmt, header, rows) | _typed(request, header))
+    if not error and not started:
+        form.initial["holdout_percent"] = request.POST.get("holdout_percent", recommended.percent)
+        form.fields["holdout_percent"].help_text += f" {recommended.reason}"
     context = {"project": project, "import": csv_import, "form": form, "header": header, "rows": rows, "error": error}
     template = "labelling/_mapping.html" if request.htmx else "labelling/mapping.html"
-    return render(request, template, context)
+    return render(request, template, context | {"odd": odd})
 
 
-def _chosen_format(request: Request, csv_import: CsvImport) -> Format:
-    if not request.POST:
-        return Format(csv_import.encoding, csv_import.delimiter, csv_import.has_header)
-    delimiter = request.POST.get("delimiter", "")
-    return Format(
-        request.POST.get("encoding", csv_import.encoding),
-        delimiter if delimiter in DELIMITERS else csv_import.delimiter,
-        has_header="has_header" in request.POST,
-    )
+def _read_layout(request: Request, csv_import: CsvImport) -> None:
+    """Set how the file is to be read, as it was chosen; nothing is saved."""
+    post = request.POST
+    csv_import.encoding = post.get("encoding", csv_import.encoding)
+    if (delimiter := post.get("delimiter", csv_import.delimiter)) in DELIMITERS:
+        csv_import.delimiter = delimiter
+    ticks = {"has_header", "plain_quotes", "skip_spaces"} & {*MappingForm.layout_of(csv_import.kind)}
+    for name in (*ticks, "keep_good_rows"):
+        setattr(csv_import, name, name in post)
+    for name in ("skip_rows", "more_header_rows"):
+        if post.get(name, "").isdecimal():
+            setattr(csv_import, name, int(post[name]))
 
 
-def _fresh_guess(fmt: Format, header: list[str], rows: list[list[str]]) -> dict[str, object]:
-    columns = guess_columns(header, rows)
-    return {
-        "encoding": fmt.encoding,
-        "delimiter": fmt.delimiter,
-        "has_header": fmt.has_header,
-        "text_column": columns.text,
-        "label_column": columns.label,
-        "id_column": columns.id,
-    }
+def _read_columns(request: Request, csv_import: CsvImport, header: list[str], rows: list[list[str]]) -> None:
+    """Set the columns that were chosen, as far as the file read so has them, else those that are guessed.
 
-
-def _typed(request: Request, header: list[str]) -> dict[str, object]:
-    """What was chosen before, as far as another encoding or delimiter says nothing against it."""
-    columns = {name: request.POST.get(name) for name in ("text_column", "label_column", "id_column")}
-    return {name: column for name, column in columns.items() if column in header} | {
-        "holdout_percent": request.POST.get("holdout_percent", ""),
-        "keep_good_rows": "keep_good_rows" in request.POST,
-    }
+    A peer's file is in the columns of our own export.
+    """
+    if csv_import.kind in PEERS:
+        return
+    guess = guess_columns(header, rows)
+    for name, guessed in (("text", guess.text), ("label", guess.label), ("id", guess.id)):
+        chosen = request.POST.get(f"{name}_column")
+        setattr(csv_import, f"{name}_column", chosen if chosen in header else guessed)
+    more = request.POST.getlist("more_text_columns")
+    csv_import.more_text_columns = [name for name in more if name in header and name != csv_import.text_column]
+    csv_import.is_export = "is_export" in request.POST

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from functools import reduce
+from operator import or_
+
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
 from django.db import transaction
-from django.db.models import Count, F, Q
+from django.db.models import Count, Exists, F, OuterRef, Q
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
+from labelling.csv_io.names import look_alikes
 from labelling.forms import DefinitionsForm, LabelForm
 from labelling.models import Draft, Label, Prediction, Project
 from labelling.resources import LabelCsv, LabelResource
-from labelling.services import Refused, definitions
+from labelling.services import Refused, definitions, trees
 from labelling.services import labels as services
 from labelling.views.access import Request, manager_view, project_view, searched
 
@@ -26,14 +30,21 @@ SHOWN_EXAMPLES = 20
 @project_view
 def label_list(request: Request, project: Project) -> HttpResponse:
     """All labels with their examples, and how the holdout was predicted."""
-    query = searched(request)
-    labels = project.labels.annotate(
-        n_examples=Count("examples"),
-        n_human=Count("examples", filter=Q(examples__source="human")),
-        n_learnt=Count("examples__learned_in"),
-    ).order_by("name")
+    query, show = searched(request), request.GET.get("show", "")
+    labels = project.labels.exclude(retired_at=None) if show == "retired" else project.labels.in_use()
+    labels = (
+        labels.select_related("parent", "merged_into")
+        .annotate(
+            n_examples=Count("examples"),
+            n_human=Count("examples", filter=Q(examples__source="human")),
+            n_learnt=Count("examples__learned_in"),
+            is_parent=Exists(Label.objects.in_use().filter(parent=OuterRef("pk"))),
+        )
+        .order_by("code", "name")
+    )
     if query:
-        labels = labels.filter(Q(name__icontains=query) | Q(synonyms__icontains=query) | Q(definition__icontains=query))
+        words = ("name__icontains", "code__istartswith", "synonyms__icontains", "definition__icontains")
+        labels = labels.filter(reduce(or_, (Q((word, query)) for word in words)))
     only_undefined = "undefined" in request.GET
     if only_undefined:
         labels = labels.filter(definition="")
@@ -48,16 +59,31 @@ def label_list(request: Request, project: Project) -> HttpResponse:
         "query": query,
         "only_undefined": only_undefined,
         "n_proposed": Draft.objects.filter(label__project=project, state=Draft.State.PROPOSED).count(),
-        "n_undefined": project.labels.filter(definition="").count(),
-        "n_without_examples": project.labels.filter(examples=None).count(),
+        "n_undefined": project.labels.in_use().filter(definition="").count(),
+        "n_retired": project.labels.exclude(retired_at=None).count(),
+        "n_without_examples": project.labels.leaves().filter(examples=None).count(),
+        "show": show,
     }
     return render(request, "labelling/labels.html", context)
 
 
 @project_view
+def tree(request: Request, project: Project) -> HttpResponse:
+    """All labels below their parents, with what is known and expected of each, added up."""
+    last = project.rounds.exclude(holdout_by_level=[]).first()
+    context = {
+        "project": project,
+        "rows": list(trees.rows(trees.top_nodes(project))),
+        "levels": list(enumerate(last.holdout_by_level, start=1)) if last else [],
+    }
+    return render(request, "labelling/tree.html", context)
+
+
+@project_view
 def export_definitions(request: Request, project: Project) -> HttpResponse:
-    """Names and definitions as CSV."""
-    dataset = LabelResource().export(project.labels.order_by("name"))
+    """Codes, names, parents and definitions as CSV."""
+    labels = project.labels.in_use().select_related("project", "parent").order_by("code", "name")
+    dataset = LabelResource().export(labels)
     return HttpResponse(
         LabelCsv().export_data(dataset),
         content_type="text/csv; charset=utf-8",
@@ -67,34 +93,31 @@ def export_definitions(request: Request, project: Project) -> HttpResponse:
 
 @manager_view
 def import_definitions(request: Request, project: Project) -> HttpResponse:
-    """Names and definitions from CSV, all of them or none."""
+    """A list of labels from CSV, all of it or nothing."""
     form = DefinitionsForm(request.POST or None, request.FILES or None)
     if request.method == "POST" and form.is_valid():
-        dataset = form.cleaned_data["file"]
-        if "project" in dataset.headers:
-            del dataset["project"]
-        dataset.append_col([project.slug] * dataset.height, header="project")
-        result = LabelResource(user=request.user).import_data(
-            dataset, use_transactions=True, rollback_on_validation_errors=True
-        )
-        errors = [
-            _("Row %(number)s: %(reason)s") % {"number": number, "reason": error.error}
-            for number, row in result.row_errors()
-            for error in row
-        ]
-        if not errors:
-            counts = {"n": dataset.height, "n_new": result.totals["new"]}
-            messages.success(request, _("Labels read: %(n)s, %(n_new)s of them new.") % counts)
+        listed = form.cleaned_data["file"]
+        try:
+            n_new = services.import_labels(project, listed, request.user, form.by_prefix)
+        except Refused as refusal:
+            form.add_error("file", str(refusal))
+        else:
+            messages.success(
+                request, _("Labels read: %(n)s, %(n_new)s of them new.") % {"n": len(listed), "n_new": n_new}
+            )
+            for group in look_alikes([one.code for one in listed if one.code]):
+                messages.warning(request, _("These codes look alike: %(codes)s.") % {"codes": ", ".join(group)})
+            if alike := look_alikes(project.labels.values_list("name", flat=True)):
+                told = {"names": "; ".join(", ".join(group) for group in alike[:20])}
+                messages.warning(request, _("These labels look alike: %(names)s.") % told)
             return redirect("labels", project.slug)
-        form.add_error("file", errors[:20])
     return render(request, "labelling/definitions.html", {"project": project, "form": form})
 
 
 @manager_view
 def create(request: Request, project: Project) -> HttpResponse:
     form = LabelForm(request.POST or None, project=project)
-    if request.method == "POST" and form.is_valid():
-        label = _save(form, request)
+    if request.method == "POST" and form.is_valid() and (label := _save(form, request)):
         messages.success(
             request, _("“%(label)s” is a label now. It is proposed once it has examples.") % {"label": label}
         )
@@ -110,8 +133,7 @@ def detail(request: Request, project: Project, pk: int) -> HttpResponse:
     form = None
     if is_manager:
         form = LabelForm(request.POST or None, instance=label, project=project)
-        if request.method == "POST" and form.is_valid():
-            _save(form, request)
+        if request.method == "POST" and form.is_valid() and _save(form, request):
             messages.success(request, _("Saved."))
             return redirect("label", project.slug, pk)
     elif request.method == "POST":
@@ -126,6 +148,8 @@ def detail(request: Request, project: Project, pk: int) -> HttpResponse:
         "n_examples": label.examples.count(),
         "is_learnt": label.examples.exclude(learned_in=None).exists(),
         "examples": label.examples.select_related("document").order_by("-pk")[:SHOWN_EXAMPLES],
+        "above": trees.lineage(label),
+        "below": label.children.filter(retired_at=None).order_by("code", "name").defer("definition"),
     }
     return render(request, "labelling/label.html", context)
 
@@ -143,10 +167,16 @@ def delete(request: Request, project: Project, pk: int) -> HttpResponse:
     return redirect("labels", project.slug)
 
 
-@transaction.atomic
-def _save(form: LabelForm, request: Request) -> Label:
-    label = form.save()
-    services.define(label, form.cleaned_data["definition"], request.user)
+def _save(form: LabelForm, request: Request) -> Label | None:
+    """Save what was typed; None, and the form says why, when its place in the tree can't be."""
+    try:
+        with transaction.atomic():
+            label = services.save(form.instance)
+            services.place(label, form.cleaned_data["parent"])
+            services.define(label, form.cleaned_data["definition"], request.user)
+    except Refused as refusal:
+        form.add_error("parent", str(refusal))
+        return None
     return label
 
 

@@ -43,6 +43,8 @@ def overview(request: Request, project: Project) -> HttpResponse:
         "project": project,
         "measurement": measurement,
         "is_old": measuring.is_old(project, measurement),
+        "useless": [_named(judge) for judge in figures if measuring.is_no_better_than_chance(judge)],
+        "word": measuring.worth_of_word(project),
         "rates": RATES,
         "chosen": chosen,
         "page": _labels(request, figures[chosen]["labels"] if figures else []),

@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
 from labelling.models import Decision, Label, Measurement, People, Project, QueueEntry
-from labelling.services import Refused, claims, measuring, review
+from labelling.services import Refused, claims, leaning, measuring, review
 from labelling.services import people as services
 from labelling.views.access import Request, number, project_view
 from labelling.views.review import chosen
@@ -26,6 +26,7 @@ def numbers(request: Request, project: Project) -> HttpResponse:
         "project": project,
         "is_manager": is_manager,
         "people": services.numbers(project, None if is_manager else request.user),
+        "leaning": leaning.measured(project) if is_manager else None,
         "measurement": measurement,
         "is_old": is_manager and measuring.is_old(project, measurement),
         "agreement": agreement,
@@ -45,7 +46,7 @@ def disagreements(request: Request, project: Project) -> HttpResponse:
         "entry": entry,
         "decisions": two,
         "others": _other_candidates(entry, two) if entry else [],
-        "labels": project.labels.all() if entry else [],
+        "labels": project.labels.in_use() if entry else [],
         "renewal": claims.renewal(project),
         "n_for_me": claims.available(project, request.user, disputed=True).count(),
         "n_disputed": project.queue.filter(people=People.THREE).count(),

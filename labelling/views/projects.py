@@ -4,20 +4,33 @@ from __future__ import annotations
 
 from django.contrib import messages
 from django.contrib.auth.models import User
-from django.core.exceptions import PermissionDenied
 from django.db.models import Count, Model, OuterRef, Q, Subquery
 from django.db.models.functions import Coalesce
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
-from labelling.forms import MemberForm, ProjectForm, ProjectSettingsForm
-from labelling.models import Document, Membership, People, Project, Query, QueueEntry, TrainingExample
+from labelling.forms import InvitationForm, MemberForm, ProjectForm, ProjectSettingsForm
+from labelling.models import Document, Membership, People, Project, QueueEntry, TrainingExample
 from labelling.models.documents import Source
-from labelling.services import Refused, changes, claims, definitions, ledger, rounds
+from labelling.services import (
+    Refused,
+    access,
+    certificates,
+    changes,
+    claims,
+    definitions,
+    invitations,
+    ledger,
+    levels,
+    removals,
+    rounds,
+)
 from labelling.services import projects as services
-from labelling.services.progress import round_scores, settled_counts
+from labelling.services.next_action import next_action
+from labelling.services.progress import counts, round_scores
 from labelling.views.access import Request, manager_view, project_view
 
 
@@ -25,14 +38,16 @@ def project_list(request: Request) -> HttpResponse:
     projects = Project.objects.visible_to(request.user).annotate(
         n_documents=_count(Document), n_waiting=_count(QueueEntry)
     )
-    return render(
-        request, "labelling/project_list.html", {"projects": projects, "may_create": _may_create(request.user)}
-    )
+    context = {
+        "projects": projects.filter(archived_at=None),
+        "archived": projects.exclude(archived_at=None),
+        "may_create": access.may_create_projects(request.user),
+    }
+    return render(request, "labelling/project_list.html", context)
 
 
 def create(request: Request) -> HttpResponse:
-    if not _may_create(request.user):
-        raise PermissionDenied(_("Only staff can create projects."))
+    access.check_may_create_projects(request.user)
     form = ProjectForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
         project = services.create_project(form.cleaned_data["name"], request.user, task=form.cleaned_data["task"])
@@ -45,24 +60,28 @@ def create(request: Request) -> HttpResponse:
 def overview(request: Request, project: Project) -> HttpResponse:
     scores = round_scores(project)
     round_ = project.rounds.first()
+    promise = certificates.promise(project)
     context = {
         "project": project,
         "is_manager": project.is_managed_by(request.user),
         "counts": _document_counts(project),
-        "n_labels": project.labels.count(),
+        "n_long": project.documents.in_windows().count(),
+        "n_labels": project.labels.in_use().count(),
         "n_waiting": project.queue.count(),
-        "n_for_me": claims.n_available(project, request.user),
-        "many": claims.MANY,
         "n_disputed": project.queue.filter(people=People.THREE).count(),
         "changed_in": changes.latest(project),
         "n_new": rounds.new_examples(project),
-        "until_next": rounds.examples_until_next(project),
+        "until_next": rounds.decisions_until_next(project),
         "round": round_,
         "spent": ledger.spent(project),
         "round_spent": ledger.spent(project, round_) if round_ and round_.is_active else None,
-        "measured": project.rounds.exclude(certificate={}).first(),
-        "n_audits_waiting": project.queue.filter(query__reason__in=Query.AUDITS).count(),
-        "settled": settled_counts(project),
+        "measured": project.rounds.exclude(reliability={}).first(),
+        "standing": counts(project),
+        "action": next_action(project, request.user),
+        "promise": promise,
+        "levels": levels.levels(project),
+        "ahead": promise.ahead,
+        "many": claims.MANY,
         "stale": definitions.stale_counts(project),
         "scores": scores,
         "points": [score.as_point() for score in reversed(scores)],
@@ -75,10 +94,40 @@ def settings(request: Request, project: Project) -> HttpResponse:
     # An instance of its own: what is typed and refused must not show as the project's name.
     form = ProjectSettingsForm(request.POST or None, instance=Project.objects.get(pk=project.pk))
     if request.method == "POST" and form.is_valid():
-        rounds.start_if_due(form.save())
+        services.change(form.instance, **form.cleaned_data)
+        rounds.start_if_due(form.instance, texts_came=True)
         messages.success(request, _("Saved. The next round uses these settings."))
         return redirect("project_settings", project.slug)
     return render(request, "labelling/settings.html", {"project": project, "form": form})
+
+
+@manager_view
+def remove(request: Request, project: Project) -> HttpResponse:
+    """Archive a project, open it again, or delete it for good once its name is typed."""
+    if "archive" in request.POST:
+        removals.archive(project)
+    elif "reopen" in request.POST:
+        removals.reopen(project)
+    elif request.method == "POST":
+        return _delete(request, project)
+    if request.method == "POST":
+        return redirect("remove_project", project.slug)
+    context = {
+        "project": project,
+        "loss": removals.loss(project, project.documents.all()),
+        "n_releases": project.releases.count(),
+    }
+    return render(request, "labelling/remove_project.html", context)
+
+
+def _delete(request: Request, project: Project) -> HttpResponse:
+    try:
+        removals.delete_project(project, request.user, request.POST.get("name", ""))
+    except Refused as refusal:
+        messages.error(request, str(refusal))
+        return redirect("remove_project", project.slug)
+    messages.success(request, _("“%(project)s” is deleted.") % {"project": project})
+    return redirect("project_list")
 
 
 @manager_view
@@ -97,10 +146,42 @@ def members(request: Request, project: Project) -> HttpResponse:
             }
             messages.success(request, said[form.cleaned_data["role"]] % {"user": user})
         return redirect("members", project.slug)
-    memberships = project.memberships.select_related("user").annotate(
-        n_decisions=Count("user__decisions", filter=Q(user__decisions__document__project=project))
-    )
-    return render(request, "labelling/members.html", {"project": project, "form": form, "memberships": memberships})
+    return _members_page(request, project, form)
+
+
+@require_POST
+@manager_view
+def invite(request: Request, project: Project) -> HttpResponse:
+    """Make a link for one person; it is shown once, in answer to the form."""
+    form, link = InvitationForm(request.POST), ""
+    if form.is_valid():
+        secret = invitations.invite(project, request.user, **form.cleaned_data)
+        link, form = request.build_absolute_uri(reverse("join", args=[secret])), InvitationForm()
+    return _members_page(request, project, MemberForm(), form, link)
+
+
+@require_POST
+@manager_view
+def take_back_invitation(request: Request, project: Project, pk: int) -> HttpResponse:
+    invitations.take_back(get_object_or_404(project.invitations, pk=pk))
+    return redirect("members", project.slug)
+
+
+def _members_page(
+    request: Request, project: Project, form: MemberForm, invitation: InvitationForm | None = None, link: str = ""
+) -> HttpResponse:
+    context = {
+        "project": project,
+        "form": form,
+        "invitation": invitation or InvitationForm(),
+        "link": link,
+        "open": project.invitations.open(),
+        "lasts": invitations.LASTS.days,
+        "memberships": project.memberships.select_related("user").annotate(
+            n_decisions=Count("user__decisions", filter=Q(user__decisions__document__project=project))
+        ),
+    }
+    return render(request, "labelling/members.html", context)
 
 
 @require_POST
@@ -132,7 +213,3 @@ def _count(model: type[Model]) -> Coalesce:
     """How many rows of a table belong to each project; a join of two such tables would multiply them."""
     rows = model._default_manager.filter(project=OuterRef("pk")).order_by().values("project")
     return Coalesce(Subquery(rows.annotate(n=Count("pk")).values("n")), 0)
-
-
-def _may_create(user: User) -> bool:
-    return user.is_staff

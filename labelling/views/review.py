@@ -16,9 +16,10 @@ from labelling.models import Decision, Document, Habit, Label, Project, Query, Q
 from labelling.services import Refused, claims, flags
 from labelling.services import review as services
 from labelling.services.evidence import Evidence, what_the_judge_said
+from labelling.services.labels import mend
 from labelling.services.progress import review_progress
-from labelling.services.searching import find_labels
-from labelling.views.access import Request, number, project_view, searched
+from labelling.services.searching import Found, find_labels, recent_labels
+from labelling.views.access import Request, manager_view, number, project_view, searched
 
 Action = Decision.Action
 
@@ -79,9 +80,10 @@ def decide(request: Request, project: Project, entry_id: int) -> HttpResponse:
     """Save a decision and go on to the next document."""
     action, label = chosen(request, project)
     reason = request.POST.get("reason", "").replace("\0", "").strip()[:500]
+    answered_first = request.POST.get("answered") == "first"
     with TURN:
         try:
-            decision = services.decide(project, entry_id, request.user, action, label, reason)
+            decision = services.decide(project, entry_id, request.user, action, label, reason, answered_first)
         except claims.Conflict as conflict:
             not_saved = _not_saved(project, entry_id, action, label, str(conflict))
             return _next(request, project, 409, not_saved=not_saved)
@@ -119,6 +121,21 @@ def flag(request: Request, project: Project, pk: int) -> HttpResponse:
 
 
 @require_POST
+@manager_view
+def mend_definition(request: Request, project: Project, pk: int) -> HttpResponse:
+    """Write the next version of a definition, beside the document that showed what is missing in it."""
+    label = get_object_or_404(project.labels, pk=pk)
+    text = request.POST.get("definition", "").replace("\0", "").replace("\r\n", "\n")
+    try:
+        mend(label, text, request.user, number(request.POST.get("version", "")))
+    except Refused as refusal:
+        messages.error(request, _("Not saved. %(because)s") % {"because": refusal})
+        return _show(request, project, claims.claim_next(project, request.user), 409, mended=text)
+    messages.success(request, _("Saved: what “%(label)s” means.") % {"label": label})
+    return _next(request, project)
+
+
+@require_POST
 @project_view
 def keys(request: Request, project: Project) -> HttpResponse:
     """Turn the keys on or off, for this person and for good."""
@@ -128,33 +145,52 @@ def keys(request: Request, project: Project) -> HttpResponse:
 
 @project_view
 def search_labels(request: Request, project: Project) -> HttpResponse:
-    """Labels that match a few words, best first; without words, the best guesses for the reviewer's document."""
-    query = project.queue.filter(pk=number(request.GET.get("entry", ""))).select_related("query").first()
-    guesses = [label_id for label_id, _probability in query.query.candidates] if query else []
-    found = find_labels(project, searched(request), guesses)
+    """Labels that match a few words, best first; without words, the reviewer's recent ones and the best guesses."""
+    waiting = project.queue.filter(pk=number(request.GET.get("entry", ""))).select_related("query").first()
+    found = _found(request, project, searched(request), waiting)
     return render(request, "labelling/_label_results.html", {"project": project, "found": found})
 
 
 def chosen(request: Request, project: Project) -> tuple[str, Label | None]:
-    """The answer that a form sends, "accept" or "override:7", and the label that it names."""
+    """The answer that a form sends, "none", "accept:7" or "override:7", and the label that it names."""
     action, _colon, label_id = request.POST.get("choice", "").partition(":")
-    return action, project.labels.filter(pk=number(label_id)).first() if label_id else None
+    if not label_id:
+        return action, None
+    label = project.labels.filter(pk=number(label_id)).first()
+    # Nobody accepts another label than the one they were shown.
+    return action if label else Action.OVERRIDE, label
 
 
 def _said(decision: Decision) -> str:
-    said = DONE[Action(decision.action)] % {"label": decision.label}
-    audited = decision.query and decision.query.is_audit and decision.action in Decision.LABELLING
-    if not audited:
-        return str(said)
-    return " ".join([said, _("That was an audit."), what_the_judge_said(decision.document_id)])
+    if decision.answered_first and decision.action in Decision.LABELLING:
+        words = [_answered(decision)]
+    else:
+        words = [str(DONE[Action(decision.action)] % {"label": decision.label})]
+    blind = decision.query and (decision.query.is_audit or decision.answered_first)
+    if not blind or decision.action not in Decision.LABELLING:
+        return words[0]
+    if decision.query and decision.query.is_audit:
+        words.append(_("That was an audit."))
+    if decision.query and decision.query.round.has_judge:
+        words.append(what_the_judge_said(decision.document_id))
+    return " ".join(words)
+
+
+def _answered(decision: Decision) -> str:
+    """The answer of somebody who had not seen the machine's word, and that word."""
+    told = {"label": decision.label or _("none of these")}
+    if decision.action == Action.ACCEPT:
+        return _("Answered: %(label)s. The machine says the same.") % told
+    told["predicted"] = Label.objects.get(pk=decision.query.predicted_id) if decision.query else "–"
+    return _("Answered: %(label)s. The machine says %(predicted)s.") % told
 
 
 def _not_saved(project: Project, entry_id: int, action: str, label: Label | None, because: str) -> NotSaved:
     query = Query.objects.filter(round__project=project, queue_entry=entry_id).first()
     decided = Decision.objects.filter(document__project=project, entry=entry_id).first()
     query = query or (decided.query if decided else None)
-    asked = label or (query.label if query else None)
-    choice = str(WANTED[Action(action)] % {"label": asked}) if action in WANTED else action
+    chosen = label or (Label.objects.get(pk=query.predicted_id) if query else None)
+    choice = str(WANTED[Action(action)] % {"label": chosen}) if action in WANTED else action
     return NotSaved(query.document if query else None, choice, because)
 
 
@@ -170,6 +206,7 @@ def _show(
     entry: QueueEntry | None,
     status: int = 200,
     not_saved: NotSaved | None = None,
+    mended: str | None = None,
 ) -> HttpResponse:
     recent = services.standing_decisions(project, request.user).select_related("document", "label")
     query = searched(request)
@@ -187,12 +224,20 @@ def _show(
         "many": claims.MANY,
         # Told only when nothing is left for this reviewer.
         "n_waiting": 0 if entry else project.queue.count(),
-        "n_labels": project.labels.count(),
-        "recent": list(recent.only("action", "document__text", "label__name")[:RECENT]),
+        "recent": list(recent.only("action", "document__text", "label__code", "label__name")[:RECENT]),
         "query": query,
-        "found": find_labels(project, query, evidence.guesses) if query and evidence else [],
+        "found": _found(request, project, query, entry) if query and entry else Found(),
+        "is_manager": project.is_managed_by(request.user),
+        "mended": "" if "mend" in request.GET else mended,
         "keys": not Habit.objects.filter(user=request.user, keys=False).exists(),
         "compared": "compare" in request.GET,
     }
     template = "labelling/_review.html" if request.htmx else "labelling/review.html"
     return render(request, template, context, status=status)
+
+
+def _found(request: Request, project: Project, query: str, entry: QueueEntry | None) -> Found:
+    """What a search finds; the machine's guesses come first unless its word is still to be hidden."""
+    told = entry is not None and not entry.answer_first
+    guesses = [label_id for label_id, _probability in entry.query.candidates] if entry and told else []
+    return find_labels(project, query, guesses, recent_labels(project, request.user))

@@ -109,3 +109,35 @@ function drawIntervals(canvas) {
   });
 }
 if (judges.length) drawIntervals(document.getElementById("intervals"));
+
+// What a certificate's looks found: at most so many wrong, by number of audits, and the limit.
+const bounds = JSON.parse(document.getElementById("bound-data")?.textContent ?? "[]");
+function drawBounds(canvas) {
+  const axis = { grid: { color: colour("--line") }, ticks: { color: colour("--muted") } };
+  const drawn = (name, key, shade, style) => ({
+    label: name,
+    data: bounds.map((look) => ({ x: look.n, y: look[key] })),
+    borderColor: colour(shade),
+    backgroundColor: colour(shade),
+    ...style,
+  });
+  new Chart(canvas, {
+    type: "line",
+    data: {
+      datasets: [
+        drawn(canvas.dataset.bound, "bound", "--accent", { spanGaps: true }),
+        drawn(canvas.dataset.limit, "limit", "--bad", { borderDash: [6, 4], pointRadius: 0 }),
+      ],
+    },
+    options: {
+      animation: false,
+      maintainAspectRatio: false,
+      plugins: { legend: { position: "bottom", labels: { color: colour("--ink"), boxWidth: 12 } } },
+      scales: {
+        x: { ...axis, type: "linear", beginAtZero: true, ticks: { ...axis.ticks, precision: 0 }, title: { display: true, text: canvas.dataset.audits, color: colour("--muted") } },
+        y: { ...axis, beginAtZero: true, ticks: { ...axis.ticks, callback: share } },
+      },
+    },
+  });
+}
+if (bounds.length) drawBounds(document.getElementById("bounds"));

@@ -40,5 +40,5 @@ document.addEventListener("keydown", (event) => {
   event.preventDefault();
   if (wanted.matches("input")) wanted.focus();
   else wanted.click();
-  if (wanted.matches("summary")) wanted.scrollIntoView({ block: "nearest" });
+  if (wanted.matches("summary")) wanted.parentElement.scrollIntoView({ block: "nearest" });
 });

@@ -35,10 +35,29 @@ document.addEventListener("keydown", (event) => {
     event.preventDefault();
     if (event.target.value || active()) take();
   } else if (event.key === "Escape") {
-    event.target.value = "";
-    document.getElementById("found").replaceChildren();
-    expand();
+    end();
   }
+});
+
+// What was typed a moment ago, or is being answered, would open again what has been closed.
+let ended = false;
+document.addEventListener("input", (event) => { if (event.target === search()) ended = false; });
+document.addEventListener("focusin", (event) => { if (event.target === search()) ended = false; });
+document.addEventListener("htmx:beforeRequest", (event) => { if (ended && event.target === search()) event.preventDefault(); });
+
+function end() {
+  ended = true;
+  htmx.trigger(search(), "htmx:abort");
+  search().value = "";
+  document.getElementById("found").replaceChildren();
+  document.querySelector(".choices").scrollTop = 0;
+  expand();
+}
+
+document.addEventListener("click", (event) => {
+  if (!event.target.closest("[data-ends=search]")) return;
+  event.preventDefault();
+  end();
 });
 
 function expand() {

@@ -47,6 +47,8 @@ document.addEventListener("htmx:configRequest", (event) => {
   if (!isOurs(detail)) return;
   const button = detail.triggeringEvent?.submitter;
   if (button) pause = FIRST_PAUSE;
+  // htmx sends the buttons inside a form, not those elsewhere that name it.
+  if (button?.name) detail.formData.set(button.name, button.value);
   if (button?.matches("[data-undoes]") && failing) {
     // What could not be sent is taken back here.
     event.preventDefault();

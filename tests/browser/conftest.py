@@ -53,7 +53,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="package")
 def site(tmp_path_factory) -> Iterator[Site]:
-    with running_site(tmp_path_factory.mktemp("site")) as running:
+    with running_site(tmp_path_factory.mktemp("site"), "web", "worker", "model") as running:
         yield running
 
 
@@ -74,12 +74,12 @@ def page(browser: Browser, site: Site, console_errors: list[str]) -> Iterator[Pa
     with browser.new_context(base_url=site.url, accept_downloads=True, locale="en-GB") as context:
         page = context.new_page()
         page.on("pageerror", lambda error: console_errors.append(str(error)))
-        page.on("console", lambda said: console_errors.append(said.text) if _is_complaint(said) else None)
+        page.on("console", lambda said: console_errors.append(said.text) if is_complaint(said) else None)
         yield page
         assert console_errors == []
 
 
-def _is_complaint(said: ConsoleMessage) -> bool:
+def is_complaint(said: ConsoleMessage) -> bool:
     return said.type == "error" and not said.text.startswith(LEFT_THE_PAGE)
 
 

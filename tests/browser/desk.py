@@ -37,13 +37,26 @@ def texts(name: str, n_texts: int, kind: str) -> list[str]:
 def lay_out() -> None:
     """Fill the database: project Desk, a manager and two reviewers, a round with audits, near-duplicates and a flag.
 
-    The first document's near-duplicate has its label, and the judge suggests another one for the document.
+    The first document's near-duplicate has its label, and the judge suggests another one for the document. The label of
+    an example is doubted. A label is proposed for texts that belong nowhere, and a revision is laid out.
     """
     from django.utils import timezone
 
+    from labelling.csv_io.correspondences import Correspondence
     from labelling.jobs import vectors
-    from labelling.models import Document, Label, Query, QueueEntry, TrainingExample, Verdict, Worker
-    from labelling.services import flags
+    from labelling.models import (
+        Document,
+        Label,
+        Project,
+        ProposedLabel,
+        Query,
+        QueueEntry,
+        Suspicion,
+        TrainingExample,
+        Verdict,
+        Worker,
+    )
+    from labelling.services import flags, revisions
     from tests.factories import import_rows, make_project, make_user, run_round
     from tests.fakes import HashingEncoder
 
@@ -51,7 +64,14 @@ def lay_out() -> None:
     people = {name: make_user(name) for name in ("ada", "ben")}
     manager = make_user("mia", is_staff=True, is_superuser=True)
     project = make_project(
-        manager, people.values(), name="A desk with a rather long name", strategy="random", batch_size=60
+        manager,
+        people.values(),
+        name="A desk with a rather long name",
+        judge="neighbours",
+        strategy="random",
+        batch_size=90,
+        retrain_after=60,
+        auto_accept=False,
     )
     project.slug = "desk"
     project.save()
@@ -63,8 +83,10 @@ def lay_out() -> None:
     for name, (synonyms, definition) in LABELS.items():
         Label.objects.filter(project=project, name=name).update(synonyms=synonyms, definition=definition)
     Document.objects.filter(project=project).update(metadata={"channel": "web form", "note": ARABIC})
+    Project.objects.filter(pk=project.pk).update(metadata_columns=["channel", "note"])
     run_round(project)
-    first = Query.objects.filter(reason="uncertain").exclude(near_duplicates=[]).order_by("pk")[0]
+    waiting = Query.objects.filter(reason="uncertain", queue_entry__isnull=False, verdict__isnull=False)
+    first = waiting.exclude(near_duplicates=[]).order_by("pk")[0]
     QueueEntry.objects.filter(document=first.document).update(priority=-(10**17))
     better = Label.objects.get(project=project, name="card_arrival")
     audited = Verdict.objects.filter(query__reason__in=Query.AUDITS).exclude(query__label=better)
@@ -73,6 +95,15 @@ def lay_out() -> None:
     QueueEntry.objects.filter(document=alike).delete()
     TrainingExample.objects.create(document_id=alike, label=first.label, source="judge")
     flags.flag(first.document, manager, "Two wishes in one text")
+    doubted = TrainingExample.objects.get(document__text=texts("crème", 1, "seed")[0])
+    Suspicion.objects.create(project=project, document=doubted.document, label=doubted.label, rival=better, margin=-0.1)
+    nowhere = Document.objects.filter(project=project, example=None, queue_entry=None).order_by("-pk")[:6]
+    proposal = ProposedLabel.objects.create(
+        project=project, name="savings · interest", definition="Use when …", nearest=better, size=len(nowhere)
+    )
+    proposal.documents.set(nowhere)
+    table = [("crème", "C1", "whipped cream"), ("crème", "C2", "sour cream"), ("card_lost", "L1", "card gone")]
+    revisions.lay_out(project, [Correspondence(*row) for row in table], manager)
     # The worker's heart beats for as long as the tests take.
     Worker.objects.create(host="desk", pid=1, seen_at=timezone.now() + timedelta(days=1))
 
@@ -85,5 +116,5 @@ if __name__ == "__main__":
     from labelling.services import queueing
 
     settings.ENCODER = "hashing"
-    queueing.async_task = lambda task, pk: None
+    queueing.async_task = lambda task, pk, cluster: None
     lay_out()

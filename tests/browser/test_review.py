@@ -128,7 +128,7 @@ def test_everything_works_without_javascript(browser: Browser, site: Site):
 
 @pytest.fixture
 def without_worker(tmp_path) -> Iterator[Site]:
-    site = Site(tmp_path)
+    site = Site(tmp_path, WEB_CONCURRENCY="1")
     site.set_up()
     site.start("web")
     yield site
@@ -144,4 +144,4 @@ def test_without_a_worker_every_page_says_so_until_one_runs(browser: Browser, wi
             page.goto(address)
             expect(alarm).to_be_visible()
             expect(alarm.locator("..")).to_have_css("background-color", "rgb(251, 230, 228)")
-        assert "waiting for the worker" in page.goto("/p/eastmere-contact-centre/").text()
+        assert "Waiting for the worker" in page.goto("/p/eastmere-contact-centre/").text()

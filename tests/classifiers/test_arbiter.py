@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from classifiers import arbiter
-from classifiers.arbiter import Arbiter, fit_arbiter, softmax
+from classifiers.arbiter import UNKNOWN, USUAL_NONE, USUAL_WEIGHT, Arbiter, fit_arbiter, softmax
 from classifiers.evaluation import calibration_error
 
 WEIGHTS = np.array([2.0, 0.5, 1.0])
@@ -152,7 +152,17 @@ def test_features_that_are_all_the_same_do_no_harm():
     features, target = separated()
     model = learnt(np.concatenate([features, np.full_like(features, 7.0)], axis=2), target)
     assert np.isfinite(model.weights).all()
-    assert model.weights[1] == pytest.approx(0, abs=1e-6)
+    new = np.random.default_rng(0).normal(size=(5, *features.shape[1:]))
+    said = [model.probabilities(np.concatenate([new, np.full_like(new, other)], axis=2)) for other in (7.0, -100.0)]
+    assert np.array_equal(*said)
+
+
+def test_what_is_known_of_no_target_teaches_scatter_alone():
+    features, target = separated()
+    model = fit_arbiter(features, np.full(len(target), UNKNOWN), features[:0])
+    assert model.weights == pytest.approx(USUAL_WEIGHT)
+    assert model.none == pytest.approx(USUAL_NONE)
+    assert model.scale == pytest.approx(features.reshape(-1, features.shape[2]).std(axis=0))
 
 
 def test_the_same_examples_give_the_same_weights_to_the_last_bit():

@@ -9,7 +9,7 @@ import pytest
 
 from classifiers import candidates
 from classifiers.candidates import Candidates, LabelViews, by_label, expert_view, features
-from classifiers.experts import Expert, fit_expert
+from classifiers.experts import Expert, fit_expert, kernel
 from classifiers.posterior import entropy as row_entropy
 from classifiers.subset_classifier import NOISE
 from tests.classifiers.clusters import clusters, some_units
@@ -38,52 +38,47 @@ def nearest_cosine(x: np.ndarray, members: np.ndarray) -> float:
     return sum(nearest) / len(nearest) if nearest else 0.0
 
 
-def assert_views_are_brute_force(found, X, y, queries, own=None):
-    labels, centroid, nearest = found
+def assert_views_are_brute_force(views: LabelViews, X, y, queries, own=None):
+    centroid = views.centroid(queries, None if own is None else y[own])
+    nearest = views.nearest(queries, np.tile(np.arange(N_LABELS), (len(queries), 1)), own)
+    assert centroid.shape == nearest.shape == (len(queries), N_LABELS)
     for i, x in enumerate(queries):
         others = np.arange(len(X)) != (-1 if own is None else own[i])
-        for j, code in enumerate(labels[i]):
+        for code in range(N_LABELS):
             members = X[(y == code) & others]
-            assert centroid[i, j] == pytest.approx(centroid_cosine(x, members), abs=1e-5)
-            assert nearest[i, j] == pytest.approx(nearest_cosine(x, members), abs=1e-5)
+            assert centroid[i, code] == pytest.approx(centroid_cosine(x, members), abs=1e-5)
+            assert nearest[i, code] == pytest.approx(nearest_cosine(x, members), abs=1e-5)
 
 
 def test_views_of_new_texts_are_what_loops_over_the_examples_say():
     X, y = examples()
     queries = clusters(N_LABELS, 2, random_state=1, scale=0.4)[0]
-    found = LabelViews(X, y, N_LABELS).candidates(queries, N_LABELS)
-    assert all(sorted(row) == list(range(N_LABELS)) for row in found[0].tolist())
-    assert_views_are_brute_force(found, X, y, queries)
+    assert_views_are_brute_force(LabelViews(X, y, N_LABELS), X, y, queries)
 
 
 def test_views_of_examples_leave_them_out():
     X, y = examples()
     own = np.random.default_rng(1).permutation(len(X))
-    found = LabelViews(X, y, N_LABELS).candidates(X[own], N_LABELS, own, y[own])
-    assert_views_are_brute_force(found, X, y, X[own], own)
+    assert_views_are_brute_force(LabelViews(X, y, N_LABELS), X, y, X[own], own)
 
 
 def test_the_only_example_of_a_label_does_not_speak_for_it():
     X, y = examples()
     own = np.flatnonzero(y == 3)
-    labels, centroid, nearest = LabelViews(X, y, N_LABELS).candidates(X[own], N_LABELS, own, y[own])
+    views = LabelViews(X, y, N_LABELS)
     assert len(own) == 1
-    assert centroid[labels == 3].tolist() == nearest[labels == 3].tolist() == [0.0]
+    assert views.centroid(X[own], y[own])[0, 3] == 0
+    assert views.nearest(X[own], np.array([[3]]), own).tolist() == [[0.0]]
 
 
-@pytest.mark.parametrize("k", [1, 2, 5, N_LABELS])
-@pytest.mark.parametrize("n_near", [2, 5, 30])
-def test_the_best_by_the_sum_of_both_ranks_become_candidates(monkeypatch, k, n_near):
-    monkeypatch.setattr(candidates, "N_NEAR_LABELS", n_near)
+@pytest.mark.parametrize("k", [1, 3])
+def test_the_nearest_examples_of_some_labels_only_are_looked_up(k):
     X, y = examples()
     queries = some_units(30, X.shape[1], 2)
-    labels, centroid, nearest = LabelViews(X, y, N_LABELS).candidates(queries, k)
-    assert labels.shape == centroid.shape == nearest.shape == (30, k)
-    members = [X[y == code] for code in range(N_LABELS)]
-    for row, x in zip(labels.tolist(), queries, strict=True):
-        by_centroid = sorted(range(N_LABELS), key=lambda code: -centroid_cosine(x, members[code]))[: max(n_near, k)]
-        by_nearest = sorted(by_centroid, key=lambda code: -nearest_cosine(x, members[code]))
-        assert row == sorted(by_centroid, key=lambda code: by_centroid.index(code) + by_nearest.index(code))[:k]
+    views = LabelViews(X, y, N_LABELS)
+    labels = np.random.default_rng(0).integers(0, N_LABELS, (30, k))
+    whole = views.nearest(queries, np.tile(np.arange(N_LABELS), (30, 1)))
+    assert views.nearest(queries, labels) == pytest.approx(np.take_along_axis(whole, labels, axis=1), abs=1e-6)
 
 
 def test_rows_without_a_label_are_no_labels_examples():
@@ -127,14 +122,16 @@ def asked_one_by_one(experts, X, x, code, own=None) -> float:
 
 @pytest.mark.parametrize("k", [1, 3, N_LABELS])
 @pytest.mark.parametrize("leave_out", [False, True])
-def test_each_candidate_is_scored_by_its_own_expert(k, leave_out):
+@pytest.mark.parametrize("shared", [False, True])
+def test_each_candidate_is_scored_by_its_own_expert(k, leave_out, shared):
     X, y = examples()
     experts = split_experts(X, y)
     rng = np.random.default_rng(4)
     own = rng.permutation(len(X)) if leave_out else None
     queries = X[own] if leave_out else some_units(9, X.shape[1], 5)
     labels = np.stack([rng.permutation(N_LABELS)[:k] for _ in queries])
-    view = expert_view(experts, X, queries, labels, N_LABELS, own)
+    likeness = kernel(X, queries) if shared else None
+    view = expert_view(experts, X, queries, labels, N_LABELS, own, likeness)
     assert (view.shape, view.dtype) == (labels.shape, np.float32)
     for i, x in enumerate(queries):
         expected = [asked_one_by_one(experts, X, x, code, None if own is None else own[i]) for code in labels[i]]

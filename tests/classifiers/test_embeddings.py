@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from classifiers import embeddings
-from classifiers.embeddings import DEFAULT_ENCODER, SentenceEncoder
+from classifiers.embeddings import DEFAULT_ENCODER, SentenceEncoder, mean_of_windows
 
 
 @pytest.fixture
@@ -27,6 +27,12 @@ def library(monkeypatch):
 
     class SentenceTransformer:
         calls: list[object] = []
+        max_seq_length = 10
+
+        @staticmethod
+        def tokenizer(text, max_length, **options):
+            spans = [(start, start + max_length - 2) for start in range(0, len(text), max_length - 2)]
+            return {"offset_mapping": [[(0, 0), span, (0, 0)] for span in spans]}
 
         def __init__(self, path: str):
             self.calls.append(path)
@@ -78,6 +84,27 @@ def test_unit_vectors_are_asked_for_and_come_as_float32(library):
     assert texts == ["a", "b"]
     assert (options["normalize_embeddings"], options["batch_size"]) == (True, 7)
     assert (vectors.dtype, vectors.shape) == (np.float32, (2, 3))
+
+
+def test_no_texts_give_no_rows_of_the_models_width(library):
+    vectors = SentenceEncoder("other").encode([])
+    assert (vectors.dtype, vectors.shape) == (np.float32, (0, 3))
+
+
+def test_a_long_text_is_read_in_windows_and_their_vectors_are_averaged(library):
+    encoder = SentenceEncoder("other")
+    texts = ["a", "12345678", "123456789", "x" * 20, ""]
+    assert encoder.count_windows(texts) == [1, 1, 2, 3, 1]
+    assert encoder.encode(texts).shape == (5, 3)
+    assert library.calls[1][0] == ["a", "12345678", "12345678", "9", "xxxxxxxx", "xxxxxxxx", "xxxx", ""]
+
+
+def test_the_mean_of_windows_is_a_unit_vector_for_each_text():
+    vectors = np.eye(3, dtype=np.float32)
+    assert np.array_equal(mean_of_windows(vectors, [1, 1, 1]), vectors)
+    means = mean_of_windows(vectors, [2, 1])
+    assert means == pytest.approx(np.array([[0.5**0.5, 0.5**0.5, 0], [0, 0, 1]]))
+    assert means.dtype == np.float32
 
 
 @pytest.mark.slow

@@ -266,14 +266,26 @@ def test_the_first_block_need_not_be_text():
     assert read(reply).verdict == "valid"
 
 
-@pytest.mark.parametrize("stop_reason", ["end_turn", "stop_sequence", "tool_use", "pause_turn", None])
-@pytest.mark.parametrize(("text", "complete"), [(COMPLETE, True), (COMPLETE[:-9], False)])
-def test_whatever_else_ended_it_only_a_complete_answer_counts(stop_reason, text, complete):
-    if complete:
-        assert read(message(text, stop_reason)).verdict == "valid"
-        return
+@pytest.mark.parametrize("stop_reason", ["stop_sequence", "tool_use", "pause_turn", None])
+def test_an_answer_that_did_not_end_by_itself_is_none(stop_reason):
+    assert read(message(COMPLETE, "end_turn")).verdict == "valid"
     with pytest.raises(JudgeError, match="not in the agreed form"):
-        read(message(text, stop_reason))
+        read(message(COMPLETE, stop_reason))
+
+
+@pytest.mark.parametrize("texts", [[], [COMPLETE, COMPLETE], [COMPLETE, ""], [COMPLETE[:-9]]])
+def test_an_answer_is_one_block_of_text(texts):
+    reply = message("", "end_turn")
+    reply.body["content"] = [{"type": "text", "text": text} for text in texts]
+    with pytest.raises(JudgeError, match="not in the agreed form"):
+        read(reply)
+
+
+def test_an_answer_that_contradicts_itself_is_none():
+    twice = COMPLETE.replace('"valid"', '"invalid", "verdict": "valid"')
+    assert twice != COMPLETE
+    with pytest.raises(JudgeError, match="not in the agreed form"):
+        read(message(twice, "end_turn"))
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import textwrap
 
 import classifiers
 
-MODULES = [f"classifiers.{module.name}" for module in pkgutil.iter_modules(classifiers.__path__)]
+MODULES = [module.name for module in pkgutil.walk_packages(classifiers.__path__, "classifiers.")]
 
 WITHOUT_DJANGO = """
 import sys

@@ -17,8 +17,10 @@ from classifiers.posterior import (
     entropy,
     expected_choice_gain,
     expected_information_gain,
+    label_factors,
     none_factor,
     prior,
+    shares,
 )
 
 SHAPES = [(0, 3), (1, 1), (1, 4), (6, 1), (30, 5)]
@@ -413,3 +415,79 @@ def test_no_number_of_audits_makes_none_of_these_impossible_or_certain(n_none, e
 
 def test_where_there_is_no_document_none_of_these_is_as_common_as_ever():
     assert none_factor(np.empty((0, 3)), 1, 5) == 1.0
+
+
+# The pool's shares of the labels.
+
+N_SHARED = 6
+SKEWED = np.array([0.6, 0.2, 0.1, 0.06, 0.03, 0.01])
+
+
+def drawn(true_shares: np.ndarray, n: int, noise: float = 1.0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Probabilities of texts as a model that has learnt equal shares gives them, the candidates, the truth.
+
+    A text shows its label's mean on a line, with noise: by Bayes' rule the probabilities are exact.
+    """
+    rng = np.random.default_rng(0)
+    truth = rng.choice(N_SHARED, n, p=true_shares)
+    seen = truth + rng.normal(scale=noise, size=n)
+    likelihood = np.exp(-((seen[:, None] - np.arange(N_SHARED)) ** 2) / (2 * noise**2))
+    probabilities = likelihood / likelihood.sum(axis=1, keepdims=True)
+    labels = np.argsort(-probabilities, axis=1)
+    return np.take_along_axis(probabilities, labels, axis=1), labels, truth
+
+
+def test_shares_of_a_skewed_pool_are_found_and_make_more_of_it_right():
+    probabilities, labels, truth = drawn(SKEWED, 5_000)
+    found = shares(probabilities, labels, np.full(N_SHARED, 30))
+    assert found.sum() == pytest.approx(1)
+    assert found == pytest.approx(SKEWED, abs=0.03)
+    factors = label_factors(probabilities, labels, np.full(N_SHARED, 30))
+    assert factors == pytest.approx(found * N_SHARED)
+    best = prior(probabilities, factors=factors[labels])[:, :-1].argmax(axis=1)[:, None]
+    assert (np.take_along_axis(labels, best, axis=1)[:, 0] == truth).mean() > (labels[:, 0] == truth).mean() + 0.1
+
+
+def test_a_pool_like_the_examples_changes_hardly_anything():
+    probabilities, labels, _ = drawn(np.full(N_SHARED, 1 / N_SHARED), 5_000, 0.6)
+    assert label_factors(probabilities, labels, np.full(N_SHARED, 30)) == pytest.approx(1.0, abs=0.15)
+
+
+def test_the_model_knows_the_shares_of_its_examples_already():
+    probabilities, labels, _ = drawn(SKEWED, 5_000)
+    n_examples = 1_000 * SKEWED
+    weighted = probabilities * SKEWED[labels]
+    told = label_factors(weighted / weighted.sum(axis=1, keepdims=True), labels, n_examples)
+    assert told == pytest.approx(1.0, abs=0.5)
+    assert told * SKEWED == pytest.approx(SKEWED, abs=0.03)
+
+
+@pytest.mark.parametrize("n_documents", [0, 1, 20])
+def test_few_texts_say_little_against_the_examples(n_documents):
+    probabilities, labels, _ = drawn(SKEWED, n_documents)
+    n_examples = np.array([1, 2, 3, 4, 5, 6])
+    few = shares(probabilities, labels, n_examples, strength=100)
+    assert few == pytest.approx(n_examples / 21, abs=0.02)
+    assert (label_factors(probabilities, labels, n_examples) > 0).all()
+
+
+def test_certain_texts_count_whole_and_none_of_these_counts_for_no_label():
+    nothing = np.zeros((50, 2)), np.tile([0, 1], (50, 1))
+    found = shares(*nothing, np.array([5, 5, 5]), np.array([8, 1, 0]), strength=1)
+    assert found == pytest.approx(np.array([9, 2, 1]) / 12)
+
+
+def test_a_label_without_examples_has_a_share_and_a_factor_too():
+    probabilities, labels, _ = drawn(SKEWED, 100)
+    factors = label_factors(probabilities, labels, np.array([0, 3, 3, 3, 3, 3]))
+    assert np.isfinite(factors).all()
+    assert factors[0] > 1
+
+
+def test_factors_multiply_the_odds_of_the_candidates():
+    probabilities = np.array([[0.5, 0.3], [0.2, 0.0]])
+    factors = np.array([[2.0, 1.0], [0.5, 3.0]])
+    expected = np.array([[1.0, 0.3, 0.2 * 4], [0.1, 0.0, 0.8 * 4]])
+    expected /= expected.sum(axis=1, keepdims=True)
+    assert prior(probabilities, 4.0, factors) == pytest.approx(expected)
+    assert prior(probabilities, 4.0, 1.0) == pytest.approx(prior(probabilities, 4.0))

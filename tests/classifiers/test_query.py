@@ -136,17 +136,19 @@ def test_a_coin_tossing_judge_gains_nothing_anywhere(sensitivity):
 
 def test_settling_asks_first_where_one_valid_verdict_is_enough_and_last_where_none_is_needed():
     # A judge of 0.9 / 0.9 lifts 0.4 to 0.86, above the threshold of 0.85, and 0.3 to 0.79.
-    given = asked([[0.85, 0.08, 0.07], [0.3, 0.2, 0.5], [0.4, 0.3, 0.3], [0.8, 0.1, 0.1], [0.1, 0.1, 0.8]])
+    given = asked([[0.77, 0.13, 0.1], [0.3, 0.2, 0.5], [0.4, 0.3, 0.3], [0.75, 0.15, 0.1], [0.1, 0.1, 0.8]])
+    given = replace(given, settled=np.array([True, False, False, False, False]))
     assert choose(given, "settling", 5).tolist() == [3, 2, 1, 4, 0]
 
 
 def test_settling_does_not_ask_what_an_answer_would_hardly_change_and_asks_less_about_what_is_settled():
     # A judge of 0.9 / 0.9 tells 0.03 nats of one that is 98 % sure, 0.1 of one at 93 %.
-    given = asked([[0.985, 0.015], [0.93, 0.07], [0.85, 0.15], [0.01, 0.99], [0.07, 0.93]])
+    given = asked([[0.985, 0.015], [0.93, 0.07], [0.75, 0.25], [0.01, 0.99], [0.07, 0.93]])
+    given = replace(given, settled=np.array([True, True, True, False, False]))
     told = STRATEGIES["gain"](given, np.random.default_rng(0))
     assert (told > MIN_GAIN).tolist() == [False, True, True, False, True]
     assert (told > MIN_GAIN_SETTLED["validate"]).tolist() == [False, False, True, False, False]
-    assert choose(given, "settling", 5).tolist() == [2]
+    assert choose(given, "settling", 5).tolist() == [4, 2]
     open_ = replace(given, settled=np.zeros(5, dtype=bool))
     assert sorted(choose(open_, "settling", 5).tolist()) == [1, 2, 4]
 

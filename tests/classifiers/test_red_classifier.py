@@ -172,6 +172,55 @@ def test_names_tell_labels_apart_whose_examples_do_not():
     assert right[1] > right[0] + 0.05
 
 
+# Labels with few examples or none.
+
+
+def test_labels_without_an_example_are_classes_by_their_names():
+    X, y = task()
+    names = np.eye(N_LABELS, N_DIMS)
+    labels = np.array([f"label {code}" for code in range(N_LABELS)])
+    some = ~np.isin(y, [2, 5])
+    model = small().fit(X[some], labels[y[some]], classes=labels, names=names)
+    assert model.classes_.tolist() == labels.tolist()
+    new, truth = task(1)
+    assert (model.predict(new) == labels[truth]).mean() > 0.9
+    model.refit(X, labels[y], classes=labels, names=names)
+    assert (model.predict(new) == labels[truth]).mean() > 0.97
+
+
+@pytest.mark.parametrize("combination", ["arbiter"])
+def test_names_and_definitions_alone_make_a_model(tmp_path, combination):
+    names, definitions = np.eye(N_LABELS, N_DIMS), clusters(N_LABELS, 1)[0]
+    texts = ["card lost", "exchange rate", "top up", "pin", "cash", "refund", "fee", "account"]
+    nothing = np.empty((0, N_DIMS)), np.empty(0, dtype=int)
+    described = {"classes": range(N_LABELS), "names": names, "definitions": definitions, "label_texts": texts}
+    model = small(combination=combination).fit(*nothing, texts=[], **described)
+    new, truth = task(1)
+    new_texts = [f"my {texts[code]}" for code in truth]
+    assert (model.predict(new, new_texts) == truth).mean() > 0.9
+    assert none_of_these(model, new).max() <= 0.9
+    np.savez(tmp_path / "model.npz", **model.to_arrays())
+    with np.load(tmp_path / "model.npz", allow_pickle=False) as arrays:
+        read = RedClassifier.from_arrays(arrays)
+    X, y = task()
+    X_texts = [texts[code] for code in y]
+    grown = [known.refit(X, y, texts=X_texts, **described).predict_proba(new, new_texts) for known in (model, read)]
+    assert np.array_equal(*grown)
+    assert (grown[0].argmax(axis=1) == truth).mean() > 0.97
+
+
+def test_classes_are_sorted_and_hold_all_labels():
+    X, y = task()
+    for classes in (range(N_LABELS - 1), list(range(N_LABELS))[::-1], [*range(N_LABELS), 7]):
+        with pytest.raises(ValueError, match="must be sorted, each once"):
+            small().fit(X, y, classes=classes)
+    with pytest.raises(ValueError, match=r"without an example need names: \[8\]"):
+        small().fit(X, y, classes=range(N_LABELS + 1))
+    for what, given in (("definitions", some_units(7, N_DIMS)), ("label texts", ["a"] * 7)):
+        with pytest.raises(ValueError, match=f"8 classes but 7 {what}"):
+            small().fit(X, y, names=some_units(8, N_DIMS), **{what.replace(" ", "_"): given})
+
+
 @pytest.mark.parametrize("params", [{"n_deals": 4}, {"experts": ("rival",)}, {"experts": ()}, {"subset_size": 8}])
 def test_settings_decide_how_many_experts_there_are(params):
     model = small(**params).fit(*task())
@@ -338,9 +387,8 @@ def test_it_learns_the_labels_that_are_certain_by_other_evidence_and_no_others()
     places = (model.ensemble_.bank[model.ensemble_.given] @ pool.T).argmax(axis=1)
     assert np.array_equal(truth[places], given)
     # Once more: what it has taught itself is no example.
-    examples, codes = model.ensemble_.own_examples()
-    assert len(examples) == len(X) + 5
-    assert np.array_equal(codes, [*y, *[NOISE] * 5])
+    own = model.ensemble_.own_examples()
+    assert np.array_equal(model.ensemble_.codes[own], [*y, *[NOISE] * 5])
     model.train_itself(pool, labels, np.zeros(len(pool), dtype=bool))
     assert model.n_taught_ == 0
 

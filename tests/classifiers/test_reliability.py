@@ -1,25 +1,31 @@
-"""Rates and certificates against closed forms, the binomial written out, and the known audit counts."""
+"""Rates against closed forms and the binomial written out, and what a judge's word weighs beside the model's."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 
+from classifiers.posterior import after_verdict
 from classifiers.reliability import (
     EXPECTED_STRENGTH,
-    MAX_WRONG,
+    EXPECTED_WEIGHT,
+    MAX_WEIGHT,
     MIN_AUDITS,
+    N_OFFERED,
     PRIOR,
     PRIOR_STRENGTH,
     Prior,
-    accept_from,
-    certificate,
+    Rate,
+    Rates,
+    Reliability,
+    Said,
     choice_accuracy,
     expected,
+    measure,
     reliability,
-    spare,
 )
 
 
@@ -114,103 +120,7 @@ def test_negative_counts_of_choices_are_refused(counts):
         choice_accuracy(*counts)
 
 
-# Certificates.
-
-
-@pytest.mark.parametrize(("errors", "audits"), [(0, 59), (1, 93), (2, 124), (3, 153), (4, 181)])
-def test_the_audits_it_takes(errors, audits):
-    assert certificate(audits, errors).holds
-    assert certificate(audits, errors).still_needed == 0
-    assert not certificate(audits - 1, errors).holds
-    assert certificate(audits - 1, errors).still_needed == 1
-    assert certificate(errors, errors).still_needed == audits - errors
-
-
-@pytest.mark.parametrize("n", [1, 2, 10, 59, 200])
-def test_the_bound_without_errors_has_a_closed_form(n):
-    assert certificate(n, 0).bound == pytest.approx(1 - 0.05 ** (1 / n))
-
-
-@pytest.mark.parametrize(("n", "errors"), [(5, 1), (20, 1), (93, 1), (124, 2), (60, 30), (400, 9), (10, 9)])
-@pytest.mark.parametrize("level", [0.5, 0.9, 0.95, 0.99])
-def test_at_the_bound_so_few_errors_are_just_too_unlikely(n, errors, level):
-    bound = certificate(n, errors, level=level).bound
-    assert binomial_at_most(errors, n, bound) == pytest.approx(1 - level)
-
-
-@pytest.mark.parametrize("n", [0, 1, 7, 59])
-def test_only_errors_bound_nothing(n):
-    found = certificate(n, n)
-    assert found.bound == 1.0
-    assert not found.holds
-
-
-@pytest.mark.parametrize("errors", [0, 1, 2, 5, 20])
-@pytest.mark.parametrize("limit", [0.01, 0.05, 0.2, 0.9])
-@pytest.mark.parametrize("level", [0.5, 0.95, 0.999])
-def test_the_audits_still_needed_are_enough_and_no_more(errors, limit, level):
-    for n in [errors, errors + 1, errors + 40]:
-        found = certificate(n, errors, limit, level)
-        assert found.holds == (found.bound <= limit) == (found.still_needed == 0)
-        assert certificate(n + found.still_needed, errors, limit, level).holds
-        if found.still_needed:
-            assert not certificate(n + found.still_needed - 1, errors, limit, level).holds
-
-
-def test_more_audits_tighten_the_bound_and_errors_loosen_it():
-    bounds = [certificate(n, 2).bound for n in range(2, 200)]
-    assert bounds == sorted(bounds, reverse=True)
-    bounds = [certificate(100, errors).bound for errors in range(101)]
-    assert bounds == sorted(bounds)
-
-
-def test_at_half_a_level_one_audit_may_do():
-    assert certificate(1, 0, limit=0.5, level=0.5).holds
-    assert certificate(0, 0, limit=0.99, level=0.01).still_needed == 1
-
-
-def test_huge_numbers_are_quick():
-    assert certificate(1_000_000, 40_000).holds
-    assert certificate(500_000, 40_000).still_needed > 300_000
-
-
-@pytest.mark.parametrize(
-    ("n", "errors", "sentence"),
-    [
-        (59, 0, "59 random audits, 0 errors: at most 5.0 % wrong (95 % sure)."),
-        (93, 1, "93 random audits, 1 error: at most 5.0 % wrong (95 % sure)."),
-        (124, 2, "124 random audits, 2 errors: at most 5.0 % wrong (95 % sure)."),
-        # 1 - 0.05 ** (1 / 300) = 0.00994; 1 - 0.05 ** (1 / 290) = 0.01028, "at most 1.0 %" would be false.
-        (300, 0, "300 random audits, 0 errors: at most 1.0 % wrong (95 % sure)."),
-        (290, 0, "290 random audits, 0 errors: at most 1.1 % wrong (95 % sure)."),
-        (20, 1, "Not certified: 20 random audits with 1 error; 73 more without an error would do."),
-        (58, 0, "Not certified: 58 random audits with 0 errors; 1 more without an error would do."),
-        (1, 0, "Not certified: 1 random audit with 0 errors; 58 more without an error would do."),
-        (2, 2, "Not certified: 2 random audits with 2 errors; 122 more without an error would do."),
-        (0, 0, "Not certified: no random audit yet; 59 without an error would do."),
-    ],
-)
-def test_the_sentence(n, errors, sentence):
-    assert certificate(n, errors).sentence == sentence
-
-
-def test_the_sentence_names_another_level():
-    assert certificate(1, 0, limit=0.5, level=0.5).sentence == (
-        "1 random audit, 0 errors: at most 50.0 % wrong (50 % sure)."
-    )
-    assert "(99.9 % sure)" in certificate(1000, 0, level=0.999).sentence
-
-
-@pytest.mark.parametrize(("n", "errors"), [(5, 6), (0, 1), (5, -1), (-1, 0), (-1, -1)])
-def test_impossible_audits_are_refused(n, errors):
-    with pytest.raises(ValueError, match="between 0 and the number of audits"):
-        certificate(n, errors)
-
-
-@pytest.mark.parametrize(("limit", "level"), [(0, 0.95), (1, 0.95), (0.05, 0), (0.05, 1), (-0.1, 0.5), (0.5, 1.5)])
-def test_impossible_limits_are_refused(limit, level):
-    with pytest.raises(ValueError, match="between 0 and 1"):
-        certificate(10, 0, limit, level)
+# What verdicts lead one to expect.
 
 
 def judged(sensitivity: float, specificity: float, n: int = 2000) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -263,53 +173,189 @@ def test_audits_overrule_what_was_expected():
     assert reliability(0, 0, 100, 0, priors).specificity.mean > 0.85
 
 
-# From where on labels are accepted.
+# What the judge's word adds.
 
 
-@pytest.mark.parametrize(
-    ("posterior", "lowest"),
-    [
-        ([], 0.85),  # nothing to accept
-        ([0.2, 0.84], 0.85),  # none that passes by itself
-        ([0.99, 0.97, 0.95], 0.85),  # together 3 % wrong
-        ([0.85, 0.99, 0.99, 0.98], 0.85),  # together 4.75 % wrong: the doubtful one is borne by the others
-        ([0.85, 0.99, 0.97, 0.98], 0.97),  # 5.25 % with it
-        ([0.85, 0.85, 0.99, 0.99, 0.99, 0.99], 0.99),  # equal ones pass together or not at all
-        ([0.86, 0.9, 0.94], 1.0),  # even the surest is too doubtful
-        ([0.86, 1.0], 1.0),
-    ],
-)
-def test_so_many_are_accepted_that_few_are_expected_to_be_wrong(posterior, lowest):
-    assert accept_from(np.array(posterior), 0.85) == lowest
+N_ROUND = 400
 
 
-@pytest.mark.parametrize(
-    ("room", "lowest"), [(0.0, 0.97), (0.005, 0.97), (0.01, 0.85), (3.0, 0.85)]
-)  # with the doubtful one 0.21 are expected wrong of four, 0.01 more than the limit
-def test_what_was_accepted_before_leaves_room_for_doubtful_ones(room, lowest):
-    assert accept_from(np.array([0.85, 0.99, 0.97, 0.98]), 0.85, room) == lowest
+def said_of(
+    q: np.ndarray, right: np.ndarray, valid: np.ndarray, n_known: int, spot_check: bool = True, random_state: int = 0
+) -> Said:
+    """Verdicts of which people have decided so many, drawn at random."""
+    known = np.random.default_rng(random_state).permutation(len(q)) < n_known
+    return Said(q, valid, np.where(known, right, np.nan).astype(float), known & spot_check)
 
 
-@pytest.mark.parametrize(("n", "wrong", "room"), [(0, 0.0, 0.0), (100, 5.0, 0.0), (100, 2.0, 3.0), (100, 5.5, 0.0)])
-def test_what_few_wrong_ones_spare(n, wrong, room):
-    assert spare(n, wrong) == pytest.approx(room)
+def of_independent_judge(n_known: int, random_state: int, rates: tuple[float, float] = (0.95, 0.95)) -> Said:
+    """The model's belief is calibrated, and the judge errs whatever the model says."""
+    rng = np.random.default_rng(random_state)
+    q = rng.uniform(0.3, 0.95, N_ROUND)
+    right = rng.random(N_ROUND) < q
+    valid = np.where(right, rng.random(N_ROUND) < rates[0], rng.random(N_ROUND) >= rates[1])
+    return said_of(q, right, valid, n_known, random_state=random_state)
 
 
-def test_what_is_accepted_is_as_much_as_the_limit_allows():
+def of_copying_judge(n_known: int, random_state: int) -> Said:
+    """The judge goes by what the model believes, and nothing else."""
+    rng = np.random.default_rng(random_state)
+    q = rng.uniform(0.3, 0.95, N_ROUND)
+    right = rng.random(N_ROUND) < q
+    return said_of(q, right, q > 0.6, n_known, random_state=random_state)
+
+
+def mean_weight(judge: Callable[[int, int], Said], n_known: int, question: str = "validate") -> float:
+    return float(np.mean([measure(judge(n_known, seed), question).weight for seed in range(5)]))
+
+
+@pytest.mark.parametrize("question", ["validate", "choose"])
+@pytest.mark.parametrize("n", [0, 1, 50])
+def test_without_decisions_a_word_weighs_what_is_expected_of_it(question, n):
+    q, right, valid = judged(0.9, 0.9, n)
+    found = measure(said_of(q, right, valid | (question == "choose"), 0), question)
+    assert (found.weight, found.n_weighed) == (EXPECTED_WEIGHT, 0)
+
+
+def test_an_independent_judges_word_weighs_more_with_decisions_and_a_copying_ones_less():
+    n_known = (0, 30, 120, 360)
+    independent, copying = (
+        [mean_weight(judge, n) for n in n_known] for judge in (of_independent_judge, of_copying_judge)
+    )
+    assert independent[-1] == pytest.approx(1, abs=0.2)
+    assert min(independent) > 0.7
+    assert copying[0] > copying[1] > copying[-1]
+    assert copying[1] < 0.5 < independent[1]
+    assert copying[-1] < 0.25
+
+
+@pytest.mark.parametrize("rates", [(0.95, 0.95), (0.85, 0.85), (0.98, 0.3), (0.6, 0.95)])
+def test_a_poor_judge_that_errs_by_itself_is_no_copying_one(rates):
+    weights = [measure(of_independent_judge(300, seed, rates)).weight for seed in range(5)]
+    assert np.mean(weights) == pytest.approx(1, abs=0.25)
+
+
+@pytest.mark.parametrize("random_state", range(5))
+def test_with_a_copying_judge_beliefs_after_its_word_are_as_right_as_they_say(random_state):
+    rates = measure(of_copying_judge(200, random_state)).validating
+    fresh = of_copying_judge(N_ROUND, random_state + 100)
+    belief = np.stack([fresh.believed, 1 - fresh.believed], axis=1)
+    after = after_verdict(belief, np.zeros(N_ROUND, dtype=int), fresh.valid, *rates)[:, 0]
+    sure = after >= 0.85
+    assert after[sure].mean() == pytest.approx(fresh.right[sure].mean(), abs=0.1)
+
+
+def test_the_weight_lies_within_its_bounds_and_counts_the_decisions():
+    for seed in range(5):
+        for judge in (of_independent_judge, of_copying_judge):
+            found = measure(judge(77, seed))
+            assert 0 <= found.weight <= MAX_WEIGHT
+            assert found.n_weighed == 77
+
+
+def test_a_judge_that_says_the_opposite_of_what_is_right_weighs_nothing_before_its_rates_are_known():
+    q, right, valid = judged(0.95, 0.95, 200)
+    found = measure(said_of(q, right, ~valid, 200, spot_check=False))
+    assert found.weight < 0.1 or found.sensitivity.mean < 1 - found.specificity.mean
+
+
+@pytest.mark.parametrize(("knows", "weight"), [(True, 1.0), (False, 0.0)])
+def test_a_choice_weighs_what_people_find_of_the_options_it_took(knows, weight):
     rng = np.random.default_rng(0)
-    for room in (0.0, 1.0, 5.0):
-        posterior = rng.beta(8, 1, 500)
-        lowest = accept_from(posterior, 0.5, room)
-        wrong = np.sort(1 - posterior)
-        n = int((posterior >= lowest).sum())
-        assert 0 < n == sum((wrong[: k + 1] - MAX_WRONG).sum() <= room for k in range(500) if wrong[k] <= 0.5)
+    n, rows = 400, np.arange(400)
+    belief = rng.dirichlet(np.full(N_OFFERED + 1, 0.5), n)
+    truth = (rng.random((n, 1)) > belief.cumsum(axis=1)).sum(axis=1)
+    other = (truth + rng.integers(1, N_OFFERED + 1, n)) % (N_OFFERED + 1)
+    chosen = np.where(rng.random(n) < 0.8, truth, other) if knows else belief.argmax(axis=1)
+    given = said_of(belief[rows, chosen], chosen == truth, np.ones(n, dtype=bool), 300)
+    assert measure(given, "choose").weight == pytest.approx(weight, abs=0.2)
 
 
-def test_however_many_rounds_there_are_the_limit_holds_for_all_together():
-    rng = np.random.default_rng(1)
-    n, expected_wrong = 0, 0.0
-    for doubt in (20, 4, 3, 30, 2):
-        posterior = rng.beta(doubt, 1, 200)
-        accepted = posterior[posterior >= accept_from(posterior, 0.6, spare(n, expected_wrong))]
-        n, expected_wrong = n + len(accepted), expected_wrong + float((1 - accepted).sum())
-        assert expected_wrong <= MAX_WRONG * n + 1e-6
+def test_spot_checks_are_counted_and_others_change_what_is_expected():
+    q = np.full(6, 0.5)
+    valid = np.array([True, True, False, False, True, False])
+    right = np.array([1, 0, 0, 1, 1, np.nan])
+    spot_check = np.array([True, True, True, True, False, False])
+    found = measure(Said(q, valid, right, spot_check))
+    priors = expected(np.array([1.0, 0.5]), np.array([True, False]))
+    counted = reliability(1, 1, 1, 1, priors)
+    assert (found.sensitivity, found.specificity) == (counted.sensitivity, counted.specificity)
+    assert found.n_weighed == 5
+    chosen = measure(Said(q, np.ones(6, dtype=bool), right, spot_check), "choose")
+    assert chosen.sensitivity == chosen.specificity == choice_accuracy(right=2, wrong=2)
+
+
+@pytest.mark.parametrize("rates", [(0.95, 0.95), (0.85, 0.85), (0.98, 0.3)])
+def test_audits_of_what_the_judge_called_valid_leave_its_rates_as_they_are(rates):
+    found = []
+    for random_state in range(8):
+        given = of_independent_judge(N_ROUND, random_state, rates)
+        likelihood = given.believed * rates[0], (1 - given.believed) * (1 - rates[1])
+        settled = given.valid & (likelihood[0] >= 0.85 * sum(likelihood))
+        rng = np.random.default_rng(random_state)
+        spot_check = rng.permutation(N_ROUND) < 10
+        known = spot_check | (settled & (rng.random(N_ROUND) < 0.5))
+        found.append(measure(Said(given.believed, given.valid, np.where(known, given.right, np.nan), spot_check)))
+    measured = [np.mean([getattr(one, name).mean for one in found]) for name in ("sensitivity", "specificity")]
+    assert measured == pytest.approx(rates, abs=0.06)
+    assert np.mean([one.weight for one in found]) == pytest.approx(1, abs=0.2)
+
+
+# What to reckon with.
+
+
+def log_ratios(rates: Rates) -> tuple[float, float]:
+    """What valid and invalid tell, nats."""
+    sensitivity, specificity = rates
+    return math.log(sensitivity / (1 - specificity)), math.log((1 - sensitivity) / specificity)
+
+
+def with_rates(sensitivity: float, specificity: float, weight: float) -> Reliability:
+    first, second = (Rate(mean, 0.0, 1.0, 100, False) for mean in (sensitivity, specificity))
+    return Reliability(first, second, weight=weight)
+
+
+@pytest.mark.parametrize("rates", [(0.95, 0.95), (0.85, 0.6), (0.98, 0.3), (0.55, 0.99), (0.3, 0.4), (0.05, 0.1)])
+@pytest.mark.parametrize("weight", [0.01, 0.3, 0.85, 1.0, 1.25])
+def test_verdicts_tell_their_weight_of_what_the_rates_say(rates, weight):
+    found = with_rates(rates[0], rates[1], weight)
+    assert 0 < found.validating.specificity < 1
+    assert 0 < found.validating.sensitivity < 1
+    assert log_ratios(found.validating) == pytest.approx([weight * told for told in log_ratios(Rates(*rates))])
+    assert found.of("validate") == found.validating
+
+
+@pytest.mark.parametrize("accuracy", [0.95, 0.6, 1 / 6, 0.05])
+@pytest.mark.parametrize("weight", [0.01, 0.3, 0.85, 1.0, 1.25])
+def test_a_choice_tells_its_weight_of_what_the_rates_say(accuracy, weight):
+    found = with_rates(accuracy, accuracy, weight).choosing
+
+    def told(p: float) -> float:
+        """Of the option that was chosen, against each other one."""
+        return math.log(p / ((1 - p) / N_OFFERED))
+
+    assert found.sensitivity == found.specificity
+    assert told(found.sensitivity) == pytest.approx(weight * told(accuracy))
+    assert with_rates(accuracy, accuracy, weight).of("choose") == found
+
+
+@pytest.mark.parametrize("rates", [(0.95, 0.95), (0.98, 0.3), (0.3, 0.4)])
+def test_what_weighs_nothing_is_a_coin(rates):
+    found = with_rates(rates[0], rates[1], 0.0)
+    assert found.validating == (0.5, 0.5)
+    assert found.choosing == pytest.approx([1 / (1 + N_OFFERED)] * 2)
+
+
+@pytest.mark.parametrize("sensitivity", [0.05, 0.5, 0.9])
+@pytest.mark.parametrize("weight", [0.5, 1.0, 1.25])
+def test_a_judge_that_says_the_same_of_right_and_wrong_is_a_coin(sensitivity, weight):
+    assert with_rates(sensitivity, 1 - sensitivity, weight).validating == (0.5, 0.5)
+
+
+@pytest.mark.parametrize("rates", [(0.95, 0.9), (0.98, 0.3), (0.3, 0.4)])
+def test_at_full_weight_the_rates_are_the_judges(rates):
+    assert with_rates(rates[0], rates[1], 1.0).validating == pytest.approx(rates)
+
+
+def test_a_judge_worse_than_chance_speaks_against_what_it_calls_valid():
+    valid, invalid = log_ratios(with_rates(0.2, 0.3, 0.85).validating)
+    assert valid < 0 < invalid

@@ -4,34 +4,27 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import astuple, dataclass, field, replace
+from functools import cache
 
 import numpy as np
 import pytest
 
-from classifiers.posterior import prior
+from classifiers.ledger import Source
+from classifiers.loop.asking import MAX_IN_A_ROW
 from classifiers.query import STRATEGIES
 from classifiers.red_classifier import GRADUATED, RedClassifier
-from classifiers.reliability import choice_accuracy, expected, reliability
-from classifiers.simulation import (
-    MAX_QUESTIONS,
-    UNKNOWN,
-    ArticleLoop,
-    Choosing,
-    Data,
-    Judge,
-    Loop,
-    Plan,
-    Validating,
-)
+from classifiers.reliability import N_OFFERED
+from classifiers.simulation import CLAIMED_FROM, N_COPIED, UNKNOWN, ArticleLoop, CopyingJudge, Data, Judge, Loop, Plan
 from classifiers.subset_classifier import NOISE
 from tests.classifiers.clusters import N_DIMS, clusters, some_units
 
 N_LABELS = 6
-PLAN = Plan(rounds=3, judge_calls=30, reviews=10, audits=5)
+PLAN = Plan(rounds=3, judge_calls=30, reviews=10)
 LOOPS = [
     pytest.param(Loop, PLAN, id="validate"),
     pytest.param(Loop, replace(PLAN, question="choose"), id="choose"),
+    pytest.param(Loop, replace(PLAN, judge_calls=0), id="people"),
     pytest.param(ArticleLoop, replace(PLAN, strategy="entropy"), id="article"),
 ]
 
@@ -76,8 +69,15 @@ def gone_round(kind: type[Loop], plan: Plan, data: Data, judge: Judge | None = N
     return loop
 
 
-def decisions(loop: Loop) -> list[list]:
-    return [loop.human.tolist(), loop.accepted.tolist(), loop.answers.n_answers.tolist()]
+@cache
+def usual(kind: type[Loop], plan: Plan) -> Loop:
+    """The loop on some data with the usual judge, gone round once for all tests that only look at it."""
+    return gone_round(kind, plan, some_data())
+
+
+def decisions(loop: Loop) -> list[object]:
+    answers, book = (list(map(np.ndarray.tolist, vars(columns).values())) for columns in (loop.answers, loop.book))
+    return [loop.human.tolist(), loop.accepted.tolist(), answers, repr(book)]
 
 
 # Who sees the truth.
@@ -89,6 +89,9 @@ class Truth:
     def __init__(self, labels: np.ndarray):
         self.labels = labels
         self.seen_by: set[str] = set()
+
+    def __len__(self):
+        return len(self.labels)
 
     def __getitem__(self, rows):
         self.seen_by.add(sys._getframe(1).f_code.co_name)
@@ -115,9 +118,8 @@ def test_only_the_judge_the_reviewer_and_the_score_see_the_truth(kind, plan):
 
 @pytest.mark.parametrize(("kind", "plan"), LOOPS)
 def test_the_truth_of_documents_nobody_was_asked_about_changes_nothing(kind, plan):
-    data = some_data()
-    loop = gone_round(kind, plan, data)
-    untouched = (loop.answers.n_answers == 0) & (loop.human == UNKNOWN)
+    data, loop = some_data(), usual(kind, plan)
+    untouched = ~loop.judged & (loop.human == UNKNOWN)
     assert untouched.sum() > 10
     other = replace(data, y_pool=np.where(untouched, (data.y_pool + 2) % N_LABELS, data.y_pool))
     assert decisions(gone_round(kind, plan, other)) == decisions(loop)
@@ -155,118 +157,28 @@ def test_another_judge_errs_elsewhere():
     assert first != other
 
 
-# What answers weigh.
-
-
-def beliefs(n: int, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """Beliefs and the candidates they are about, of nine labels."""
-    rng = np.random.default_rng(0)
-    probabilities = -np.sort(-rng.dirichlet(np.ones(k + 1), n), axis=1)[:, :k]
-    return prior(probabilities), np.stack([rng.permutation(9)[:k] for _ in range(n)])
-
-
-def bayes(row: np.ndarray, likelihood: list[float]) -> list[float]:
-    joint = [p * chance for p, chance in zip(row, likelihood, strict=True)]
-    return [p / sum(joint) for p in joint]
-
-
-@pytest.mark.parametrize("n_questions", [1, 2, MAX_QUESTIONS])
-def test_verdicts_weigh_what_bayes_says(n_questions):
-    belief, labels = beliefs(40, 4)
-    answers = Validating(40)
-    judge = Judge(labels[:, 1], 0.8, 0.7)
-    for _ in range(n_questions):
-        columns, _ = answers.questions(answers.weigh(belief, labels), labels)
-        for document in range(0, 40, 2):
-            answers.ask(judge, document, labels[document], columns[document], 0.5)
-    audits = {document: int(labels[document, 1]) for document in range(10)}
-    answers.measure(np.full(40, UNKNOWN), audits)
-    sensitivity, specificity = answers.rates.sensitivity.mean, answers.rates.specificity.mean
-    after = answers.weigh(belief, labels)
-    for document in range(40):
-        likelihood = [1.0] * 5
-        for turn in range(answers.n_answers[document]):
-            label, valid = answers.labels[document, turn], answers.valid[document, turn]
-            for column, candidate in enumerate([*labels[document].tolist(), NOISE]):
-                said_valid = sensitivity if candidate == label else 1 - specificity
-                likelihood[column] *= said_valid if valid else 1 - said_valid
-        assert after[document] == pytest.approx(bayes(belief[document], likelihood))
-
-
-def test_verdicts_on_labels_that_are_no_candidates_any_more_do_not_count():
-    belief, labels = beliefs(6, 4)
-    answers = Validating(6)
-    for document in range(6):
-        answers.ask(Judge(labels[:, 0], 1.0, 1.0), document, labels[document], 0, 0.5)
-    assert np.array_equal(answers.weigh(belief, labels + 9), belief)
-
-
-def test_choices_weigh_what_bayes_says():
-    belief, labels = beliefs(40, 7)
-    answers = Choosing(40)
-    truth = np.where(np.arange(40) % 4 == 0, NOISE, labels[np.arange(40), np.arange(40) % 7])
-    for document in range(0, 40, 2):
-        answers.ask(Judge(truth, 0.7, 0.7), document, labels[document], 0, 0.5)
-    answers.measure(truth, {document: int(truth[document]) for document in range(0, 20, 2)})
-    after, rate = answers.weigh(belief, labels), answers.rates.sensitivity.mean
-    for document in range(40):
-        if not answers.n_answers[document]:
-            assert np.array_equal(after[document], belief[document])
-            continue
-        offered = [label for label in labels[document].tolist() if label in answers.offered[document]]
-        likelihood = []
-        for candidate in [*labels[document].tolist(), NOISE]:
-            right = answers.chosen[document] == (candidate if candidate in offered else NOISE)
-            likelihood.append(rate if right else (1 - rate) / len(offered))
-        assert after[document] == pytest.approx(bayes(belief[document], likelihood))
-
-
-def test_rates_are_counted_on_audits_and_expected_from_the_rest():
-    answers = Validating(5)
-    candidates = np.array([5, 6, 7])
-    judge = Judge(np.array([5, 6, 5, 5, 7]), 1.0, 1.0)
-    for document, columns in enumerate([[0], [0, 1], [1, 2], [0], [1, 2]]):
-        for column in columns:
-            answers.ask(judge, document, candidates, column, 0.5)
-    # 0: 5 valid, right. 1: 5 refused, wrong; 6 valid, right. 2: a person says 6, which was refused; 7 too.
-    # 3: nobody has seen it. 4: reviewed, 6 refused, wrong; 7 valid, right.
-    answers.measure(np.array([5, 6, 6, UNKNOWN, 7]), {0: 5, 1: 6, 2: 6})
-    priors = expected(np.array([0.5, 0, 1]), np.array([True, False, True]))
-    assert answers.rates == reliability(true_valid=2, false_invalid=1, true_invalid=2, false_valid=0, priors=priors)
-    choosing = Choosing(3)
-    for document in range(3):
-        choosing.ask(Judge(np.array([5, NOISE, 6]), 1.0, 1.0), document, candidates, 0, 0.5)
-    # A person agrees that 1 is none of these, and says 8 of the third, which wasn't offered: "none" was right.
-    choosing.measure(np.array([5, 8, 8]), {0: 5, 1: 8, 2: 8})
-    assert choosing.rates.sensitivity == choice_accuracy(right=2, wrong=1)
-
-
-@pytest.mark.parametrize("answers", [Validating(3), Choosing(3)])
-def test_before_any_answer_nothing_is_believed_but_the_model(answers):
-    belief, labels = beliefs(3, 4)
-    assert np.array_equal(answers.weigh(belief, labels), belief)
-
-
 # The rounds.
 
 
 @pytest.mark.parametrize(("kind", "plan"), LOOPS)
 def test_the_same_seed_goes_the_same_way(kind, plan):
-    data = some_data()
-    first, again = gone_round(kind, plan, data), gone_round(kind, plan, data)
+    first, again = usual(kind, plan), gone_round(kind, plan, some_data())
     assert decisions(first) == decisions(again)
     assert [repr(result) for result in first.results] == [repr(result) for result in again.results]
     assert first.stopped == again.stopped
 
 
 def assert_budget_is_kept(kind: type[Loop], plan: Plan) -> None:
-    data = some_data()
-    judge = judge_of(data)
-    results = gone_round(kind, plan, data, judge).results
+    loop = usual(kind, plan)
+    judge, results = loop.judge, loop.results
     calls, reviews = ([0, *(getattr(result, name) for result in results)] for name in ("judge_calls", "reviews"))
     assert calls[-1] == len(judge.asked)
-    assert all(0 <= spent <= plan.judge_calls for spent in np.diff(calls))
-    assert all(0 <= spent <= plan.reviews for spent in np.diff(reviews))
+    # A refused label leads to the next, so that a round's calls are kept to on the average only.
+    in_a_row = MAX_IN_A_ROW if kind is Loop and plan.question == "validate" else 1
+    assert all(0 <= spent <= in_a_row * plan.judge_calls for spent in np.diff(calls))
+    # A last audit may need a second look; the next round has one decision less for it.
+    assert all(spent <= number * plan.reviews + 1 for number, spent in enumerate(reviews))
+    assert (np.diff(reviews) >= 0).all()
 
 
 @pytest.mark.parametrize(("kind", "plan"), LOOPS)
@@ -275,34 +187,59 @@ def assert_budget_is_kept(kind: type[Loop], plan: Plan) -> None:
     [
         pytest.param({}, id="as planned"),
         pytest.param({"judge_calls": 1000, "reviews": 1000}, id="more than there is to ask"),
-        pytest.param({"judge_calls": 0, "reviews": 0, "audits": 0}, id="nothing"),
+        pytest.param({"judge_calls": 0, "reviews": 0}, id="nothing"),
+        pytest.param({"judge_calls": 1, "reviews": 1}, id="one"),
+        pytest.param({"judge_calls": 13, "reviews": 3}, id="odd", marks=pytest.mark.slow),
+        pytest.param({"judge_calls": 60, "reviews": 0}, id="nobody"),
     ],
 )
 def test_no_round_spends_more_than_its_budget(kind, plan, budget):
     assert_budget_is_kept(kind, replace(plan, **budget))
 
 
-@pytest.mark.parametrize("question", ["validate", "choose"])
-@pytest.mark.parametrize(
-    "budget",
-    [
-        pytest.param({"judge_calls": 13, "audits": 5}, id="shares that round up"),
-        pytest.param({"judge_calls": 3, "audits": 5}, id="fewer calls than audits"),
-        pytest.param({"reviews": 3, "audits": 5}, id="fewer reviews than audits"),
-    ],
-)
-def test_no_round_spends_more_than_an_odd_budget(question, budget):
-    assert_budget_is_kept(Loop, replace(PLAN, question=question, **budget))
+@pytest.mark.parametrize(("sensitivity", "specificity"), [(0.95, 0.95), (0.85, 0.85)])
+def test_rounds_ask_about_as_many_questions_as_planned(sensitivity, specificity):
+    data = some_data(scale=0.45, n_pool=60)
+    plan = replace(PLAN, judge_calls=60)
+    results = gone_round(Loop, plan, data, judge_of(data, sensitivity, specificity)).results
+    assert results[-1].judge_calls == pytest.approx(plan.judge_calls * len(results), rel=0.3)
+
+
+def test_without_questions_and_people_only_the_model_settles():
+    loop = gone_round(Loop, replace(PLAN, judge_calls=0, reviews=0), some_data())
+    assert (loop.results[-1].judge_calls, loop.results[-1].reviews, loop.results[-1].accepted) == (0, 0, 0)
+    assert 0 < loop.results[-1].pool_labelled < 1
+    assert loop.results[-1].certified == 0
+    assert set(loop.book.source.tolist()) == {Source.MODEL}
 
 
 @pytest.mark.parametrize(("kind", "plan"), LOOPS)
 def test_no_question_is_put_twice_and_no_document_is_asked_about_too_often(kind, plan):
     data = some_data(scale=0.5)
     judge = judge_of(data, 0.6, 0.6)
-    gone_round(kind, replace(plan, rounds=6, judge_calls=80), data, judge)
-    assert max(Counter(judge.asked).values()) == 1
+    results = gone_round(kind, replace(plan, rounds=6, judge_calls=2 * plan.judge_calls), data, judge).results
+    assert max(Counter(judge.asked).values(), default=1) == 1
     times = Counter(document for document, _ in judge.asked)
-    assert max(times.values()) == (MAX_QUESTIONS if kind is Loop and plan.question == "validate" else 1)
+    often = MAX_IN_A_ROW * len(results) if kind is Loop and plan.question == "validate" else 1
+    assert max(times.values(), default=1) <= often
+
+
+def test_nobody_is_asked_about_what_a_person_has_decided():
+    data = some_data(scale=0.5)
+    decided: list[int] = []
+
+    class Watched(Loop):
+        def _put(self, documents, columns):
+            assert not (self.human[documents] != UNKNOWN).any()
+            return super()._put(documents, columns)
+
+        def _person_says(self, documents, spot_check=False):
+            decided.extend(documents.tolist())
+            super()._person_says(documents, spot_check)
+
+    loop = gone_round(Watched, replace(PLAN, rounds=5), data)
+    assert max(Counter(decided).values()) == 1
+    assert sorted(decided) == np.flatnonzero(loop.human != UNKNOWN).tolist()
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
@@ -312,59 +249,155 @@ def test_every_strategy_goes_round(strategy):
     assert loop.results[0].judge_calls > 0
 
 
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_every_strategy_for_people_goes_round(strategy):
+    data = some_data()
+    loop = gone_round(Loop, replace(PLAN, rounds=1, judge_calls=0, people=strategy), data)
+    assert loop.results[0].reviews == PLAN.reviews
+
+
 @pytest.mark.parametrize(("kind", "plan"), LOOPS)
 def test_results_say_what_the_loop_decided(kind, plan):
-    data = some_data()
-    loop = gone_round(kind, plan, data)
-    result = loop.results[-1]
-    accepted = (loop.accepted != UNKNOWN) & (loop.human == UNKNOWN)
-    assert np.array_equal(loop.human[loop.human != UNKNOWN], data.y_pool[loop.human != UNKNOWN])
-    assert result.reviews == (loop.human != UNKNOWN).sum()
+    data, loop = some_data(), usual(kind, plan)
+    result, truth, book = loop.results[-1], data.y_pool, loop.book
+    by_people = loop.human != UNKNOWN
+    accepted = (loop.accepted != UNKNOWN) & ~by_people
+    assert np.array_equal(loop.human[by_people], truth[by_people])
+    assert result.reviews == by_people.sum() + result.audit_errors
     assert result.accepted == accepted.sum()
-    assert result.accepted_right == pytest.approx(
-        (loop.accepted[accepted] == data.y_pool[accepted]).mean(), nan_ok=True
-    )
-    assert result.pool_labelled == pytest.approx(1 - result.uncertain / len(data.y_pool))
-    assert all(0 <= share <= 1 for share in (result.heldout_accuracy, result.pool_labelled, result.pool_right))
-    assert all(name in {f.name for f in fields(result)} for name in ("round", "judge_calls", "expected_gain"))
+    right = (loop.accepted[accepted] == truth[accepted]).sum()
+    assert right == (result.accepted and pytest.approx(result.accepted * result.accepted_right))
+    assert result.pool_labelled == pytest.approx(1 - result.uncertain / len(truth))
+    now = np.where(by_people, truth, loop.accepted)
+    in_force = book.present & ~by_people[book.document]
+    now[book.document[in_force]] = book.label[in_force]
+    assert result.pool_labelled == pytest.approx((now != UNKNOWN).mean())
+    assert result.pool_right == pytest.approx((now == truth)[now != UNKNOWN].mean())
+    assert result.audits == book.audited.sum()
+    assert result.certified == pytest.approx(len(set(book.document[book.covered].tolist())) / len(truth))
+    shares = [value for value in astuple(result) if isinstance(value, float) and value != result.expected_gain]
+    assert all(0 <= value <= 1 or np.isnan(value) for value in shares)
+
+
+@pytest.mark.parametrize(("kind", "plan"), LOOPS)
+def test_labels_teach_from_people_and_on_the_judges_word_alone(kind, plan):
+    loop = usual(kind, plan)
+    on_its_word = loop.accepted != UNKNOWN
+    assert loop.judged[on_its_word].all()
+    expected = np.where(loop.human != UNKNOWN, loop.human, loop.accepted)
+    assert np.array_equal(loop.known, expected)
 
 
 @pytest.mark.parametrize(("kind", "plan"), LOOPS)
 def test_the_loop_says_when_and_why_it_ended(kind, plan):
     round_, reason = gone_round(kind, replace(plan, rounds=1), some_data()).stopped
     assert (round_, reason) == (1, "The planned rounds are over.")
-    loop = gone_round(kind, replace(plan, rounds=20, judge_calls=500, reviews=500), some_data(scale=0.15))
+    long = replace(plan, rounds=20, judge_calls=20 * plan.judge_calls, reviews=500)
+    loop = gone_round(kind, long, some_data(scale=0.15))
     assert loop.stopped[0] == len(loop.results) < 20
     assert loop.stopped[1].endswith(".")
     assert loop.stopped[1] != "The planned rounds are over."
 
 
+def test_a_loop_goes_on_until_everything_settled_is_certified():
+    data = some_data(scale=0.15, n_pool=40)
+    loop = gone_round(Loop, Plan(rounds=30, judge_calls=60, reviews=20), data, judge_of(data, 1.0, 1.0))
+    last = loop.results[-1]
+    assert loop.stopped[0] < 30
+    assert last.certified_wrong == 0
+    assert not (loop.book.present & ~loop.book.certified).any()
+    assert last.certified == pytest.approx(last.pool_labelled, abs=0.2)
+
+
 @pytest.mark.parametrize("question", ["validate", "choose"])
 def test_a_perfect_judge_ends_with_everything_right(question):
     data = some_data(scale=0.15)
-    plan = Plan(rounds=8, judge_calls=100, reviews=20, audits=5, question=question, threshold=0.97)
+    plan = Plan(rounds=8, judge_calls=100, reviews=20, question=question, threshold=0.97)
     result = gone_round(Loop, plan, data, judge_of(data, 1.0, 1.0)).results[-1]
-    assert (result.pool_labelled, result.pool_right) == (1.0, 1.0)
-    assert result.heldout_accuracy == 1.0
+    assert (result.pool_right, result.heldout_accuracy) == (1.0, 1.0)
+    assert not result.accepted or result.accepted_right == 1.0
+    # What is left when the loop is over, people decide in less than a round.
+    assert result.pool_labelled > 0.9
 
 
 @pytest.mark.parametrize("random_state", range(3))
 @pytest.mark.parametrize("question", ["validate", "choose"])
-def test_a_judge_that_accepts_nearly_everything_is_found_out_or_does_no_harm(question, random_state):
+def test_a_judge_that_accepts_nearly_everything_does_no_harm(question, random_state):
     data = some_data(scale=0.45)
-    plan = Plan(rounds=4, judge_calls=60, reviews=20, audits=10, question=question, random_state=random_state)
+    plan = Plan(rounds=4, judge_calls=60, reviews=20, question=question, random_state=random_state)
     for result in gone_round(Loop, plan, data, judge_of(data, 0.98, 0.3, random_state)).results:
-        assert not result.certificate.holds or result.accepted_right >= 0.95
+        assert not result.certified or result.certified_wrong <= plan.limit
 
 
-def test_audits_learn_what_the_judge_is_worth():
-    data = some_data(scale=0.45)
-    plan = Plan(rounds=4, judge_calls=60, reviews=30, audits=25)
-    good, bad = (gone_round(Loop, plan, data, judge_of(data, 0.98, rate)).answers for rate in (0.98, 0.3))
-    assert isinstance(good, Validating)
-    assert isinstance(bad, Validating)
-    assert bad.rates.specificity.mean < 0.75 < good.rates.specificity.mean
-    assert not good.rates.sensitivity.is_prior
+def test_decisions_tell_what_the_judge_is_worth():
+    data = some_data(scale=0.45, n_pool=60)
+    plan = Plan(rounds=4, judge_calls=60, reviews=40)
+    good, bad = (gone_round(Loop, plan, data, judge_of(data, 0.98, rate)).reliability for rate in (0.98, 0.3))
+    assert bad.specificity.mean < 0.75 < good.specificity.mean
+    assert bad.n_weighed > 0 < good.n_weighed
+
+
+# A judge that copies.
+
+
+def test_a_copying_judge_says_what_most_of_the_nearest_seeds_are():
+    data = some_data(scale=0.6)
+    judge = CopyingJudge.of(data)
+    assert judge.truth is data.y_pool
+    for document in range(0, len(data.X_pool), 7):
+        order = np.argsort(-(data.X @ data.X_pool[document]), kind="stable")[:N_COPIED]
+        votes = Counter(data.y[order].tolist())
+        most = max(votes.values())
+        label = next(label for label in data.y[order].tolist() if votes[label] == most)
+        assert [judge.is_valid(document, other) for other in range(N_LABELS)] == [
+            other == label for other in range(N_LABELS)
+        ]
+        assert judge.choice(document, np.array([9, label, 8])) == 1
+        assert judge.choice(document, np.array([9, 8])) == 2
+
+
+def test_a_copying_judge_answers_like_one_that_is_always_right_about_what_it_copies():
+    data = some_data()
+    judge = CopyingJudge.of(data)
+    same = Judge(judge.copied, 1.0, 1.0)
+    for document in range(len(data.X_pool)):
+        for label in range(N_LABELS):
+            assert judge.is_valid(document, label) == same.is_valid(document, label)
+        for offered in (np.arange(N_OFFERED), np.array([2]), np.array([5, 0])):
+            assert judge.choice(document, offered) == same.choice(document, offered)
+
+
+# What is claimed after the answers.
+
+
+@pytest.mark.parametrize("question", ["validate", "choose"])
+def test_claims_are_those_of_the_moment_of_the_answers(question):
+    data = some_data(scale=0.5, n_pool=60)
+    seen = []
+
+    class Watched(Loop):
+        def _ask(self):
+            label, _ = self._best()
+            batch = super()._ask()
+            label_after, posterior = self._best()
+            seen.append((batch, label[batch], label_after[batch], posterior[batch]))
+            return batch
+
+    loop = gone_round(Watched, replace(PLAN, question=question), data)
+    document, before, after, posterior = map(np.concatenate, zip(*seen, strict=True))
+    truth, result, sure = data.y_pool[document], loop.results[-1], posterior >= CLAIMED_FROM
+    assert result.best_before == pytest.approx((before == truth).mean())
+    assert result.best_after == pytest.approx((after == truth).mean())
+    assert result.claimed == pytest.approx(posterior[sure].mean())
+    assert result.claimed_right == pytest.approx((after == truth)[sure].mean())
+
+
+def test_nothing_is_claimed_where_nobody_is_asked():
+    result = gone_round(Loop, replace(PLAN, judge_calls=0), some_data()).results[-1]
+    assert np.isnan([result.claimed, result.claimed_right, result.best_before, result.best_after]).all()
+
+
+# Fits.
 
 
 def test_the_last_fit_learns_what_the_loop_has_settled_without_asking():
@@ -393,7 +426,7 @@ def test_what_has_changed_is_refitted_until_the_examples_have_grown_by_so_much(m
             fits.append("refit")
             return super().refit(*args, **kwargs)
 
-    plan = replace(PLAN, rounds=4, judge_calls=6, reviews=2, audits=2)
+    plan = replace(PLAN, rounds=4, judge_calls=6, reviews=2)
     loop = Loop(data, judge_of(data), lambda: Watched(subset_size=3, n_deals=1, noise_ratio=2.0), plan)
     list(loop.run())
     expected_fits, at = [], 0

@@ -83,6 +83,24 @@ def test_equal_labels_go_in_the_order_of_their_codes():
     assert split(np.zeros((5, 2)), 3) == [[0, 1, 2], [3, 4]]
 
 
+@pytest.mark.parametrize("n_copies", [2, 3, 5])
+@pytest.mark.parametrize("random_state", range(6))
+def test_equal_labels_share_no_subset(n_copies, random_state):
+    rng = np.random.default_rng(random_state)
+    kinds = np.append(np.arange(50 - 2 * n_copies), np.repeat([50, 51], n_copies))
+    rng.shuffle(kinds)
+    points = some_units(52)[kinds] + rng.normal(scale=1e-12, size=(50, 1))
+    for subset in split(points, 10):
+        assert len(set(kinds[subset])) == len(subset) == 10
+
+
+@pytest.mark.parametrize("n_labels", range(2, 30))
+def test_more_equal_labels_than_subsets_are_spread(n_labels):
+    kinds = np.arange(n_labels) % 2
+    for subset in split(np.eye(2)[kinds], 4):
+        assert abs(int((kinds[subset] == 0).sum()) - int((kinds[subset] == 1).sum())) <= 1
+
+
 def test_centroids_are_unit_means_of_each_labels_own_examples():
     X = np.array([[3, 0], [1, 0], [0, 2], [1, 1], [9, 9], [9, 9]], dtype=np.float32)
     centroids = label_centroids(X, np.array([0, 0, 1, 1, -1, 5]), n_labels=2)
@@ -115,6 +133,27 @@ def test_a_hundred_labels_are_split_whole_and_the_same_way_again(recwarn):
     assert np.array_equal(reduce_centroids(centroids, random_state=3), reduced)
     assert not np.array_equal(reduce_centroids(centroids, random_state=4), reduced)
     assert not [warning for warning in recwarn if "n_jobs" in str(warning.message)]
+
+
+def test_a_second_process_compiles_little(run_python):
+    """What UMAP compiles for itself and what was found on disk: the first process fills numba's cache."""
+    reduce_centroids(some_units(30))
+    compiled = run_python(
+        "import numpy as np; from numba.core import event; from classifiers import subsets; subsets._load_umap();"
+        "listener = event.RecordingListener(); event.register('numba:compile', listener);"
+        "subsets.reduce_centroids(np.eye(30));"
+        "print(*(e.data['dispatcher'].py_func.__name__ for _, e in listener.buffer if e.is_start), sep='\\n')"
+    ).split()
+    assert "_optimize_layout_euclidean_single_epoch" in compiled
+    assert not {"fast_knn_indices", "smooth_knn_dist", "compute_membership_strengths"} & set(compiled)
+
+
+def test_equal_centroids_stay_equal():
+    centroids = np.repeat(some_units(30), 2, axis=0)
+    centroids[::2] += 1e-12
+    reduced = reduce_centroids(centroids)
+    assert np.array_equal(reduced[::2], reduced[1::2])
+    assert len(np.unique(reduced, axis=0)) == 30
 
 
 def test_umap_takes_the_smallest_number_of_labels_it_is_used_for():

@@ -11,8 +11,10 @@ from django.contrib.auth.models import User
 from django.utils import translation
 
 from labelling.fake_messages_api import FakeModel, MessagesApi
+from labelling.jobs.serving import answer
+from labelling.jobs.suggesting import Models
 from labelling.models import Price
-from tests.factories import make_user
+from tests.factories import account
 
 KEY = "sk-ant-api03-planted-key-that-must-appear-nowhere"
 
@@ -26,12 +28,20 @@ def _language() -> Iterator[None]:
 
 @pytest.fixture
 def ann() -> User:
-    return make_user("ann")
+    return account("ann")
 
 
 @pytest.fixture
 def bob() -> User:
-    return make_user("bob")
+    return account("bob")
+
+
+@pytest.fixture
+def served(monkeypatch) -> Models:
+    """The models, held in this process: nothing goes over a socket."""
+    models = Models()
+    monkeypatch.setattr("labelling.services.suggesting._ask", lambda message: answer(models, message))
+    return models
 
 
 @pytest.fixture

@@ -2,26 +2,61 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from contextlib import nullcontext
+from typing import Any
+
 import pytest
+from django.db import transaction
 from django.test import Client
 from django.urls import URLPattern, reverse
 
-from labelling.models import Comparison, CsvImport, Definition, Flag, Label, Round
-from labelling.services import definitions, imports, labels, rounds
+from labelling import jobs
+from labelling.models import (
+    BulkAct,
+    Comparison,
+    CsvImport,
+    Definition,
+    Flag,
+    Invitation,
+    Label,
+    Project,
+    ProposedLabel,
+    Release,
+    Revision,
+    Round,
+    Suspicion,
+)
+from labelling.services import definitions, imports, invitations, label_life, labels, releases, rounds
 from labelling.urls import project_urls
-from tests.factories import csv_file, fruit_project, make_user, run_round
+from tests.factories import account, csv_file, fresh, fruit_project, make_user, run_round
 
 pytestmark = pytest.mark.django_db
 
 ONLY_MANAGERS = {
     "project_settings",
     "members",
+    "diary",
+    "invite",
+    "take_back_invitation",
     "remove_member",
     "create_label",
     "delete_label",
+    "change_label",
+    "undo_label_event",
+    "carry_out_revision",
+    "discard_revision",
+    "ask_about_revision",
+    "undo_revision",
+    "make_label",
+    "dismiss_proposal",
     "import_definitions",
     "upload",
+    "remove_project",
+    "delete_documents",
+    "undo_import",
     "import",
+    "answer_import",
     "import_progress",
     "keep_good_rows",
     "cancel_import",
@@ -53,36 +88,60 @@ ONLY_MANAGERS = {
     "agree_to_forecast",
     "stop_asking",
     "ledger",
+    "restart_ledger",
+    "deliver",
+    "mend_definition",
+    "retry_release",
+    "cancel_release",
 }
 ALL = sorted(pattern.name for pattern in project_urls if isinstance(pattern, URLPattern) and pattern.name)
-NOT_LOGGED_IN = {"login", "health"}
+NOT_LOGGED_IN = {"login", "health", "metrics", "password_reset"}
 
 
 @pytest.fixture
 def manager():
-    return make_user("manager")
+    return account("manager")
 
 
 @pytest.fixture
 def reviewer():
-    return make_user("reviewer")
+    return account("reviewer")
 
 
-@pytest.fixture
-def project(manager, reviewer):
-    project = fruit_project(manager=manager, reviewers=[reviewer], batch_size=5, retrain_after=0)
+@pytest.fixture(scope="module")
+def laid_out(laying_out) -> Project:
+    people = {"manager": account("manager"), "reviewers": [account("reviewer")]}
+    project = fruit_project(**people, batch_size=5, retrain_after=0)
     run_round(project)
     return project
 
 
 @pytest.fixture
-def addresses(project) -> dict[str, str]:
+def project(laid_out) -> Project:
+    return fresh(laid_out)
+
+
+@pytest.fixture
+def deliver(monkeypatch):
+    """Release a project twice; the test's own transaction is the snapshot."""
+    monkeypatch.setattr("labelling.jobs.releasing.snapshot", nullcontext)
+
+    def twice(project: Project) -> None:
+        for _ in range(2):
+            jobs.run_release(releases.start_here(project).pk)
+
+    return twice
+
+
+@pytest.fixture
+def addresses(project, deliver) -> dict[str, str]:
     """Each address of the project, with arguments that exist."""
     waiting = imports.upload(project, csv_file([("new", "")]), user=None)
     drafting = definitions.start_drafting(project, None, "all", "big-1")
     comparison = Comparison.objects.create(project=project, model="big-1", state="waiting")
     flag = Flag.objects.create(document=project.documents.first(), comment="odd")
-    arguments: dict[str, dict[str, int]] = {
+    deliver(project)
+    arguments: dict[str, dict[str, Any]] = {
         **dict.fromkeys(
             [
                 "comparison",
@@ -96,33 +155,92 @@ def addresses(project) -> dict[str, str]:
         ),
         **dict.fromkeys(["go_on_drafting", "cancel_drafting", "retry_drafting"], {"pk": drafting.pk}),
         "decide_draft": {"pk": drafting.drafts.first().pk},
-        **dict.fromkeys(["label", "delete_label", "versions"], {"pk": Label.objects.filter(project=project)[0].pk}),
+        **dict.fromkeys(
+            ["label", "delete_label", "versions", "mend_definition"],
+            {"pk": Label.objects.filter(project=project)[0].pk},
+        ),
+        "suspicion": {"pk": _suspected(project).pk},
+        "change_label": {"pk": project.labels.first().pk, "kind": "retire"},
+        **dict.fromkeys(
+            ["revision", "carry_out_revision", "discard_revision", "ask_about_revision", "undo_revision"],
+            {"pk": Revision.objects.create(project=project, table=[["apple", "quince", "", ""]]).pk},
+        ),
+        **dict.fromkeys(
+            ["make_label", "dismiss_proposal"],
+            {"pk": ProposedLabel.objects.create(project=project, name="tools", size=0).pk},
+        ),
+        "undo_label_event": {"pk": label_life.restore(*_retired(project)).pk},
+        "undo_act": {"pk": BulkAct.objects.create(project=project, kind="flag", n=0, user=None).pk},
+        "saved_view": {"pk": project.saved_views.create(user=project.memberships.all()[0].user, is_shared=True).pk},
         **dict.fromkeys(["document", "flag"], {"pk": project.documents.first().pk}),
         "lower_flag": {"pk": project.documents.first().pk, "flag_pk": flag.pk},
         "remove_member": {"pk": project.memberships.first().pk},
+        "take_back_invitation": {"pk": _invited(project).pk},
         **dict.fromkeys(
-            ["import", "import_progress", "keep_good_rows", "cancel_import", "retry_import", "rejected_rows"],
+            [
+                "import",
+                "answer_import",
+                "import_progress",
+                "keep_good_rows",
+                "cancel_import",
+                "retry_import",
+                "rejected_rows",
+                "undo_import",
+            ],
             {"pk": waiting.pk},
         ),
         **dict.fromkeys(
             ["round", "cancel_round", "go_on_round", "retry_judge", "agree_to_forecast", "stop_asking"], {"number": 1}
         ),
+        **dict.fromkeys(
+            [
+                "release",
+                "release_progress",
+                "retry_release",
+                "cancel_release",
+                "release_diff",
+                "release_diff_csv",
+            ],
+            {"number": 2},
+        ),
+        "release_file": {"number": 2, "name": Release.LABELS_CSV},
         **dict.fromkeys(["decide", "renew_claim", "decide_disagreement"], {"entry_id": project.queue.first().pk}),
         "accept_in_bulk": {"label_id": project.labels.first().pk},
     }
     return {name: reverse(name, kwargs={"slug": project.slug} | arguments.get(name, {})) for name in ALL}
 
 
-def both_ways(client: Client, address: str) -> set[int]:
-    """The answers to a look and to a send; 405 is no answer to who may do it."""
-    return {client.get(address).status_code, client.post(address).status_code} - {405}
+def _invited(project: Project) -> Invitation:
+    invitations.invite(project, make_user(), "Bob", "reviewer")
+    return project.invitations.get()
 
 
-@pytest.mark.parametrize("name", ALL)
-def test_nobody_gets_in_without_logging_in(client, addresses, name):
-    for response in (client.get(addresses[name]), client.post(addresses[name])):
-        assert response.status_code == 302
-        assert response["Location"].startswith(reverse("login"))
+def _suspected(project: Project) -> Suspicion:
+    """An example whose label is doubted."""
+    document = project.documents.filter(example__source="seed")[0]
+    return Suspicion.objects.create(project=project, document=document, label=document.example.label, margin=-0.1)
+
+
+def _retired(project: Project) -> tuple[Label, None]:
+    """A label that was retired, for nobody in particular."""
+    return label_life.retire(project.labels.last(), None).label, None
+
+
+def answers(client: Client, addresses: dict[str, str], names: Iterable[str]) -> dict[str, set[int]]:
+    """By address, the answers to a look and to a send, each as if it were the first; 405 says nothing of who may."""
+    found = {}
+    for name in names:
+        before = transaction.savepoint()
+        found[name] = {client.get(addresses[name]).status_code, client.post(addresses[name]).status_code} - {405}
+        transaction.savepoint_rollback(before)
+    return found
+
+
+def test_nobody_gets_in_without_logging_in(client, addresses):
+    login = reverse("login")
+    for name in ALL:
+        for response in (client.get(addresses[name]), client.post(addresses[name])):
+            assert (response.status_code, response["Location"][: len(login)]) == (302, login), name
 
 
 def test_a_page_that_asks_without_a_login_is_loaded_anew(client, addresses):
@@ -130,34 +248,34 @@ def test_a_page_that_asks_without_a_login_is_loaded_anew(client, addresses):
     assert response["HX-Refresh"] == "true"
 
 
-@pytest.mark.parametrize("name", ALL)
-def test_a_stranger_is_told_that_there_is_no_such_project(client, addresses, name):
+def test_a_stranger_is_told_that_there_is_no_such_project(client, addresses):
     client.force_login(make_user("stranger", is_staff=True))
-    assert both_ways(client, addresses[name]) == {404}
+    assert answers(client, addresses, ALL) == dict.fromkeys(ALL, {404})
 
 
-@pytest.mark.parametrize("name", sorted(ONLY_MANAGERS))
-def test_a_reviewer_may_not_do_what_managers_do(client, addresses, reviewer, name):
+def test_a_reviewer_may_not_do_what_managers_do(client, addresses, reviewer):
     client.force_login(reviewer)
-    assert both_ways(client, addresses[name]) == {403}
+    assert answers(client, addresses, ONLY_MANAGERS) == dict.fromkeys(ONLY_MANAGERS, {403})
 
 
-@pytest.mark.parametrize("name", sorted(set(ALL) - ONLY_MANAGERS - {"label"}))
-def test_a_reviewer_may_do_the_rest(client, addresses, reviewer, name):
+def test_a_reviewer_may_do_the_rest(client, addresses, reviewer):
     client.force_login(reviewer)
-    assert both_ways(client, addresses[name]) <= {200, 302, 400, 409}
+    found = answers(client, addresses, sorted(set(ALL) - ONLY_MANAGERS - {"label", "confusion", "saved_view"}))
+    assert {name: codes for name, codes in found.items() if codes - {200, 302, 400, 409}} == {}
 
 
-@pytest.mark.parametrize("name", ALL)
-def test_a_manager_may_do_everything(client, addresses, manager, name):
+def test_a_manager_may_do_everything(client, addresses, manager):
     client.force_login(manager)
-    assert both_ways(client, addresses[name]) <= {200, 302, 400, 404, 409}
+    found = answers(client, addresses, ALL)
+    assert {name: codes for name, codes in found.items() if codes - {200, 302, 400, 404, 409}} == {}
 
 
-def test_a_reviewer_can_read_a_label_but_not_change_it(client, addresses, reviewer, project):
+@pytest.mark.parametrize("name", ["label", "confusion"])
+def test_a_reviewer_can_read_definitions_but_not_change_them(client, addresses, reviewer, project, name):
     client.force_login(reviewer)
-    assert client.get(addresses["label"]).status_code == 200
-    assert client.post(addresses["label"], {"name": "x", "definition": "y"}).status_code == 403
+    assert client.get(addresses[name]).status_code == 200
+    label = project.labels.first()
+    assert client.post(addresses[name], {"label": label.pk, "name": "x", "definition": "y"}).status_code == 403
     assert not Definition.objects.exists()
 
 
@@ -186,11 +304,18 @@ def test_the_list_shows_ones_own_projects_only(client, project, reviewer):
         "go_on_drafting",
         "comparison",
         "switch_judge",
+        "release",
+        "release_file",
+        "release_diff",
+        "release_diff_csv",
+        "retry_release",
+        "take_back_invitation",
     ],
 )
-def test_another_projects_rows_are_not_reached_through_ones_own(client, manager, project, kind):
+def test_another_projects_rows_are_not_reached_through_ones_own(client, manager, project, deliver, kind):
     other = fruit_project()
     run_round(other)
+    deliver(other)
     labels.define(other.labels.first(), "secret", None)
     upload = imports.upload(other, csv_file([("new", "")]), user=None)
     drafting = definitions.start_drafting(other, None, "all", "big-1")
@@ -205,9 +330,13 @@ def test_another_projects_rows_are_not_reached_through_ones_own(client, manager,
         "document": {"pk": other.documents.first().pk},
         "import": {"pk": upload.pk},
         "round": {"number": second.number},
+        **dict.fromkeys(["release", "release_diff", "release_diff_csv", "retry_release"], {"number": 2}),
+        "release_file": {"number": 2, "name": Release.LABELS_CSV},
+        "take_back_invitation": {"pk": _invited(other).pk},
     }[kind]
     client.force_login(manager)
-    assert both_ways(client, reverse(kind, kwargs={"slug": project.slug} | arguments)) == {404}
+    address = reverse(kind, kwargs={"slug": project.slug} | arguments)
+    assert answers(client, {kind: address}, [kind]) == {kind: {404}}
 
 
 def test_a_label_of_another_project_is_no_override(client, project, reviewer):
@@ -227,7 +356,8 @@ def test_only_staff_create_projects(client, reviewer):
 
 
 def test_every_other_address_needs_a_login_too(client):
-    for name in ("project_list", "create_project", "worker_status", "password_change"):
+    names = ("project_list", "create_project", "worker_status", "password_change", "tokens", "sessions")
+    for name in (*names, "diary_of_everything"):
         assert client.get(reverse(name)).status_code == 302
     for name in NOT_LOGGED_IN:
         assert client.get(reverse(name)).status_code == 200

@@ -11,7 +11,7 @@ from django.urls import reverse
 from labelling.admin import ReadOnly
 from labelling.models import Decision, Label, Membership, Project, Query, Round, Verdict, Worker
 from labelling.services import claims, labels, projects, review
-from tests.factories import fruit_project, make_project, make_user, run_round
+from tests.factories import account, fresh, fruit_project, make_project, make_user, run_round
 
 pytestmark = pytest.mark.django_db
 
@@ -31,11 +31,12 @@ def superuser():
 
 @pytest.fixture
 def manager():
-    return make_user("manager", is_staff=True)
+    return account("manager", is_staff=True)
 
 
-@pytest.fixture
-def project(manager):
+@pytest.fixture(scope="module")
+def laid_out(laying_out) -> Project:
+    manager = account("manager", is_staff=True)
     project = fruit_project(manager=manager, name="Mine", batch_size=3, retrain_after=0)
     labels.define(project.labels.first(), "Use when …", manager)
     run_round(project)
@@ -44,11 +45,21 @@ def project(manager):
     return project
 
 
-@pytest.fixture
-def other():
+@pytest.fixture(scope="module")
+def laid_out_beside(laid_out) -> Project:
     project = fruit_project(name="Theirs", batch_size=3, retrain_after=0)
     run_round(project)
     return project
+
+
+@pytest.fixture
+def project(laid_out) -> Project:
+    return fresh(laid_out)
+
+
+@pytest.fixture
+def other(laid_out_beside) -> Project:
+    return fresh(laid_out_beside)
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)

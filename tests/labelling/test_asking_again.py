@@ -9,8 +9,10 @@ from django.urls import reverse
 from labelling import jobs
 from labelling.fake_messages_api import answer
 from labelling.fake_messages_api.answers import mark_of
-from labelling.models import Decision, Prediction, Project, Query, Round, Verdict
-from labelling.services import Refused, claims, definitions, labels, review, rounds
+from labelling.jobs.rounds.judging import asked
+from labelling.models import Prediction, Project, Query, Round, Verdict
+from labelling.services import Refused, definitions, labels, review, rounds
+from labelling.services.evidence import Evidence
 from tests.factories import fruit_project, import_doubtful, make_user, run_round
 
 pytestmark = pytest.mark.django_db
@@ -31,8 +33,8 @@ def saying(said: str):
 @pytest.fixture
 def project(api, manager) -> Project:
     """A judge that has called every label valid that it was asked about."""
-    settings = {"judge": "anthropic", "confirm_spending": False, "auto_accept": "off", "audit_share": 0.0}
-    project = fruit_project(manager=manager, batch_size=12, retrain_after=0, **settings)
+    settings = {"judge": "anthropic", "confirm_spending": False, "auto_accept": False}
+    project = fruit_project(manager=manager, batch_size=22, retrain_after=5, **settings)
     import_doubtful(project)
     api.respond = saying("valid")
     run_round(project)
@@ -67,10 +69,10 @@ def test_a_changed_definition_makes_its_verdicts_stale(project):
 def test_what_has_its_label_or_waits_as_a_blind_audit_is_not_stale(project, manager):
     redefine(project)
     assert definitions.stale(project).count() == 12
-    entry = claims.claim_next(project, manager)
-    review.decide(project, entry.pk, manager, "accept")
+    query = Verdict.objects.first().query
+    review.relabel(query.document, manager, query.label)
     assert definitions.stale(project).count() == 11
-    Query.objects.filter(pk=project.queue.first().query_id).update(reason="audit")
+    Query.objects.filter(pk=definitions.stale(project)[0].query_id).update(reason="audit")
     assert definitions.stale(project).count() == 10
 
 
@@ -82,12 +84,12 @@ def test_verdicts_of_the_offline_judge_are_never_stale(project):
 
 def test_stale_questions_are_asked_again_with_the_definition_as_it_is(project, api):
     redefine(project)
-    asked = set(Query.objects.values_list("document", "label"))
+    before_that = set(Verdict.objects.values_list("query__document", "query__label"))
     before = len(api.requests)
     round_ = ask_again(project)
     assert round_.state == "done"
-    assert set(round_.queries.values_list("document", "label")) == asked
-    assert set(round_.queries.values_list("reason", flat=True)) == {"redefined"}
+    assert set(asked(round_).values_list("document", "label")) == before_that
+    assert set(asked(round_).values_list("reason", flat=True)) == {"redefined"}
     assert len(api.requests) == before + 12
     assert all("A new definition of" in request.body["system"][0]["text"] for request in api.requests[before:])
     assert definitions.stale(project).count() == 0
@@ -99,7 +101,7 @@ def test_one_labels_verdicts_are_asked_again_alone(project):
     redefine(project)
     label, n = next(iter(definitions.stale_counts(project).items()))
     round_ = ask_again(project, label)
-    assert set(round_.queries.values_list("label", flat=True)) == {label.pk}
+    assert set(asked(round_).values_list("label", flat=True)) == {label.pk}
     assert definitions.stale(project).count() == 12 - n
 
 
@@ -111,7 +113,7 @@ def test_the_new_verdict_counts_in_the_old_ones_place(project, api):
     after = dict(Prediction.objects.values_list("document", "posterior"))
     # Believed anew from all that is there, as the next round does.
     predicted = run_next(project)
-    for query in round_.queries.all():
+    for query in asked(round_):
         assert after[query.document_id] == pytest.approx(predicted[query.document_id], abs=1e-3)
 
 
@@ -119,9 +121,9 @@ def run_next(project: Project) -> dict[int, float]:
     Project.objects.filter(pk=project.pk).update(batch_size=1, strategy="random", judge="neighbours")
     project.refresh_from_db()
     run_round(project)
-    asked = project.rounds.first().queries.values_list("document", flat=True)
-    rows = Prediction.objects.exclude(document__in=asked).values_list("document", "posterior")
-    return dict(rows) | dict(project.rounds.first().queries.values_list("document", "posterior"))
+    new = asked(project.rounds.first())
+    rows = Prediction.objects.exclude(document__in=new.values("document")).values_list("document", "posterior")
+    return dict(rows) | dict(new.values_list("document", "posterior"))
 
 
 def test_until_the_new_one_is_there_the_old_one_counts(project):
@@ -147,7 +149,7 @@ def test_a_choice_is_asked_again_as_a_choice(project, api):
     project.refresh_from_db()
     api.respond = None
     round_ = ask_again(project)
-    queries = list(round_.queries.all())
+    queries = list(asked(round_))
     assert len(queries) == len({query.document_id for query in queries})
     assert all(query.label_id in query.offered and len(query.offered) >= 2 for query in queries)
     assert definitions.stale(project).count() == 0
@@ -189,12 +191,7 @@ def test_the_pages_count_and_ask(client, project, manager):
     assert [str(one) for one in get_messages(refused.wsgi_request)] == ["A round is running already."]
 
 
-def test_the_review_page_says_why_it_is_asked_again(client, project, manager):
+def test_the_review_page_says_why_it_is_asked_again(project):
     redefine(project)
-    ask_again(project)
-    assert Decision.objects.count() == 0
-    client.force_login(manager)
-    assert (
-        "the definition has changed since the judge answered"
-        in client.get(reverse("review", args=[project.slug])).content.decode()
-    )
+    query = asked(ask_again(project)).first()
+    assert Evidence.of(query).reason == "The definition has changed since the judge answered."

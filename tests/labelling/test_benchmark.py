@@ -31,16 +31,21 @@ FIGURES = {
     "accepted",
     "accepted_right",
     "certified",
+    "certified_wrong",
     "audits",
     "audit_errors",
-    "certificate_bound",
+    "bound",
+    "claimed",
+    "claimed_right",
+    "best_before",
+    "best_after",
 }
 
 
 @pytest.fixture
 def sentence_encoder(monkeypatch) -> HashingEncoder:
     fake = HashingEncoder(64)
-    monkeypatch.setattr("labelling.benchmark.embedding.SentenceEncoder", lambda name: fake)
+    monkeypatch.setattr("labelling.benchmark.embedding.load_encoder", lambda name, cache: fake)
     return fake
 
 
@@ -78,7 +83,7 @@ def benchmark(tmp_path, sentence_encoder):
     def run(*arguments: str) -> tuple[dict, str, str]:
         out, progress, path = io.StringIO(), io.StringIO(), tmp_path / "figures.json"
         few = (
-            "--seeds-per-label 4 --rounds 2 --judge-calls-per-round 8 --reviews-per-round 4 --audits-per-round 2"
+            "--seeds-per-label 4 --rounds 2 --judge-calls-per-round 8 --reviews-per-round 4"
             f" --random-state 0 1 --cache {tmp_path / 'cache'} --json {path}"
         )
         call_command("benchmark", *arguments, *few.split(), stdout=out, stderr=progress)
@@ -100,13 +105,26 @@ def test_it_measures_all_arms(benchmark, files, oos, tmp_path):
     assert set(figures["no_judge"]) == set(MODELS)
     assert set(figures["loop"]) == set(ARMS)
     for row in figures["no_judge"].values():
-        assert set(row) == with_sd({"accuracy", "macro_f1", "coverage_at_95", "ece"})
+        assert set(row) == with_sd(
+            {
+                "accuracy",
+                "pool_accuracy",
+                "macro_f1",
+                "coverage_at_95",
+                "ece",
+                "recall_at_10",
+                "pool_recall_at_10",
+            }
+        )
         assert all(0 <= value <= 1 for value in row.values())
     for rounds in figures["loop"].values():
         assert [row["round"] for row in rounds] == list(range(1, len(rounds) + 1))
         assert all(set(row) == with_sd(FIGURES) - {"round_sd"} for row in rounds)
-        assert 0 < rounds[-1]["judge_calls"] <= 16 / 72
-        assert rounds[-1]["reviews"] <= 8 / 72
+        assert rounds[-1]["reviews"] <= 9 / 72
+    calls = {arm: rounds[-1]["judge_calls"] for arm, rounds in figures["loop"].items()}
+    assert calls.pop("people") == 0
+    # A refused label leads to the next, at most three in a row.
+    assert all(0 < spent <= 3 * 16 / 72 for spent in calls.values())
     assert set(figures["stopped"]) == {"round", "round_sd", "reason"}
     assert len(figures["stopped"]["reason"]) == 2
     assert figures["oos"]["auroc"] > 0.5
@@ -140,6 +158,14 @@ def test_the_judge_can_be_asked_to_choose(benchmark, files):
     assert set(figures["loop"]) == {"red", "article"}
     assert figures["dataset"]["pool"] == 30
     assert "question choose" in printed
+
+
+def test_the_judge_may_know_no_more_than_the_seeds(benchmark, files):
+    figures, printed, _ = benchmark(*files, "--arms", "red", "--copying-judge")
+    assert "judge that copies the nearest seeds, question validate" in printed
+    knowing, printed, _ = benchmark(*files, "--arms", "red")
+    assert "judge 0.95/0.95, question validate" in printed
+    assert figures["loop"]["red"][0]["claimed_right"] != knowing["loop"]["red"][0]["claimed_right"]
 
 
 def test_few_labels_come_with_their_texts_alone(benchmark, files):
@@ -238,7 +264,7 @@ def test_files_that_cannot_be_measured_on(tmp_path, rows, heads, message):
         (["{train}", "{test}", "--arms", "cat"], "invalid choice: 'cat'"),
         (["{train}", "{test}", "--judge-sensitivity", "95"], "should be a number between 0 and 1"),
         (["{train}", "{test}", "--random-state", "x"], "should be a whole number of 0 or more"),
-        (["{train}", "{test}", "--audits-per-round", "99"], "can't be more"),
+        (["{train}", "{test}", "--review-strategy", "best"], "invalid choice: 'best'"),
         (["{train}", "{test}", "--plot", "no/where.png"], "folder is missing"),
     ],
 )

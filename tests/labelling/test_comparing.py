@@ -26,7 +26,7 @@ from labelling.models import (
 )
 from labelling.services import Refused, claims, labels, measuring, review
 from labelling.services.audits import JudgeId
-from tests.factories import fruit_project, make_user, run_round
+from tests.factories import account, fresh, fruit_project, run_round
 
 pytestmark = pytest.mark.django_db
 
@@ -35,18 +35,24 @@ BASE = JudgeId("neighbours", "nearest examples", "neighbours-1")
 
 @pytest.fixture
 def manager():
-    return make_user("manager", is_staff=True)
+    return account("manager", is_staff=True)
 
 
-@pytest.fixture
-def project(manager):
-    """20 audits, all decided on; of the first six texts a person said that the predicted label is wrong."""
-    project = fruit_project(manager=manager, batch_size=20, audit_share=1.0, retrain_after=0)
+@pytest.fixture(scope="module")
+def laid_out(laying_out) -> Project:
+    """20 spot checks, all decided on; of the first six texts a person said that the predicted label is wrong."""
+    manager = account("manager", is_staff=True)
+    project = fruit_project(manager=manager, judge="neighbours", batch_size=30, retrain_after=400)
     run_round(project)
     for index in range(20):
         entry = claims.claim_next(project, manager)
         review.decide(project, entry.pk, manager, "none" if index < 6 else "accept")
     return project
+
+
+@pytest.fixture
+def project(laid_out) -> Project:
+    return fresh(laid_out)
 
 
 @pytest.fixture
@@ -261,7 +267,7 @@ def test_from_the_judges_page_to_the_switch(client, api, project, price):
     for figure in ("Who is right where", "McNemar", "Cost of a question", "Where they disagree", "Switch to stub-1"):
         assert figure in done
     switch = reverse("switch_judge", args=[project.slug, comparison.pk])
-    assert "The certificate starts anew" in client.get(switch).content.decode()
+    assert "so does the certificate" in client.get(switch).content.decode()
     project.refresh_from_db()
     assert project.judge == "neighbours", "a look switches nothing"
     assert "stub-1 is the judge now" in said(client.post(switch))
@@ -295,7 +301,7 @@ def test_failures_and_stops_are_told_on_the_page(client, api, project):
     api.respond = lambda request: message("no", "refusal")
     comparison = agree(start(project))
     text = page(client, "comparison", project.slug, comparison.pk)
-    assert text.count("The judge refused to answer.") == 20
+    assert text.count("The judge refused to answer.") == 20 + 1, "each question, and why it was stopped"
     assert "Only 0 questions were answered by both" in text
     client.post(reverse("retry_comparison", args=[project.slug, comparison.pk]))
     client.post(reverse("cancel_comparison", args=[project.slug, comparison.pk]))

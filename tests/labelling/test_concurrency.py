@@ -40,9 +40,12 @@ def at_once(n: int, action: Callable[[int], T]) -> list[T]:
 
 @pytest.fixture
 def project():
-    project = fruit_project(batch_size=20, retrain_after=0)
+    """20 documents wait, and rounds start by hand."""
+    project = fruit_project(retrain_after=20)
     import_doubtful(project)
     run_round(project)
+    project.retrain_after = 0
+    project.save()
     return project
 
 

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import codecs
 import io
+import json
 import random
+import tracemalloc
 import zipfile
 
 import pytest
 
+from labelling.csv_io.columns import read_header
+from labelling.csv_io.conversion import convert
 from labelling.csv_io.formats import (
     BOMS,
     ENCODINGS,
     SAMPLE_BYTES,
-    Format,
     NotCsv,
     detect,
     is_damaged,
@@ -185,8 +188,8 @@ def test_an_unknown_encoding_is_named():
         ("text;label", ";"),
         ("text\tlabel", "\t"),
         ("text|label", "|"),
-        ("text", ","),
-        ('"text"\nhello; you', ","),
+        ("text", ""),
+        ('"text"\nhello; you', ""),
         ('"a,b,c";label', ";"),
         ('"a;b;c","label;"', ","),
         ('"text\nof the, message";label;id', ";"),
@@ -196,7 +199,7 @@ def test_an_unknown_encoding_is_named():
     ],
 )
 def test_the_delimiter_is_the_most_frequent_outside_quotes(head, delimiter):
-    assert detect(io.BytesIO(f"{head}\n1,2;3|4\t5,,,\n".encode())) == Format("utf-8", delimiter)
+    assert detect(io.BytesIO(f"{head}\n1,2;3|4\t5,,,\n".encode())).delimiter == delimiter
 
 
 @pytest.mark.parametrize("data", [b"", b"\n\r\n  \t", b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff\x00\n", b"\0" * 99])
@@ -244,3 +247,37 @@ def test_a_file_of_another_kind_is_called_by_its_kind(data, reason):
 def test_noise_is_never_taken_for_text(seed):
     with pytest.raises(NotCsv):
         detect(io.BytesIO(random.Random(seed).randbytes(2_000)))
+
+
+WIDE = ",".join(f"{n % 10}" for n in range(400_000))
+
+
+@pytest.mark.parametrize(
+    ("pieces", "reason"),
+    [
+        ([f"{WIDE}\n{WIDE}\n".encode()], "The file has 400,000 columns; at most 1,000 are allowed."),
+        ([b"text," * 500_000], "A line of this file has more than 2,000,000 characters"),
+        ([b"x" * 2**20] * 30, "A line of this file has more than 2,000,000 characters"),
+        ([b"text,label\na,b\n", *[b"x" * 2**20] * 30], "A line of this file has more than 2,000,000 characters"),
+    ],
+)
+def test_what_is_no_table_is_refused_in_bounded_memory(tmp_path, pieces, reason):
+    with (tmp_path / "texts.csv").open("w+b") as file:
+        file.writelines(pieces)
+        tracemalloc.start()
+        with pytest.raises(NotCsv, match=reason):
+            read_header(file, detect(file))
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    assert peak < 80 * 2**20
+
+
+def test_json_with_too_many_names_is_refused():
+    lines = b"".join(json.dumps({f"name {n}": 1}).encode() + b"\n" for n in range(1_001))
+    with pytest.raises(NotCsv, match="1,001 columns"):
+        convert(io.BytesIO(lines), io.BytesIO())
+
+
+def test_json_that_is_nested_too_deeply_is_no_json():
+    with pytest.raises(NotCsv, match="can't be read"):
+        convert(io.BytesIO(b'[{"a":' * 100_000), io.BytesIO())

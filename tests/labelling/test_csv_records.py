@@ -9,6 +9,7 @@ from itertools import product
 import pytest
 
 from labelling.csv_io.records import (
+    MAX_LINE_CHARS,
     MAX_RECORD_CHARS,
     MAX_RECORD_LINES,
     TEXT_AFTER_QUOTE,
@@ -16,6 +17,7 @@ from labelling.csv_io.records import (
     UNCLOSED,
     Malformed,
     Record,
+    bounded_lines,
     read_records,
 )
 
@@ -155,3 +157,18 @@ def test_an_open_quote_before_millions_of_characters_is_found():
     content = '"open,x\n' + f"a,{'y' * 100_000}\n" * 30
     assert faults(content) == [(1, 0, UNCLOSED)]
     assert len(rows(content)) == 30
+
+
+@pytest.mark.parametrize("delimiter", [",", ""])
+def test_a_line_that_is_too_long_costs_itself_alone(delimiter):
+    content = io.StringIO("a\n" + "x," * MAX_LINE_CHARS + "\nb\n", newline="")
+    found = list(read_records(bounded_lines(content), delimiter))
+    assert [(item.line, isinstance(item, Record)) for item in found] == [(1, True), (2, False), (3, True)]
+    assert found[1].reason == TOO_LONG
+    assert len(found[1].text) == MAX_LINE_CHARS + 1
+
+
+def test_a_line_that_is_too_long_in_an_open_quotation_costs_itself_alone():
+    content = io.StringIO('a,"b\n' + "x" * (MAX_LINE_CHARS + 1) + "\nc,d\n", newline="")
+    found = list(read_records(bounded_lines(content), ","))
+    assert [(item.line, isinstance(item, Record)) for item in found] == [(1, False), (2, False), (3, True)]

@@ -8,25 +8,12 @@ import io
 import pytest
 
 from labelling.csv_io import rows as csv_rows
+from labelling.csv_io.columns import REJECTED_COLUMNS, Columns, guess_columns, preview, read_header
 from labelling.csv_io.exporting import COLUMNS as EXPORT_COLUMNS
 from labelling.csv_io.exporting import csv_lines
 from labelling.csv_io.formats import Format, NotCsv
-from labelling.csv_io.rows import (
-    MAX_ID_CHARS,
-    MAX_LABEL_CHARS,
-    REJECTED_COLUMNS,
-    Columns,
-    Existing,
-    Known,
-    Problem,
-    Row,
-    guess_columns,
-    preview,
-    read_header,
-    rejected_lines,
-    screen,
-    text_hash,
-)
+from labelling.csv_io.rows import MAX_ID_CHARS, MAX_LABEL_CHARS, Problem, Row, rejected_lines, text_hash
+from labelling.csv_io.screening import Existing, Known, screen
 
 UTF8 = Format("utf-8", ",")
 COLUMNS = Columns("text", "label", "id")
@@ -138,7 +125,25 @@ def test_columns_are_guessed_from_names_and_lengths(line, text, label, identifie
 def test_an_export_is_known_by_its_columns():
     names = ["extra", *EXPORT_COLUMNS]
     assert guess_columns(names, []) == Columns("text", "label", "id", is_export=True)
-    assert not guess_columns([name for name in names if name != "source"], []).is_export
+    assert guess_columns(["text", "label", "holdout"], [["a", "x", "yes"], ["b", "y", ""]]).is_export
+    assert guess_columns(["text", "label", "source"], [["a", "x", "model"]]).is_export
+
+
+@pytest.mark.parametrize(
+    ("names", "cells"),
+    [
+        (["text", "label"], ["a", "x"]),
+        (["text", "source"], ["a", "human"]),
+        (["text", "label", "source"], ["a", "x", "twitter"]),
+        (["text", "label", "holdout"], ["a", "x", "no"]),
+        ([*EXPORT_COLUMNS, "Comments"], [""] * 16),
+        ([*EXPORT_COLUMNS, "annotation_id", "annotator"], [""] * 17),
+        ([*EXPORT_COLUMNS, "_data_text"], [""] * 16),
+        ([*EXPORT_COLUMNS, "label.responses"], [""] * 16),
+    ],
+)
+def test_a_peers_columns_or_words_are_no_export(names, cells):
+    assert not guess_columns(names, [cells]).is_export
 
 
 @pytest.mark.parametrize("columns", [Columns("body"), Columns("text", "body"), Columns("text", "label", "body")])
@@ -352,6 +357,8 @@ def test_rows_that_are_rejected_again_are_written_the_same_but_for_the_reason():
 
 
 def test_a_rejected_row_of_an_export_gets_no_second_apostrophe():
-    content = "".join(csv_lines(EXPORT_COLUMNS, [[name and "=x" * 101 for name in EXPORT_COLUMNS]])).lstrip("\ufeff")
+    content = "".join(
+        csv_lines(EXPORT_COLUMNS, [["" if name in ("source", "holdout") else "=x" * 101 for name in EXPORT_COLUMNS]])
+    ).lstrip("\ufeff")
     once = rejected(content)
     assert once.splitlines()[1].endswith(content.splitlines()[1])

@@ -24,7 +24,7 @@ SYSTEM = "Say whether the label fits the text. " * 20
 
 @pytest.fixture
 def project() -> Project:
-    return fruit_project(judge="anthropic", batch_size=8, audit_share=0, retrain_after=0)
+    return fruit_project(judge="anthropic", batch_size=8, retrain_after=0)
 
 
 @pytest.fixture

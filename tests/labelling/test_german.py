@@ -72,7 +72,7 @@ def page(client, name: str, *args: object, **query: object) -> str:
         ("drafts", {"show": "rejected"}, "Abgelehnt"),
         ("approve_drafts", {}, "1 Entwurf wartet."),
         ("upload", {}, "Bisherige Importe"),
-        ("project_settings", {}, "Dokumente, nach denen eine Runde fragt"),
+        ("project_settings", {}, "Entscheidungen je Runde"),
         ("members", {}, "ann entfernen"),
         ("ledger", {}, "Noch wurde nichts gefragt."),
     ],
@@ -183,7 +183,8 @@ def test_what_is_refused_is_said_in_german(client, project):
 def test_the_worker_finds_the_columns_that_somebody_chose_in_german(client, ann):
     project = make_project(ann)
     with translation.override("de"):
-        csv_import = imports.upload(project, csv_file([("a long enough text", "")], header=["", "label"]), ann)
+        rows = [("a long enough text", "x", "1"), ("and another one", "y", "2")]
+        csv_import = imports.upload(project, csv_file(rows, header=["", "label", "id"]), ann)
     assert csv_import.text_column == "Column 1"
 
 
@@ -206,4 +207,4 @@ def said_by(form) -> set[str]:
 def test_every_label_and_help_text_of_a_form_is_translated(make):
     english = said_by(make())
     with translation.override("de"):
-        assert english & said_by(make()) <= {"Name", "Definition"}
+        assert english & said_by(make()) <= {"Name", "Code", "Definition"}

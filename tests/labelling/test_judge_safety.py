@@ -92,7 +92,8 @@ def test_hostile_texts_reach_the_judge_fenced_and_the_pages_show_them_safely(cli
 
     asked = {query.document.text for query in Query.objects.select_related("document")}
     assert asked >= set(HOSTILE.values())
-    assert Verdict.objects.count() == Query.objects.count()
+    to_the_judge = Query.objects.exclude(reason__in=Query.UNASKED)
+    assert Verdict.objects.count() == to_the_judge.count()
     by_text: dict[str, list] = {text: [] for text in HOSTILE.values()}
     for request in api.requests:
         user = request.body["messages"][0]["content"]

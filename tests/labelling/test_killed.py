@@ -10,15 +10,17 @@ from datetime import timedelta
 from functools import partial
 
 import pytest
-from django.db import connections
+from django.db import connections, transaction
 from django.utils import timezone
 
 from labelling import jobs
 from labelling.jobs.lease import Lease
 from labelling.jobs.worker import requeue_lost_jobs
 from labelling.models import (
-    Audit,
+    AuditDraw,
     BackgroundJob,
+    Certificate,
+    CohortMember,
     CsvImport,
     Prediction,
     Project,
@@ -27,9 +29,21 @@ from labelling.models import (
     TrainingExample,
     Verdict,
 )
-from labelling.services import imports, rounds
+from labelling.services import imports, review, rounds
+from labelling.services.claims import claim_next
 from labelling.services.exports import export_lines
-from tests.factories import csv_file, fruit_project, fruit_rows, import_doubtful, make_project
+from labelling.services.imports import writing
+from tests.conftest import stand_ins
+from tests.factories import (
+    csv_file,
+    fruit_project,
+    fruit_rows,
+    import_doubtful,
+    import_rows,
+    make_project,
+    make_user,
+    run_round,
+)
 from tests.fakes import KnowingJudge
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -123,9 +137,8 @@ def go_on(model: type[BackgroundJob], run: Callable[[int], None], pk: int) -> No
     run(pk)
 
 
-def picture(project: Project) -> dict[str, object]:
+def picture(project: Project, round_: Round) -> dict[str, object]:
     """Everything a round leaves behind, without keys and times."""
-    round_ = project.rounds.get()
     return {
         "round": (round_.state, round_.training_examples, round_.pool, round_.uncertain, round_.accepted),
         "queries": list(
@@ -137,7 +150,13 @@ def picture(project: Project) -> dict[str, object]:
         "predictions": sorted(
             Prediction.objects.values_list("document__text", "label__name", "probability", "posterior", "gain")
         ),
-        "audits": sorted(Audit.objects.values_list("query__document__text", "posterior")),
+        "settled": sorted(
+            project.settled_labels.values_list("document__text", "label__name", "source", "left_because")
+        ),
+        "ledger": sorted(CohortMember.objects.values_list("settled__document__text", "cohort__number", "key")),
+        "audits": list(AuditDraw.objects.values_list("member__settled__document__text", "query__reason", "depth")),
+        # Looking twice at the same audits is no second look.
+        "certificates": set(Certificate.objects.values_list("n", "k", "ever", "now", "holds")),
         "examples": sorted(TrainingExample.objects.values_list("document__text", "label__name", "source")),
         "learnt": TrainingExample.objects.filter(learned_in=round_).count(),
         "queue": list(project.queue.values_list("document__text", flat=True)),
@@ -154,26 +173,28 @@ MOMENTS = {
 }
 
 
-@pytest.fixture(autouse=True)
-def _judge_that_refuses(monkeypatch):
+@pytest.fixture(autouse=True, scope="module")
+def _judge_that_refuses():
     """So that questions are asked which only a refusal leads to."""
-    monkeypatch.setattr("labelling.jobs.rounds.auditing.make_judge", lambda *arguments: KnowingJudge())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("labelling.jobs.rounds.auditing.make_judge", lambda *arguments: KnowingJudge())
+        yield
 
 
-@pytest.fixture
-def untouched_picture():
+@pytest.fixture(scope="module")
+def untouched_picture(django_db_setup, django_db_blocker, tmp_path_factory) -> dict[str, object]:
     """The same round without a kill."""
-    project = small_round()
-    jobs.run_round(project.rounds.get().pk)
-    expected = picture(project)
-    assert Query.objects.filter(reason="delegated").count() >= 2, "else this proves little"
-    project.documents.all().delete()
-    project.delete()
+    with django_db_blocker.unblock(), stand_ins(tmp_path_factory.mktemp("untouched")), transaction.atomic():
+        project = small_round()
+        jobs.run_round(project.rounds.get().pk)
+        expected = picture(project, project.rounds.get())
+        assert Query.objects.filter(reason="delegated").count() >= 2, "else this proves little"
+        transaction.set_rollback(True)
     return expected
 
 
 def small_round() -> Project:
-    project = fruit_project(batch_size=5, auto_accept="threshold", retrain_after=0, audit_share=0.2)
+    project = fruit_project(judge="neighbours", batch_size=10, retrain_after=0)
     import_doubtful(project)
     rounds.start_round(project)
     return project
@@ -186,7 +207,7 @@ def test_a_round_killed_at_any_moment_ends_as_if_nothing_had_happened(moment, un
     assert run_and_be_killed(lambda: jobs.run_round(pk), MOMENTS[moment]), "the moment was never reached"
     assert project.rounds.get().state == "running"
     go_on(Round, jobs.run_round, pk)
-    assert picture(project) == untouched_picture
+    assert picture(project, project.rounds.get()) == untouched_picture
 
 
 def test_a_round_killed_at_every_step_in_turn_still_ends_well(untouched_picture):
@@ -197,14 +218,63 @@ def test_a_round_killed_at_every_step_in_turn_still_ends_well(untouched_picture)
         Round.objects.filter(pk=pk).update(lease_until=timezone.now() - timedelta(seconds=1))
         requeue_lost_jobs()
     jobs.run_round(pk)
-    assert picture(project) == untouched_picture
+    assert picture(project, project.rounds.get()) == untouched_picture
+
+
+@pytest.fixture
+def audited() -> Project:
+    """A project whose first audits are decided, one of them an error: the next round looks, settles and draws."""
+    ann, bob = make_user(), make_user()
+    project = make_project(ann, [bob], retrain_after=15)
+    import_rows(project, fruit_rows(n_seeds=6, n_pool=15))
+    run_round(project)
+    # From here on rounds start by hand.
+    Project.objects.filter(pk=project.pk).update(retrain_after=0)
+    project.refresh_from_db()
+    (error,) = project.queue.all()[:1]
+    for user in (ann, bob):
+        while entry := claim_next(project, user):
+            review.decide(project, entry.pk, user, "none" if entry == error else "accept")
+    assert AuditDraw.objects.count() == 15
+    return project
+
+
+@pytest.fixture
+def audited_picture(audited) -> dict[str, object]:
+    """What the second round leaves behind without a kill; the project is as before."""
+    model = audited.model_file.read_bytes()
+    with transaction.atomic():
+        expected = picture(audited, run_round(audited))
+        transaction.set_rollback(True)
+    audited.model_file.write_bytes(model)
+    assert len(expected["certificates"]) == 1
+    assert len(expected["audits"]) > 15
+    assert AuditDraw.objects.count() == 15
+    return expected
+
+
+@pytest.mark.parametrize(
+    "moment",
+    [
+        "at settle",
+        "in write 1",
+        "after write 1",
+        *(pytest.param(f"{when} write {n}", marks=pytest.mark.slow) for when in ("in", "after") for n in (2, 3)),
+    ],
+)
+def test_the_ledger_is_written_once_however_often_a_round_is_killed(moment, audited, audited_picture):
+    round_ = rounds.start_round(audited)
+    assert run_and_be_killed(lambda: jobs.run_round(round_.pk), MOMENTS[moment]), "the moment was never reached"
+    go_on(Round, jobs.run_round, round_.pk)
+    round_.refresh_from_db()
+    assert picture(audited, round_) == audited_picture
 
 
 @pytest.mark.parametrize(
     "moment", [*(f"in write {n}" for n in range(1, 6)), *(f"after write {n}" for n in range(1, 6))]
 )
 def test_an_import_killed_at_any_moment_ends_as_if_nothing_had_happened(moment, monkeypatch):
-    monkeypatch.setattr(imports, "CHUNK_ROWS", len(fruit_rows()) // N_CHUNKS)
+    monkeypatch.setattr(writing, "CHUNK_ROWS", len(fruit_rows()) // N_CHUNKS)
     exports = []
     for killed in (False, True):
         project = make_project()

@@ -11,7 +11,7 @@ from django.utils import timezone
 from labelling.csv_io.formats import NotCsv
 from labelling.jobs.lease import LEASE, MAX_ATTEMPTS, JobFailed, Lease, LeaseLost, hold
 from labelling.jobs.worker import SEND_AGAIN_AFTER, STUCK_AFTER, Heart, record_beat, requeue_lost_jobs
-from labelling.models import BackgroundJob, Project, Round, Worker
+from labelling.models import BackgroundJob, CsvImport, Project, Round, Worker
 from labelling.services import Refused, queueing
 from tests.factories import make_project
 
@@ -176,7 +176,7 @@ def waits_for(waited: timedelta) -> None:
 
 def test_an_idle_worker_sends_a_waiting_jobs_message_again_once(round_, messages, django_capture_on_commit_callbacks):
     waits_for(SEND_AGAIN_AFTER + timedelta(seconds=1))
-    heart = Heart(main_pid=0)
+    heart = Heart(main_pid=0, lane="red")
     with django_capture_on_commit_callbacks(execute=True):
         heart.beat()
         heart.beat()
@@ -186,7 +186,7 @@ def test_an_idle_worker_sends_a_waiting_jobs_message_again_once(round_, messages
 def test_a_busy_worker_sends_nothing_and_kills_nobody(round_, messages, monkeypatch):
     monkeypatch.setattr("os.kill", lambda *args: pytest.fail("a busy worker must not start over"))
     waits_for(STUCK_AFTER * 2)
-    heart = Heart(main_pid=0)
+    heart = Heart(main_pid=0, lane="red")
     heart.spawned_at -= STUCK_AFTER * 2
     heart.busy = True
     heart.beat()
@@ -197,7 +197,7 @@ def test_a_stuck_queue_makes_the_worker_start_over(round_, monkeypatch):
     killed = []
     monkeypatch.setattr("os.kill", lambda pid, signal: killed.append(pid))
     waits_for(STUCK_AFTER * 2)
-    heart = Heart(main_pid=4711)
+    heart = Heart(main_pid=4711, lane="red")
     heart.beat()
     assert killed == []
     heart.spawned_at -= STUCK_AFTER * 2
@@ -212,3 +212,19 @@ def test_a_beat_shows_the_worker_and_forgets_the_long_dead():
     record_beat()
     assert Worker.objects.alive().count() == 1
     assert set(Worker.objects.values_list("host", flat=True)) & {"old", "gone"} == {"gone"}
+
+
+def test_each_lane_has_its_own_worker_and_its_own_places(round_, messages):
+    """An idle worker of the quick lane leaves the rounds that wait alone, and an import never waits behind them."""
+    waits_for(STUCK_AFTER * 2)
+    heart = Heart(main_pid=0, lane=queueing.QUICK_LANE)
+    heart.spawned_at -= STUCK_AFTER * 2
+    heart.beat()
+    assert messages == []
+    csv_import = CsvImport.objects.create(project=round_.project, state=State.QUEUED)
+    assert queueing.lane_of(csv_import) != queueing.lane_of(round_)
+    assert csv_import.ahead == (0, 0)
+    later = Round.objects.create(project=make_project(), number=1)
+    assert later.ahead == (0, 1)
+    Round.objects.filter(pk=round_.pk).update(state=State.RUNNING)
+    assert later.ahead == (1, 0)

@@ -9,7 +9,7 @@ from labelling import jobs
 from labelling.models import Decision, Label, Measurement, Project, Query, Verdict
 from labelling.services import claims, measuring, review
 from labelling.services.audits import state
-from tests.factories import fruit_project, make_project, make_user, run_round
+from tests.factories import account, fresh, fruit_project, make_project, make_user, run_round
 
 pytestmark = pytest.mark.django_db
 
@@ -18,15 +18,21 @@ APPLE, BANANA = "apple", "banana"
 
 @pytest.fixture
 def manager():
-    return make_user("manager", is_staff=True)
+    return account("manager", is_staff=True)
+
+
+@pytest.fixture(scope="module")
+def laid_out(laying_out) -> Project:
+    """A round that lays out so much checks all its questions to the judge."""
+    manager = account("manager", is_staff=True)
+    project = fruit_project(manager=manager, judge="neighbours", batch_size=30, retrain_after=400)
+    run_round(project)
+    return project
 
 
 @pytest.fixture
-def project(manager):
-    """Every question of its first round is an audit."""
-    project = fruit_project(manager=manager, batch_size=20, audit_share=1.0, retrain_after=0)
-    run_round(project)
-    return project
+def project(laid_out) -> Project:
+    return fresh(laid_out)
 
 
 @pytest.fixture
@@ -115,7 +121,7 @@ def test_measuring_twice_at_once_is_measuring_once(project, messages):
 
 
 def test_a_project_without_audits_says_where_they_come_from(client, manager):
-    project = make_project(manager)
+    project = make_project(manager, judge="anthropic")
     text = page(client, "judge", project.slug)
     assert "No audit yet" in text
     assert "Count the audits" not in text

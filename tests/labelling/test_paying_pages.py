@@ -9,6 +9,7 @@ from django.urls import reverse
 
 from labelling import jobs
 from labelling.models import Call, JudgeFailure, Price, Round
+from labelling.services import audits
 from tests.factories import fruit_project, make_user, run_round, typed
 
 pytestmark = pytest.mark.django_db
@@ -22,7 +23,7 @@ def manager():
 @pytest.fixture
 def project(manager, client):
     client.force_login(manager)
-    return fruit_project(manager=manager, judge="anthropic", batch_size=8, audit_share=0, retrain_after=0)
+    return fruit_project(manager=manager, judge="anthropic", batch_size=8, retrain_after=0)
 
 
 def page(client, name: str, project, *arguments: int) -> str:
@@ -34,7 +35,7 @@ def test_a_manager_sees_the_forecast_agrees_and_reads_the_bill(client, api, pric
     shown = page(client, "round", project, 1)
     assert f"${Decimal(round_.forecast['cost']):.4f}" in shown
     assert "Proposed label: " in shown
-    assert "waits for a manager" in page(client, "project", project)
+    assert "See the forecast" in page(client, "project", project)
 
     client.post(reverse("agree_to_forecast", args=[project.slug, 1]))
     round_.refresh_from_db()
@@ -57,7 +58,7 @@ def test_a_reviewer_sees_that_the_round_waits_and_no_button(client, api, price, 
     assert "Before anything is spent" in shown
     assert "Ask the judge</button>" not in shown
     assert "A prompt as it" not in shown, "one about an audit's next label would tell what the judge said"
-    assert "waits for a manager" in page(client, "project", project)
+    assert "A manager of this project has the next step." in page(client, "project", project)
 
 
 def test_without_a_price_the_pages_say_so(client, api, project):
@@ -101,12 +102,14 @@ def test_what_failed_is_listed_with_its_reason_and_can_be_retried(client, api, p
 
 
 def test_the_ledger_tells_nothing_of_audits_that_wait(client, api, price, project):
-    project.confirm_spending, project.audit_share = False, 1
+    project.confirm_spending = False
     project.save()
     run_round(project)
     shown = page(client, "ledger", project)
-    assert shown.count("shown when somebody has decided") == Call.objects.count()
-    assert not any(query.document.text[:40] in shown for query in Round.objects.get().queries.all())
+    waiting = audits.waiting(project).values("document")
+    hidden = Call.objects.filter(query__document__in=waiting)
+    assert shown.count("shown when somebody has decided") == hidden.count() > 0
+    assert not any(call.query.document.text[:40] in shown for call in hidden)
 
 
 def test_a_project_chooses_among_the_addresses_that_are_allowed(client, api, settings, project):
@@ -127,7 +130,7 @@ def test_batches_need_a_language_model(client, project):
     address = reverse("project_settings", args=[project.slug])
     form = client.get(address).context["form"]
     data = typed(form)
-    refused = client.post(address, data | {"judge": "neighbours", "use_batches": "on"})
+    refused = client.post(address, data | {"judge": "none", "use_batches": "on"})
     assert "need the judge" in str(refused.context["form"].errors)
 
 
@@ -137,7 +140,7 @@ def test_a_waiting_round_says_whom_it_waits_for(client, api, price, project):
     project.memberships.create(user=reviewer, role="reviewer")
     client.force_login(reviewer)
     assert "Waiting for you" not in page(client, "round", project, 1)
-    assert "Waiting for a manager" in page(client, "project", project)
+    assert "A manager of this project has the next step." in page(client, "project", project)
     client.force_login(project.memberships.get(role="manager").user)
     assert "Waiting for you" in page(client, "round", project, 1)
 

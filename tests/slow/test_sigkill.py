@@ -68,7 +68,7 @@ def test_a_worker_killed_at_random_ends_the_round_all_the_same(tmp_path, undistu
             kill({"all": processes, "main": processes[:1], "one": rng.sample(processes, 1)}[victims])
         wait_for(lambda: facts(site)["state"] in ("done", "failed"), "the round", seconds=400)
         assert facts(site) == undisturbed
-        wait_for(lambda: len(site.worker_processes()) == 6, "the worker's six processes and no orphan", seconds=30)
+        wait_for(lambda: len(site.worker_processes()) == 10, "the worker's ten processes and no orphan", seconds=30)
 
 
 def test_killed_with_everything_the_next_start_goes_on(tmp_path, undisturbed):

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, cast
 
@@ -11,11 +10,11 @@ import numpy as np
 from django.conf import settings
 
 from classifiers.judge import AnthropicJudge, Form, Judge, make_judge
-from classifiers.reliability import Certificate, Reliability, certificate, choice_accuracy, expected, reliability
+from classifiers.reliability import Reliability, Said, measure, reliability
 from labelling.jobs.lease import JobFailed, Lease
 from labelling.models import Project, Query, Round, Verdict
 from labelling.services import audits
-from labelling.services.audits import JudgeId, Outcome
+from labelling.services.audits import Answered, JudgeId
 
 # Of a judge that has said nothing yet.
 ASSUMED = reliability(0, 0, 0, 0)
@@ -49,32 +48,31 @@ def language_model(project: Project, model: str, form: Form = "validate") -> Ant
     return cast("AnthropicJudge", judge_from({**wanted, "judge_base_url": project.judge_base_url}))
 
 
-def measure_judge(lease: Lease[Round], accept_from: float) -> Certificate:
-    """Estimate from all audits how often the round's judge is right, and what is accepted from it, and record both.
-
-    ``accept_from``: the belief from which the judge's word is accepted.
-    """
-    round_ = lease.job
-    judge = present_judge(round_)
-    rates = all_rates(round_).get(judge, ASSUMED)
-    result = certificate(*audits.accepted_counts(round_.project, judge, round_.settings["certainty"], accept_from))
-    lease.update(
-        reliability={**judge._asdict(), **asdict(rates)},
-        certificate={**asdict(result), "sentence": result.sentence, "accept_from": accept_from},
-    )
-    return result
+def measure_judge(lease: Lease[Round]) -> None:
+    """Estimate from everything that people decided how often the round's judge is right, and record it."""
+    if lease.job.has_judge:
+        judge = present_judge(lease.job)
+        lease.update(reliability={**judge._asdict(), **asdict(all_rates(lease.job).get(judge, ASSUMED))})
 
 
 def all_rates(round_: Round) -> dict[JudgeId, Reliability]:
-    """How often each judge is right: what its earlier verdicts lead one to expect, then what audits say of it."""
-    counts = audits.verdict_counts(round_.project)
-    earlier = audits.verdicts_and_beliefs(round_)
-    rates = {judge: _rates(counts.get(judge, Counter()), earlier.get(judge, [])) for judge in {*counts, *earlier}}
-    return rates | {judge: _choosing(*found) for judge, found in audits.choice_counts(round_.project).items()}
+    """How often each judge is right, and what its word adds to what the model believes."""
+    return {judge: measure(_said(rows), form) for (judge, form), rows in audits.answered(round_).items()}
+
+
+def _said(rows: Sequence[Answered]) -> Said:
+    return Said(
+        believed=np.array([row.believed for row in rows]),
+        valid=np.array([row.valid for row in rows]),
+        right=np.array([np.nan if row.right is None else float(row.right) for row in rows]),
+        spot_check=np.array([row.spot_check for row in rows]),
+    )
 
 
 def present_judge(round_: Round) -> JudgeId:
     """The judge as its verdicts name it: the endpoint may call its model otherwise than the settings do."""
+    if not round_.has_judge:
+        return JudgeId(Project.JudgeName.NONE, "", "")
     judge = judge_of(round_)
     last = Verdict.objects.filter(
         query__round__project=round_.project,
@@ -83,20 +81,3 @@ def present_judge(round_: Round) -> JudgeId:
         prompt_version=judge.prompt_version,
     ).order_by("-pk")
     return JudgeId(judge.name, last.values_list("model", flat=True).first() or judge.model, judge.prompt_version)
-
-
-def _choosing(right: int, wrong: int) -> Reliability:
-    """Of a judge that chooses there is one rate: how often it chooses the right option."""
-    rate = choice_accuracy(right, wrong)
-    return Reliability(rate, rate)
-
-
-def _rates(counts: Counter[Outcome], earlier: list[tuple[float, bool]]) -> Reliability:
-    believed, valid = np.array(earlier, dtype=float).reshape(-1, 2).T
-    return reliability(
-        true_valid=counts[Outcome(right=True, said_valid=True)],
-        false_invalid=counts[Outcome(right=True, said_valid=False)],
-        true_invalid=counts[Outcome(right=False, said_valid=False)],
-        false_valid=counts[Outcome(right=False, said_valid=True)],
-        priors=expected(believed, valid.astype(bool)),
-    )

@@ -5,13 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from django.conf import settings
 
 from classifiers.red_classifier import GRADUATED
 from classifiers.subset_classifier import NOISE
 from labelling.jobs import vectors
 from labelling.jobs.lease import Lease
-from labelling.jobs.rounds.learning import Learnt, holdout_score, learn
+from labelling.jobs.rounds.learning import Learnt, find_candidates, holdout_score, learn
 from labelling.jobs.rounds.memory import remember
 from labelling.models import Prediction, Round
 
@@ -30,28 +29,31 @@ def graduate(lease: Lease[Round]) -> None:
 
 def _teach_itself(lease: Lease[Round], learnt: Learnt) -> int:
     """Teach the model the labels of the pool that it is certain of; return how many it has learnt."""
-    pool = lease.job.project.documents.filter(vectors.has_vector(settings.ENCODER)).pool()
+    pool = lease.job.project.documents.filter(vectors.has_vector(vectors.encoder_name())).pool()
     predictions = Prediction.objects.filter(document__in=pool).order_by("document")
-    rows = list(predictions.values_list("document__text_hash", "posterior_label", "posterior"))
+    columns = "document__text_hash", "document__text", "posterior_label", "posterior"
+    rows = list(predictions.values_list(*columns))
     if not rows:
         return 0
-    hashes, label_ids, posterior = (list(column) for column in zip(*rows, strict=True))
+    hashes, texts, label_ids, posterior = (list(column) for column in zip(*rows, strict=True))
     codes = {label_id: code for code, label_id in enumerate(learnt.label_ids)}
     labels = np.array([codes.get(label_id, NOISE) for label_id in label_ids])
     certain = (np.array(posterior) >= GRADUATED) & (labels != NOISE)
     learnt.memory.model.train_itself(
-        vectors.load(hashes, settings.ENCODER),
+        vectors.load(hashes, vectors.encoder_name()),
         labels,
         certain,
+        texts,
         lambda done, total: lease.report(Round.Step.GRADUATE, done, total),
     )
     return learnt.memory.model.n_taught_
 
 
 def _holdout_accuracy(round_: Round, learnt: Learnt) -> float | None:
-    documents = round_.project.documents.filter(vectors.has_vector(settings.ENCODER), holdout=True)
-    rows = list(documents.values_list("text_hash", "given_label_id"))
+    documents = round_.project.documents.filter(vectors.has_vector(vectors.encoder_name()), holdout=True)
+    rows = list(documents.values_list("pk", "text_hash", "given_label_id"))
     if not rows:
         return None
-    candidates = learnt.memory.model.candidates(vectors.load([key for key, _ in rows], settings.ENCODER), 1)
-    return holdout_score(learnt, candidates, [label_id for _, label_id in rows])["holdout_accuracy"]
+    document_ids, hashes, label_ids = (list(column) for column in zip(*rows, strict=True))
+    candidates = find_candidates(learnt, document_ids, vectors.load(hashes, vectors.encoder_name()), 1)
+    return holdout_score(learnt, candidates, label_ids)["holdout_accuracy"]

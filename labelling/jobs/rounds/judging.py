@@ -6,8 +6,11 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from functools import partial
 
+from django.db.models import QuerySet
+
 from classifiers.judge import Answer, AnthropicJudge, Judge, JudgeError, JudgeUnavailable, Question
 from classifiers.judge.prompt import prompt, read_answer
+from classifiers.loop.asking import delegates
 from classifiers.messages_api import Reply
 from classifiers.reliability import Reliability
 from labelling.jobs.batches import BatchSender
@@ -21,10 +24,6 @@ from labelling.services import ledger
 from labelling.services.audits import JudgeId
 
 Step = Round.Step
-
-# A refused label leads to the next while its verdict is expected to tell so many nats, at most so many in a row.
-DELEGATION_FLOOR = 0.05
-MAX_IN_A_ROW = 3
 
 
 def ask_judge(lease: Lease[Round]) -> str:
@@ -59,12 +58,17 @@ def ask_judge(lease: Lease[Round]) -> str:
     return ""
 
 
+def asked(round_: Round) -> QuerySet[Query]:
+    """The round's questions to the judge: when it is asked again, those for people alone are there, too."""
+    return round_.queries.exclude(reason__in=Query.UNASKED)
+
+
 def unanswered(round_: Round) -> list[Query]:
     """Queries to ask, ordered by label: the judge's provider caches what those of one label share.
 
     What has its label meanwhile needs no verdict, and one that comes after the decision would prove nothing.
     """
-    waiting = round_.queries.filter(verdict=None, judge_failure=None, document__example=None)
+    waiting = asked(round_).filter(verdict=None, judge_failure=None, document__example=None)
     return list(waiting.select_related("document").order_by("label", "rank", "pk"))
 
 
@@ -119,7 +123,7 @@ class _Recorder:
         self.lease, self.judge = lease, judge
         self.by_name = {label.name: label for label in lease.job.project.labels.all()}
         self.rates: dict[JudgeId, Reliability] = all_rates(lease.job)
-        self.total = lease.job.queries.count()
+        self.total = asked(lease.job).count()
         self.done = self.total - len(unanswered(lease.job))
 
     def outcome(self, outcome: Outcome[Query, Answer]) -> None:
@@ -160,13 +164,13 @@ class _Recorder:
         )
         further = believe_verdict(verdict, self.rates)
         refused = verdict.verdict == Verdict.Name.INVALID and query.form == Query.Form.VALIDATE
-        return _delegate(query, further) if further and refused and further.gain >= DELEGATION_FLOOR else 0
+        return _delegate(query, further) if further and refused else 0
 
 
 def _delegate(query: Query, further: Further) -> int:
-    """Ask about the next label at once, at most so often in a row; return how many questions that are."""
+    """Ask about the next label at once, as long as that pays; return how many questions that are."""
     in_a_row = Query.objects.filter(round=query.round_id, document=query.document_id)
-    if in_a_row.count() >= MAX_IN_A_ROW:
+    if not delegates(further.gain, in_a_row.exclude(reason__in=Query.UNASKED).count()):
         return 0
     Query.objects.create(
         round_id=query.round_id,

@@ -2,29 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from django.conf import settings
+from django.db.models import Count, Q
 
 from classifiers.candidates import Candidates
+from classifiers.embeddings import in_full
 from classifiers.ensemble import N_CANDIDATES
 from classifiers.evaluation import score
-from classifiers.posterior import none_factor
+from classifiers.loop.believing import Factors
 from classifiers.red_classifier import FULL_FIT_GROWTH, RedClassifier
 from classifiers.subset_classifier import NOISE
+from classifiers.trees import NOWHERE
+from classifiers.trees import right_by_level as counted_by_level
 from labelling.jobs import vectors
 from labelling.jobs.lease import JobFailed, Lease
 from labelling.jobs.rounds.auditing import measure_judge
-from labelling.jobs.rounds.believing import Believed, as_fields, believe
+from labelling.jobs.rounds.believing import DIGITS, Believed, as_fields, believe
 from labelling.jobs.rounds.changes import Top, changes
 from labelling.jobs.rounds.memory import Memory, recall
-from labelling.models import Prediction, Round, TrainingExample
-from labelling.services.audits import none_counts
+from labelling.jobs.rounds.paths import paths, tree_of
+from labelling.jobs.rounds.revising import among_successors
+from labelling.models import Document, Label, Prediction, Round, TrainingExample
+from labelling.services.audits import off_list_counts
 
 Step = Round.Step
 
 CHUNK_PREDICTIONS = 2_000
+# Documents whose texts are in memory at a time while they are predicted.
+CHUNK_TEXTS = 10_000
+# Documents looked up at a time: SQLite takes a limited number of variables in a query.
+CHUNK_IDS = 500
 
 
 @dataclass(frozen=True)
@@ -59,7 +71,7 @@ class Predicted:
         X: their vectors, shape (n, n_dims).
         candidates: their best labels.
         labels: the candidates' label ids, shape (n, k).
-        none_factor: what audits made of the odds of "none of these".
+        factors: what makes labels as common as they are in the pool, by code.
         believed: how probable they are after all verdicts.
     """
 
@@ -67,7 +79,7 @@ class Predicted:
     X: np.ndarray
     candidates: Candidates
     labels: np.ndarray
-    none_factor: float
+    factors: Factors
     believed: Believed
 
 
@@ -97,37 +109,50 @@ def fit(lease: Lease[Round]) -> Learnt:
 
 
 def learn(lease: Lease[Round], step: str) -> Learnt:
-    """Learn all training examples: what has changed since the last fit that is remembered, or everything."""
+    """Learn the training examples of all leaves: what has changed since the last fit that is remembered, or everything.
+
+    What is labelled with a parent could belong to any label below it, and teaches none of them.
+    """
     round_ = lease.job
-    rows = list(
+    labels = {label.pk: label for label in round_.project.labels.leaves()}
+    rows: list[Any] = list(
         TrainingExample.objects.filter(document__project=round_.project, document__holdout=False)
-        .filter(vectors.has_vector(settings.ENCODER, "document__text_hash"))
+        .filter(Q(label=None) | Q(label__in=round_.project.labels.leaves()))
+        .filter(vectors.has_vector(vectors.encoder_name(), "document__text_hash"))
         .order_by("document_id")
         .values_list("pk", "document_id", "label_id", "document__text_hash")
     )
-    example_ids, document_ids, example_labels, hashes = (list(column) for column in zip(*rows, strict=True))
-    known = {label_id for label_id in example_labels if label_id is not None}
-    if len(known) < 2:
-        raise JobFailed("At least two labels need examples before a round can learn. Import labelled texts first.")
+    example_ids, document_ids, example_labels, hashes = ([row[column] for row in rows] for column in range(4))
+    if len(labels) < 2:
+        raise JobFailed(
+            "At least two labels are needed before a round can learn. Import labels or labelled texts first."
+        )
     wanted = _wanted_model(round_)
-    last = _usable(recall(round_.project), wanted, known, len(rows))
+    last = _usable(recall(round_.project), wanted, set(labels), len(rows))
     # New labels come after those that the last round knew, so that its classifiers keep theirs.
-    label_ids = [*last.label_ids, *sorted(known - set(last.label_ids))] if last else sorted(known)
+    label_ids = [*last.label_ids, *sorted(labels.keys() - set(last.label_ids))] if last else sorted(labels)
     codes = {label_id: code for code, label_id in enumerate(label_ids)}
-    X = vectors.load(hashes, settings.ENCODER)
-    y = np.array([NOISE if label_id is None else codes[label_id] for label_id in example_labels])
-    learning = {
+    described = _described([labels[label_id] for label_id in label_ids])
+    X = vectors.load(hashes, vectors.encoder_name()) if hashes else described["names"][:0]
+    texts = np.array(texts_of(document_ids), dtype=object)
+    y = np.array([NOISE if label_id is None else codes[label_id] for label_id in example_labels], dtype=int)
+    learning: dict[str, Any] = {
         "elsewhere": X[y == NOISE],
-        "names": _name_vectors(round_, label_ids),
+        "classes": np.arange(len(label_ids)),
+        **described,
+        "texts": texts[y != NOISE],
+        "elsewhere_texts": texts[y == NOISE],
         "progress": lambda done, total: lease.report(step, done, total),
     }
     model = last.model if last else wanted
     if last:
         model.refit(X[y != NOISE], y[y != NOISE], **learning)
     else:
-        pool = _pool_vectors(round_) if len(y) < model.self_training * len(label_ids) else None
-        model.fit(X[y != NOISE], y[y != NOISE], pool=pool, **learning)
-    memory = Memory(model, label_ids, settings.ENCODER, last.n_examples if last else len(rows))
+        if len(y) < model.self_training * len(label_ids):
+            learning |= _pool(round_)
+        model.fit(X[y != NOISE], y[y != NOISE], **learning)
+    n_full = last.n_examples if last else len(rows)
+    memory = Memory(model, label_ids, vectors.encoder_name(), n_full, round_.number)
     return Learnt(memory, example_ids, document_ids, X, y)
 
 
@@ -144,7 +169,7 @@ def _usable(memory: Memory | None, wanted: RedClassifier, known: set[int], n_exa
     """The last round's model, unless all has to be fitted anew: other settings, a label gone, many new examples."""
     if memory is None or n_examples >= FULL_FIT_GROWTH * memory.n_examples:
         return None
-    same = memory.encoder == settings.ENCODER and _parameters(memory.model) == _parameters(wanted)
+    same = memory.encoder == vectors.encoder_name() and _parameters(memory.model) == _parameters(wanted)
     return memory if same and known.issuperset(memory.label_ids) else None
 
 
@@ -152,27 +177,52 @@ def _parameters(model: RedClassifier) -> dict[str, object]:
     return model.get_params() | {"experts": sorted(model.experts)}
 
 
-def _name_vectors(round_: Round, label_ids: list[int]) -> np.ndarray:
-    names = dict(round_.project.labels.values_list("pk", "name"))
-    return vectors.of_names([names[label_id] for label_id in label_ids], vectors.load_encoder(settings.ENCODER))
+def _described(labels: Sequence[Label]) -> dict[str, Any]:
+    """What labels are called and how they are defined: what is learnt of those with few examples, or none."""
+    encoder = vectors.load_encoder(settings.ENCODER)
+    texts = [in_full(label.name, label.definition) for label in labels]
+    names, described = (vectors.of_names(some, encoder) for some in ([label.name for label in labels], texts))
+    described[[not label.definition for label in labels]] = 0.0
+    return {"names": names, "definitions": described, "label_texts": texts}
 
 
-def _pool_vectors(round_: Round) -> np.ndarray:
-    pool = round_.project.documents.filter(vectors.has_vector(settings.ENCODER)).pool()
-    return vectors.load(list(pool.values_list("text_hash", flat=True)), settings.ENCODER)
+def _pool(round_: Round) -> dict[str, Any]:
+    pool = round_.project.documents.filter(vectors.has_vector(vectors.encoder_name())).pool()
+    rows = pool.values_list("text_hash", "text")
+    hashes, texts = ([row[column] for row in rows] for column in (0, 1))
+    return {"pool": vectors.load(hashes, vectors.encoder_name()), "pool_texts": texts}
+
+
+def texts_of(document_ids: list[int]) -> list[str]:
+    """Return the documents' texts, in the order asked for."""
+    found: dict[int, str] = {}
+    for start in range(0, len(document_ids), CHUNK_IDS):
+        chunk = Document.objects.filter(pk__in=document_ids[start : start + CHUNK_IDS])
+        found.update(chunk.values_list("pk", "text"))
+    return [found[pk] for pk in document_ids]
+
+
+def find_candidates(learnt: Learnt, document_ids: list[int], X: np.ndarray, k: int) -> Candidates:
+    """The documents' best labels; X are their vectors, shape (n, n_dims)."""
+    chunks = [slice(start, start + CHUNK_TEXTS) for start in range(0, len(document_ids), CHUNK_TEXTS)]
+    model = learnt.memory.model
+    parts = [model.candidates(X[rows], k, texts_of(document_ids[rows])) for rows in chunks]
+    return Candidates.joined(parts, min(k, len(learnt.label_ids)))
 
 
 def predict(lease: Lease[Round], learnt: Learnt) -> Predicted:
     """Predict pool and holdout, replace their predictions, and score the holdout."""
     round_ = lease.job
-    documents = round_.project.documents.filter(vectors.has_vector(settings.ENCODER))
+    documents = round_.project.documents.filter(vectors.has_vector(vectors.encoder_name()))
     pool = list(documents.pool().values_list("pk", "text_hash"))
     holdout = list(documents.filter(holdout=True).values_list("pk", "text_hash", "given_label_id"))
     total = len(pool) + len(holdout)
     lease.report(Step.PREDICT, 0, total)
-    measure_judge(lease, round_.settings["certainty"])
+    measure_judge(lease)
     predicted = _predict(round_, learnt, pool)
-    measured = _predict(round_, learnt, [row[:2] for row in holdout], predicted.none_factor)
+    # The holdout was drawn like the examples, so its labels are as common as theirs.
+    as_learnt = Factors(predicted.factors.none, np.ones(len(learnt.label_ids)))
+    measured = _predict(round_, learnt, [row[:2] for row in holdout], as_learnt)
     if not round_.changes:
         # Before the last round's predictions are replaced; what a killed worker has found is kept.
         truths = [row[2] for row in holdout]
@@ -181,24 +231,54 @@ def predict(lease: Lease[Round], learnt: Learnt) -> Predicted:
     _store(lease, measured, done=len(pool), total=total)
     lease.update(
         pool=len(pool),
-        uncertain=int((predicted.believed.belief.max(axis=1) < round_.settings["certainty"]).sum()),
+        factors=_stored(learnt, predicted.factors),
+        expected=_expected(predicted),
         unlabelled_at_import=documents.filter(holdout=False, given_source="").count(),
+        holdout_by_level=right_by_level(round_, measured, [row[2] for row in holdout]),
         **holdout_score(learnt, measured.candidates, [row[2] for row in holdout]),
     )
     return predicted
 
 
-def _predict(round_: Round, learnt: Learnt, documents: list[tuple[int, str]], factor: float | None = None) -> Predicted:
-    """Predict documents; without a factor for "none of these" they are the pool that audits were drawn from."""
+def _predict(
+    round_: Round, learnt: Learnt, documents: list[tuple[int, str]], factors: Factors | None = None
+) -> Predicted:
+    """Predict documents; without factors they are the pool that those are learnt from."""
     document_ids = [pk for pk, _ in documents]
-    X = vectors.load([key for _, key in documents], settings.ENCODER)
-    # The estimator refuses an array of no columns.
-    candidates = learnt.memory.model.candidates(X if len(X) else learnt.X[:0], k=N_CANDIDATES)
-    labels = np.array(learnt.label_ids)[candidates.labels]
-    if factor is None:
-        factor = none_factor(candidates.probabilities, *none_counts(round_.project))
-    believed = believe(round_, document_ids, labels, candidates.probabilities, factor)
-    return Predicted(document_ids, X, candidates, labels, factor, believed)
+    X = vectors.load([key for _, key in documents], vectors.encoder_name())
+    found = find_candidates(learnt, document_ids, X, N_CANDIDATES)
+    found = among_successors(round_.project, document_ids, learnt.label_ids, found)
+    factors = factors or _factors(round_, learnt, found)
+    labels = np.array(learnt.label_ids)[found.labels]
+    believed = believe(round_, document_ids, labels, factors.prior(found.probabilities, found.labels))
+    return Predicted(document_ids, X, found, labels, factors, believed)
+
+
+def _factors(round_: Round, learnt: Learnt, found: Candidates) -> Factors:
+    n_labels = len(learnt.label_ids)
+    from_pool = TrainingExample.objects.filter(
+        document__project=round_.project, document__given_source="", label__isnull=False
+    )
+    counted = dict(from_pool.order_by().values_list("label").annotate(Count("pk")))
+    return Factors.of(
+        found.probabilities,
+        found.labels,
+        np.bincount(learnt.y[learnt.y != NOISE], minlength=n_labels),
+        np.array([counted.get(label_id, 0) for label_id in learnt.label_ids]),
+        off_list_counts(round_.project),
+    )
+
+
+def _stored(learnt: Learnt, factors: Factors) -> dict[str, Any]:
+    by_label = zip(learnt.label_ids, factors.labels.tolist(), strict=True)
+    return {"none": factors.none, "labels": {str(label_id): round(factor, 6) for label_id, factor in by_label}}
+
+
+def _expected(predicted: Predicted) -> dict[str, float]:
+    """How many of the documents are expected to belong to each label: the beliefs in it, added up."""
+    label_ids, column = np.unique(predicted.labels, return_inverse=True)
+    added = np.bincount(column.ravel(), weights=predicted.believed.belief[:, :-1].ravel(), minlength=len(label_ids))
+    return {str(label_id): round(n, 1) for label_id, n in zip(label_ids.tolist(), added.tolist(), strict=True)}
 
 
 def top_labels(predicted: Predicted) -> list[Top]:
@@ -214,7 +294,8 @@ def top_labels(predicted: Predicted) -> list[Top]:
 def _store(lease: Lease[Round], predicted: Predicted, done: int, total: int) -> None:
     candidates, believed = predicted.candidates, predicted.believed
     fields = ["round", "label", "probability", "entropy", "candidates"]
-    fields += ["belief", "posterior", "posterior_label", "gain"]
+    fields += ["belief", "posterior", "posterior_label", "gain", "path"]
+    tree = tree_of(lease.job.project)
     for start in range(0, len(predicted.document_ids), CHUNK_PREDICTIONS):
         chunk = slice(start, start + CHUNK_PREDICTIONS)
         columns = zip(
@@ -224,6 +305,7 @@ def _store(lease: Lease[Round], predicted: Predicted, done: int, total: int) -> 
             candidates.entropy[chunk].tolist(),
             believed.belief[chunk].tolist(),
             believed.gain[chunk].tolist(),
+            paths(tree, predicted.labels[chunk], believed.belief[chunk, :-1]),
             strict=True,
         )
         rows = [
@@ -234,9 +316,9 @@ def _store(lease: Lease[Round], predicted: Predicted, done: int, total: int) -> 
                 probability=probabilities[0],
                 entropy=entropy,
                 candidates=listed(labels, probabilities),
-                **as_fields(labels, belief, gain),
+                **as_fields(labels, belief, gain, path),
             )
-            for document_id, labels, probabilities, entropy, belief, gain in columns
+            for document_id, labels, probabilities, entropy, belief, gain, path in columns
         ]
         with lease.transaction():
             Prediction.objects.bulk_create(
@@ -246,8 +328,8 @@ def _store(lease: Lease[Round], predicted: Predicted, done: int, total: int) -> 
 
 
 def listed(labels: list[int], probabilities: list[float]) -> list[list[float]]:
-    """Pair label ids with probabilities for storing; four digits are more than anybody reads."""
-    return [[label, round(probability, 4)] for label, probability in zip(labels, probabilities, strict=True)]
+    """Pair label ids with probabilities for storing; beliefs start from them."""
+    return [[label, round(probability, DIGITS)] for label, probability in zip(labels, probabilities, strict=True)]
 
 
 def holdout_score(learnt: Learnt, candidates: Candidates, given_label_ids: list[int | None]) -> dict[str, float | None]:
@@ -261,3 +343,12 @@ def holdout_score(learnt: Learnt, candidates: Candidates, given_label_ids: list[
         "holdout_accuracy": result.accuracy if result else None,
         "holdout_macro_f1": result.macro_f1 if result else None,
     }
+
+
+def right_by_level(round_: Round, measured: Predicted, given_label_ids: list[int | None]) -> list[tuple[int, int]]:
+    """For each level of the tree: how often the predicted label lies under the true one, of how many; else nothing."""
+    tree = tree_of(round_.project)
+    if tree is None or not given_label_ids:
+        return []
+    true = np.array([NOWHERE if label_id is None else label_id for label_id in given_label_ids])
+    return counted_by_level(tree, true, measured.labels[:, 0])

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
+import struct
 import zipfile
+import zlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,8 +16,9 @@ from labelling.models import Project
 
 logger = logging.getLogger(__name__)
 
-# What numpy and the model's own reading raise on a file that is cut off, not theirs, or of another version.
-UNREADABLE = (OSError, EOFError, ValueError, KeyError, IndexError, TypeError, AttributeError, zipfile.BadZipFile)
+# What numpy and the model's own reading raise on a file that is damaged, not theirs, or of another version.
+UNREADABLE = (OSError, EOFError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RuntimeError,
+              MemoryError, zipfile.BadZipFile, zlib.error, struct.error)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -27,12 +30,14 @@ class Memory:
         label_ids: the labels that had examples, in the order in which they came.
         encoder: name of the encoder whose vectors the model has learnt.
         n_examples: training examples at the last full fit.
+        round_number: the round that learnt it; 0 in files from before it was noted.
     """
 
     model: RedClassifier
     label_ids: list[int]
     encoder: str
     n_examples: int
+    round_number: int = 0
 
 
 def recall(project: Project) -> Memory | None:
@@ -48,6 +53,7 @@ def recall(project: Project) -> Memory | None:
             label_ids=arrays["label_ids"].tolist(),
             encoder=str(arrays["encoder"]),
             n_examples=int(arrays["n_examples"]),
+            round_number=int(arrays.get("round_number", 0)),
         )
     except UNREADABLE:
         logger.warning("%s can't be read: everything is fitted anew", path, exc_info=True)
@@ -70,6 +76,7 @@ def remember(project: Project, memory: Memory) -> None:
         label_ids=np.array(memory.label_ids),
         encoder=np.array(memory.encoder),
         n_examples=np.array(memory.n_examples),
+        round_number=np.array(memory.round_number),
         **memory.model.to_arrays(),
     )
     unfinished.replace(path)

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from django.utils import timezone
 
+from classifiers.loop import asking
+from classifiers.loop.reviewing import spot_checks
 from classifiers.neighbours import nearest, nearly_equal
-from classifiers.query import Asked, audit_slice, choose
+from classifiers.query import audit_slice
+from classifiers.reliability import N_OFFERED
+from classifiers.subset_classifier import NOISE
 from classifiers.subsets import unit_rows
+from labelling.jobs import vectors
 from labelling.jobs.lease import Lease
-from labelling.jobs.rounds.believing import N_OFFERED
 from labelling.jobs.rounds.learning import Learnt, Predicted, listed
-from labelling.models import Decision, Query, QueueEntry, Round, TrainingExample
+from labelling.models import Decision, Prediction, Project, Query, QueueEntry, Round, TrainingExample
 from labelling.services.audits import waiting as waiting_audits
+from labelling.services.claims import reviews_a_round
 from labelling.services.definitions import stale
 
 N_NEIGHBOURS = 10
@@ -31,49 +37,190 @@ CHUNK_ROWS = 500
 Evidence = list[tuple[int, int | None, float]]
 
 
-def choose_queries(round_: Round, learnt: Learnt, predicted: Predicted) -> list[Query]:
-    """Choose the round's batch: a share of audits and the rest by the query strategy.
+@dataclass(frozen=True)
+class Known:
+    """The texts that have a label: their documents, label ids (NOISE for none of these) and vectors, row by row."""
 
-    Half of the audits are drawn from the whole pool: they tell what is in it. The other half are drawn from the batch:
-    they tell whether what is accepted on the judge's word is right.
+    document_ids: list[int]
+    labels: np.ndarray
+    X: np.ndarray
 
-    What waits for review, or was skipped, is not asked about again, nor the same question of the same judge. A round
-    that asks again does nothing else.
+    @classmethod
+    def of(cls, project: Project) -> Known:
+        rows = TrainingExample.objects.filter(document__project=project, document__holdout=False)
+        rows = rows.filter(label__retired_at=None)
+        rows = rows.filter(vectors.has_vector(vectors.encoder_name(), "document__text_hash")).order_by("document_id")
+        found = list(rows.values_list("document_id", "label_id", "document__text_hash"))
+        labels = np.array([NOISE if label_id is None else label_id for _, label_id, _ in found], dtype=int)
+        X = vectors.load([text_hash for *_, text_hash in found], vectors.encoder_name())
+        return cls([document_id for document_id, *_ in found], labels, X)
+
+    def nearest_of(self, seen: Seen, label_id: int) -> Evidence:
+        """The examples of one label that lie nearest to a document."""
+        members = np.flatnonzero(self.labels == label_id)
+        if not len(members):
+            return []
+        # One more: what has its label on the judge's word is no evidence for itself.
+        positions, similarities = nearest(seen.x[None, :], self.X[members], N_EXAMPLES + 1)
+        found = self._evidence(members[positions[0]], similarities[0])
+        return [row for row in found if row[0] != seen.document_id][:N_EXAMPLES]
+
+    def neighbours(self, X: np.ndarray, document_ids: Sequence[int]) -> list[Evidence]:
+        """The nearest examples of all labels, for each row of X: the vectors of these documents."""
+        if not len(X) or not len(self.X):
+            return [[] for _ in document_ids]
+        positions, similarities = nearest(X, self.X, N_NEIGHBOURS + 1)
+        found = (self._evidence(*row) for row in zip(positions, similarities, strict=True))
+        return [
+            [row for row in rows if row[0] != document_id][:N_NEIGHBOURS]
+            for rows, document_id in zip(found, document_ids, strict=True)
+        ]
+
+    def _evidence(self, positions: np.ndarray, similarities: np.ndarray) -> Evidence:
+        labels = self.labels[positions].tolist()
+        return [
+            (self.document_ids[position], None if label_id == NOISE else label_id, round(float(similarity), 4))
+            for position, label_id, similarity in zip(positions, labels, similarities, strict=True)
+        ]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A document as a question about it shows it.
+
+    Attributes:
+        x: its vector.
+        labels, probabilities: ids of its candidates and what the classifiers give them.
+        belief: after the verdicts so far, and last of none of these.
+        open: which candidates may be asked about.
     """
+
+    document_id: int
+    x: np.ndarray
+    labels: list[int]
+    probabilities: list[float]
+    belief: np.ndarray
+    open: np.ndarray
+    entropy: float
+    gain: float | None
+
+    @classmethod
+    def at(cls, predicted: Predicted, position: int) -> Seen:
+        believed = predicted.believed
+        return cls(
+            predicted.document_ids[position],
+            predicted.X[position],
+            predicted.labels[position].tolist(),
+            predicted.candidates.probabilities[position].tolist(),
+            believed.belief[position],
+            ~believed.asked[position],
+            predicted.candidates.entropy[position].item(),
+            believed.gain[position].item(),
+        )
+
+    @classmethod
+    def of(cls, prediction: Prediction, x: np.ndarray) -> Seen:
+        """As people see it: everything is open."""
+        labels, probabilities = zip(*prediction.candidates, strict=True)
+        return cls(
+            prediction.document_id,
+            x,
+            [int(label_id) for label_id in labels],
+            list(probabilities),
+            np.array(prediction.belief),
+            np.ones(len(labels), dtype=bool),
+            prediction.entropy,
+            prediction.gain,
+        )
+
+    @property
+    def ranked(self) -> list[int]:
+        """Columns of the candidates that may be asked about, the most probable first."""
+        order = np.argsort(-self.belief[:-1], kind="stable")
+        ranked = order[self.open[order]].tolist()
+        # What stands at 0 does not come into question: see revising.among_successors.
+        return [column for column in ranked if self.probabilities[column]] or ranked
+
+
+def choose_queries(round_: Round, predicted: Predicted) -> list[Query]:
+    """Choose what the judge is asked about; nothing where there is no judge, or nothing more to learn.
+
+    What waits for people's eyes alone, or was skipped, is not asked about, nor the same question of the same judge. A
+    round that asks again does nothing else.
+    """
+    if not round_.has_judge:
+        return []
+    known = Known.of(round_.project)
     if round_.settings.get("ask_again"):
-        return _ask_again(round_, learnt, predicted)
+        return _ask_again(round_, known, predicted)
+    if round_.settings.get("revises"):
+        return _ask_among_successors(round_, known, predicted)
+    if not round_.asks:
+        return []
     free = _free_positions(round_, predicted)
-    settings = round_.settings
-    seed = settings["random_seed"] + round_.number
-    n_audits = audits_in(settings["audit_share"], settings["batch_size"], round_.number)
-    n_checks = n_audits // 2
-    audited = free[audit_slice(len(free), n_audits - n_checks, seed)]
-    rest = np.setdiff1d(free, audited)
-    believed = predicted.believed
-    offered = Asked(
-        believed.open_belief[rest],
-        predicted.candidates.entropy[rest],
-        believed.rates.sensitivity.mean,
-        believed.rates.specificity.mean,
-        believed.belief[rest].max(axis=1) >= settings["certainty"],
-        settings["certainty"],
-        round_.question,
+    believed, wanted = predicted.believed, round_.settings
+    seed = wanted["random_seed"] + round_.number
+    chosen = asking.batch(
+        believed.belief[free],
+        believed.asked[free],
+        predicted.candidates.entropy[free],
+        _settled(round_, predicted)[free],
+        believed.rates,
+        strategy=wanted["strategy"],
+        question=round_.question,
+        threshold=wanted["certainty"],
+        calls=wanted["batch_size"],
+        random_state=seed,
+        X=predicted.X[free],
     )
-    batch = choose(offered, settings["strategy"], settings["batch_size"] - len(audited), seed, X=predicted.X[rest])
-    reasons = [(position, Query.Reason.AUDIT) for position in audited]
-    checked = set(audit_slice(len(batch), n_checks, seed).tolist())
-    reasons += [
-        (position, Query.Reason.SPOT_CHECK if rank in checked else Query.Reason.UNCERTAIN)
-        for rank, position in enumerate(rest[batch])
+    checked = set(audit_slice(len(chosen), spot_checks(reviews_a_round(round_.project)), seed).tolist())
+    seen = [Seen.at(predicted, position) for position in free[chosen]]
+    X = predicted.X[free[chosen]]
+    neighbours = known.neighbours(X, [one.document_id for one in seen])
+    queries = [
+        query_about(
+            round_,
+            known,
+            one,
+            Query.Reason.SPOT_CHECK if rank in checked else Query.Reason.UNCERTAIN,
+            rank,
+            neighbours[rank],
+            round_.question,
+        )
+        for rank, one in enumerate(seen)
     ]
-    neighbours = _neighbours(learnt, predicted.X[[position for position, _ in reasons]])
+    note_near_duplicates(queries, X, known, (predicted.document_ids, predicted.X))
+    return queries
+
+
+def _settled(round_: Round, predicted: Predicted) -> np.ndarray:
+    """Which documents have a label that the machine settled."""
+    settled = round_.project.settled_labels.final().values_list("document_id", flat=True)
+    return np.isin(np.array(predicted.document_ids, dtype=int), np.array(settled, dtype=int))
+
+
+def _ask_among_successors(round_: Round, known: Known, predicted: Predicted) -> list[Query]:
+    """A choice for each text whose label a revision has divided, unless it was made already."""
+    recoded = round_.project.documents.exclude(recoded_from=None).values_list("pk", flat=True)
+    free = _free_positions(round_, predicted)
+    ids = np.array(predicted.document_ids, dtype=int)[free]
+    free = free[np.isin(ids, np.array(recoded, dtype=int)) & ~_settled(round_, predicted)[free]]
+    neighbours = known.neighbours(predicted.X[free], [predicted.document_ids[position] for position in free])
     return [
-        _query(round_, learnt, predicted, position, reason, rank, neighbours[rank])
-        for rank, (position, reason) in enumerate(reasons)
+        query_about(
+            round_,
+            known,
+            Seen.at(predicted, position),
+            Query.Reason.REVISED,
+            rank,
+            neighbours[rank],
+            Query.Form.CHOOSE,
+        )
+        for rank, position in enumerate(free.tolist())
     ]
 
 
-def _ask_again(round_: Round, learnt: Learnt, predicted: Predicted) -> list[Query]:
+def _ask_again(round_: Round, known: Known, predicted: Predicted) -> list[Query]:
     """The questions whose answers saw an older definition than there is now."""
     verdicts = stale(round_.project).filter(query__label__in=round_.settings["ask_again"])
     asked = verdicts.order_by("query__label", "query__document").values_list("query__document", "query__label")
@@ -83,52 +230,52 @@ def _ask_again(round_: Round, learnt: Learnt, predicted: Predicted) -> list[Quer
         # One choice tells of all labels.
         pairs = {(position, label_id) for position, label_id in dict(sorted(pairs)).items()}
     ordered = sorted(pairs, key=lambda pair: (pair[1], pair[0]))
-    neighbours = _neighbours(learnt, predicted.X[[position for position, _ in ordered]])
+    positions = [position for position, _ in ordered]
+    neighbours = known.neighbours(predicted.X[positions], [predicted.document_ids[position] for position in positions])
     queries = []
     for rank, (position, label_id) in enumerate(ordered):
-        query = _query(round_, learnt, predicted, position, Query.Reason.REDEFINED, rank, neighbours[rank])
-        queries.append(_about(query, label_id, learnt, predicted, position))
+        seen = Seen.at(predicted, position)
+        query = query_about(round_, known, seen, Query.Reason.REDEFINED, rank, neighbours[rank], round_.question)
+        queries.append(_about(query, label_id, known, seen))
     return queries
 
 
-def _about(query: Query, label_id: int, learnt: Learnt, predicted: Predicted, position: int) -> Query:
+def _about(query: Query, label_id: int, known: Known, seen: Seen) -> Query:
     """Turn a question into one about this label, whether it is a candidate still or not."""
-    columns = np.flatnonzero(predicted.labels[position] == label_id).tolist()
     query.label_id = label_id
-    query.probability = dict(query.candidates)[label_id] if columns else 0.0
-    query.posterior = predicted.believed.belief[position, columns[0]].item() if columns else 0.0
+    column = seen.labels.index(label_id) if label_id in seen.labels else None
+    query.probability = 0.0 if column is None else seen.probabilities[column]
+    query.posterior = 0.0 if column is None else float(seen.belief[column])
     query.gain = None
-    if label_id in learnt.label_ids and not any(row[1] == label_id for row in query.examples):
-        own = _examples(learnt, predicted.X[position], learnt.label_ids.index(label_id))
-        query.examples = [*own, *query.examples]
+    if not any(row[1] == label_id for row in query.examples):
+        query.examples = [*known.nearest_of(seen, label_id), *query.examples]
     if query.form == Query.Form.CHOOSE:
-        others = [other for other, _ in query.candidates if other != label_id]
+        others = [other for other in seen.labels if other != label_id]
         rng = np.random.default_rng([query.round.settings["random_seed"], query.document_id])
         query.offered = rng.permutation([label_id, *others][:N_OFFERED]).tolist()
     return query
 
 
-def audits_in(share: float, batch_size: int, number: int) -> int:
-    """How many of a round's questions are audits, so that all rounds up to this one keep the share."""
+def note_near_duplicates(
+    queries: list[Query], X: np.ndarray, known: Known, others: tuple[list[int], np.ndarray]
+) -> None:
+    """Note which other documents say almost the same as the one that is asked about.
 
-    def up_to(rounds: int) -> int:
-        # A hair more, for what rounding leaves: ten rounds of 0.1 are one.
-        return math.floor(rounds * share * batch_size + 1e-9)
-
-    return min(batch_size, up_to(number) - up_to(number - 1))
-
-
-def note_near_duplicates(queries: list[Query], learnt: Learnt, predicted: Predicted) -> None:
-    """Note which other documents, labelled or in the pool, say almost the same as the one that is asked about."""
+    Args:
+        queries: to note them on.
+        X: the vectors of their documents, row by row.
+        known: documents that have a label.
+        others: ids and vectors of those that have none.
+    """
     if not queries:
         return
-    position_of = {document_id: position for position, document_id in enumerate(predicted.document_ids)}
-    asked = predicted.X[[position_of[query.document_id] for query in queries]]
-    for known in (learnt, predicted):
-        for query, alike in zip(queries, nearly_equal(asked, known.X, NEARLY_EQUAL), strict=True):
+    for document_ids, vectors_of in ((known.document_ids, known.X), others):
+        if not document_ids:
+            continue
+        for query, alike in zip(queries, nearly_equal(X, vectors_of, NEARLY_EQUAL), strict=True):
             found = zip(*(values.tolist() for values in alike), strict=True)
-            others = [[known.document_ids[position], round(similarity, 4)] for position, similarity in found]
-            query.near_duplicates += [row for row in others if row[0] != query.document_id]
+            rows = [[document_ids[position], round(similarity, 4)] for position, similarity in found]
+            query.near_duplicates += [row for row in rows if row[0] != query.document_id]
     for query in queries:
         query.near_duplicates = sorted(query.near_duplicates, key=lambda row: -row[1])[:MAX_NEARLY_EQUAL]
 
@@ -148,9 +295,12 @@ def _rivals(learnt: Learnt) -> dict[str, list[int]]:
 
     They are the label's, not the text's, so that all questions about a label begin alike.
     """
-    centroids = np.stack([learnt.X[learnt.y == code].mean(axis=0) for code in range(len(learnt.label_ids))])
-    positions, _ = nearest(unit_rows(centroids), unit_rows(centroids), N_RIVALS + 1)
-    ids = learnt.label_ids
+    codes = np.unique(learnt.y[learnt.y != NOISE])
+    if not len(codes):
+        return {}
+    centroids = unit_rows(np.stack([learnt.X[learnt.y == code].mean(axis=0) for code in codes]))
+    positions, _ = nearest(centroids, centroids, N_RIVALS + 1)
+    ids = [learnt.label_ids[code] for code in codes]
     return {
         str(ids[code]): [ids[position] for position in row if position != code][:N_RIVALS]
         for code, row in enumerate(positions.tolist())
@@ -158,76 +308,49 @@ def _rivals(learnt: Learnt) -> dict[str, list[int]]:
 
 
 def _free_positions(round_: Round, predicted: Predicted) -> np.ndarray:
-    waiting = QueueEntry.objects.filter(project=round_.project).values_list("document_id", flat=True)
+    in_hands = QueueEntry.objects.filter(project=round_.project, claimed_until__gt=timezone.now())
+    held = in_hands.values_list("document_id", flat=True)
     skipped = Decision.objects.filter(
         document__project=round_.project, action=Decision.Action.SKIP, withdrawn_by=None
     ).values_list("document_id", flat=True)
-    # Those of a round that was cancelled before it laid them out.
     audits = waiting_audits(round_.project).values_list("document_id", flat=True)
-    taken = np.array([*waiting, *skipped, *audits], dtype=int)
+    taken = np.array([*held, *skipped, *audits], dtype=int)
     free = ~np.isin(np.array(predicted.document_ids, dtype=int), taken)
     return np.flatnonzero(free & ~predicted.believed.asked.all(axis=1))
 
 
-def _query(
+def query_about(
     round_: Round,
-    learnt: Learnt,
-    predicted: Predicted,
-    position: int,
+    known: Known,
+    seen: Seen,
     reason: Query.Reason,
     rank: int,
     neighbours: Evidence,
+    form: str = Query.Form.VALIDATE,
 ) -> Query:
-    """The question about the most probable label that the judge has not been asked about."""
-    open_belief = predicted.believed.open_belief[position, :-1]
-    best = np.argsort(-np.where(predicted.believed.asked[position], -1.0, open_belief), kind="stable")
+    """The question about a document's most probable label that may be asked about."""
+    best = seen.ranked
     column = best[0]
-    x, codes = predicted.X[position], predicted.candidates.labels[position]
-    chooses = round_.question == Query.Form.CHOOSE
-    offered = [column for column in best if not predicted.believed.asked[position, column]][:N_OFFERED]
-    rng = np.random.default_rng([round_.settings["random_seed"], predicted.document_ids[position]])
-    shown = rng.permutation(offered).tolist() if chooses else []
-    probabilities = predicted.candidates.probabilities[position].tolist()
+    chooses = form == Query.Form.CHOOSE
+    rng = np.random.default_rng([round_.settings["random_seed"], seen.document_id])
+    offered = rng.permutation(best[:N_OFFERED]).tolist() if chooses else []
     return Query(
         round=round_,
-        document_id=predicted.document_ids[position],
-        label_id=predicted.labels[position, column].item(),
+        document_id=seen.document_id,
+        label_id=seen.labels[column],
         rank=rank,
         reason=reason,
-        probability=probabilities[column],
-        posterior=open_belief[column].item(),
-        gain=predicted.believed.gain[position].item(),
-        entropy=predicted.candidates.entropy[position].item(),
-        candidates=listed(predicted.labels[position].tolist(), probabilities),
-        form=Query.Form.CHOOSE if chooses else Query.Form.VALIDATE,
-        offered=[predicted.labels[position, column].item() for column in shown],
+        probability=seen.probabilities[column],
+        posterior=float(seen.belief[column]),
+        gain=seen.gain,
+        entropy=seen.entropy,
+        candidates=listed(seen.labels, seen.probabilities),
+        form=form,
+        offered=[seen.labels[column] for column in offered],
         examples=[
             row
-            for code in codes[best[: N_OFFERED if chooses else N_LABELS_SHOWN]]
-            for row in _examples(learnt, x, code)
+            for column in best[: N_OFFERED if chooses else N_LABELS_SHOWN]
+            for row in known.nearest_of(seen, seen.labels[column])
         ],
         neighbours=neighbours,
     )
-
-
-def _examples(learnt: Learnt, x: np.ndarray, code: int) -> Evidence:
-    """The training examples of one label that lie nearest to a document."""
-    members = np.flatnonzero(learnt.y == code)
-    positions, similarities = nearest(x[None, :], learnt.X[members], N_EXAMPLES)
-    return _evidence(learnt, members[positions[0]], similarities[0])
-
-
-def _neighbours(learnt: Learnt, X: np.ndarray) -> list[Evidence]:
-    positions, similarities = nearest(X, learnt.X, N_NEIGHBOURS)
-    return [_evidence(learnt, *row) for row in zip(positions, similarities, strict=True)]
-
-
-def _evidence(learnt: Learnt, positions: np.ndarray, similarities: np.ndarray) -> Evidence:
-    return [
-        (
-            learnt.document_ids[position],
-            learnt.label_ids[learnt.y[position]] if learnt.y[position] >= 0 else None,
-            round(float(similarity), 4),
-        )
-        for position, similarity in zip(positions, similarities, strict=True)
-    ]

@@ -1,118 +1,242 @@
-"""What happens to the verdicts: training examples, or the review queue."""
+"""What becomes of a round: labels that count as settled, and what is laid out for people."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
 import numpy as np
-from django.db.models import Avg, Exists, F, OuterRef, Q, QuerySet, Sum
+from django.db.models import Avg, Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
-from classifiers.reliability import accept_from, spare
+from classifiers import stopping
+from classifiers.ledger import Look, Source
+from classifiers.loop import reviewing, settling
+from classifiers.loop.book import Branches
+from classifiers.query import HEAD, audit_slice
+from classifiers.subset_classifier import NOISE
+from labelling.jobs import vectors
 from labelling.jobs.lease import Lease
 from labelling.jobs.rounds.auditing import measure_judge
-from labelling.models import Audit, Decision, Document, People, Prediction, Project, Query, QueueEntry, Round, Verdict
+from labelling.jobs.rounds.books import StoredBook
+from labelling.jobs.rounds.outlook import outlook
+from labelling.jobs.rounds.paths import as_arrays, tree_of
+from labelling.jobs.rounds.querying import Known, Seen, note_near_duplicates, query_about
+from labelling.models import Decision, Document, People, Prediction, Query, QueueEntry, Round, Verdict
 from labelling.services import audits, examples
-from labelling.services.claims import entry_for, priority
+from labelling.services.claims import entry_for, n_waiting, reviews_a_round
+
+# How people's questions are chosen.
+PEOPLE_STRATEGY = "margin"
 
 
 def settle(lease: Lease[Round]) -> None:
-    """Accept what may be accepted, and lay out the rest for people, all at once."""
+    """Settle what is certain, look at the ledger, and lay out what people do next, all at once."""
     round_ = lease.job
+    known = Known.of(round_.project)
     with lease.transaction():
-        settled = _settled(round_)
-        lowest = _accept_from(round_, settled)
-        certified = measure_judge(lease, lowest).holds
-        _record_audits(round_)
-        how = round_.settings["auto_accept"]
-        allowed = how == Project.AutoAccept.THRESHOLD or (how == Project.AutoAccept.CERTIFIED and certified)
-        accepted = settled.filter(posterior__gte=lowest) if allowed else settled.none()
-        expected_wrong = accepted.aggregate(n=Sum(1 - F("posterior"), default=0.0))["n"]
-        n_accepted = examples.accept_from_judge(accepted)
+        measure_judge(lease)
+        examples.give_way(round_.project)
+        book = StoredBook.read(round_.project)
+        look = book.look(round_)
+        accepted = _settle(round_, book)
+        uncertain = _uncertain(round_)
+        learning_over = _learning_over(round_, uncertain)
+        book.enter(round_, look, waits=not learning_over and round_.number <= reviewing.PATIENCE)
+        look = book.book.look(book.limit, look.level)
         left = _dismiss(round_)
-        _lay_out(round_)
+        queries = _for_people(round_, book, look, known, learns=not learning_over)
+        _lay_out(round_, queries)
         lease.update(
             settled_at=timezone.now(),
             laid_out=_laid_out(round_),
-            accepted=round_.accepted + n_accepted,
-            expected_wrong=round_.expected_wrong + expected_wrong,
+            uncertain=uncertain,
+            learning_over=learning_over,
+            accepted=round_.accepted + accepted,
             left_queue=round_.left_queue + left,
             expected_gain=_expected_gain(round_),
+            settling_stopped=settling.is_too_wrong(book.book.standing(), book.limit),
+            outlook=outlook(book.book, look, reviews_a_round(round_.project)),
         )
 
 
-def _record_audits(round_: Round) -> None:
-    """Note what the loop makes of the audited documents, before anybody sees them; what is noted stays."""
-    judged = audits.waiting(round_.project).filter(Exists(_evidence()), round=round_)
-    rows = judged.values_list("pk", "document__prediction__posterior_label", "document__prediction__posterior")
-    Audit.objects.bulk_create(
-        [Audit(query_id=query_id, label_id=label_id, posterior=posterior) for query_id, label_id, posterior in rows],
-        ignore_conflicts=True,
+def _settle(round_: Round, stored: StoredBook) -> int:
+    """Settle what is certain, and teach what rests on the judge's word; return how many those are."""
+    if not round_.settings["auto_accept"]:
+        return 0
+    rows = list(_may_settle(round_).values_list("document_id", "posterior_label_id", "posterior", "path"))
+    documents = np.array([row[0] for row in rows], dtype=int)
+    labels = np.array([NOISE if row[1] is None else row[1] for row in rows], dtype=int)
+    tree = tree_of(round_.project)
+    new = stored.book.settle(
+        documents,
+        labels,
+        np.array([row[2] for row in rows], dtype=float),
+        np.isin(documents, np.array(_judged(round_), dtype=int)),
+        round_.settings["certainty"],
+        stored.limit,
+        Branches.of(tree, labels, *as_arrays(tree, [row[3] for row in rows])) if tree else None,
     )
+    stored.write_settled(round_, new)
+    book = stored.book
+    on_its_word = new[(book.source[new] == Source.JUDGE) & ~book.is_parent[new]]
+    settled = zip(book.document[on_its_word].tolist(), book.label[on_its_word].tolist(), strict=True)
+    return examples.accept_from_judge([(document, None if label == NOISE else label) for document, label in settled])
 
 
-def _settled(round_: Round) -> QuerySet[Prediction]:
-    """What is certain by the judge's evidence and in nobody's hands, also of earlier rounds."""
+def _may_settle(round_: Round) -> QuerySet[Prediction]:
+    """What is in nobody's hands, and nobody has a say in."""
     in_hands = QueueEntry.objects.filter(document=OuterRef("document"), claimed_until__gt=timezone.now())
     return Prediction.objects.filter(
-        Exists(_evidence()),
         ~Exists(in_hands),
         ~Exists(_skips()),
         ~Exists(_half_decided()),
-        ~Exists(_audits(round_)),
-        document__in=_pool(round_),
-        posterior__gte=round_.settings["certainty"],
-    )
+        ~Exists(audits.waiting(round_.project).filter(document=OuterRef("document"))),
+        document__in=_pool(round_).filter(is_disputed=False),
+    ).order_by("document")
 
 
-def _accept_from(round_: Round, settled: QuerySet[Prediction]) -> float:
-    """The belief from which this round accepts the judge's word; what earlier ones accepted counts with it."""
-    before = round_.project.rounds.aggregate(n=Sum("accepted"), wrong=Sum("expected_wrong"))
-    posterior = np.array(settled.values_list("posterior", flat=True))
-    return accept_from(posterior, round_.settings["certainty"], spare(before["n"], before["wrong"]))
+def _judged(round_: Round) -> list[int]:
+    said = Verdict.objects.filter(query__round__project=round_.project_id)
+    said = said.filter(verdict__in=[Verdict.Name.VALID, Verdict.Name.INVALID])
+    return list(said.values_list("query__document", flat=True).distinct())
 
 
 def _dismiss(round_: Round) -> int:
-    """Take labelled documents out of the queue, and those of older rounds that the model is sure of by now.
+    """Take out of the queue what has its label, and all questions of earlier rounds: what is chosen now is better.
 
-    Nobody's open document is taken away, nor one that somebody left to a colleague, nor one that waits for another
-    person's word, nor an audit. Returns how many the model became sure of.
+    Nobody's open document is taken away, nor one that somebody left to a colleague or sent to review, nor one that
+    waits for another person's word, nor an audit. Returns how many were taken away that the machine has settled.
     """
     now = timezone.now()
-    unclaimed = round_.project.queue.filter(Q(claimed_until=None) | Q(claimed_until__lte=now))
-    unclaimed.filter(document__example__isnull=False).delete()
-    certainty = round_.settings["certainty"]
-    sure = unclaimed.filter(
+    unclaimed = round_.project.queue.filter(Q(claimed_until=None) | Q(claimed_until__lte=now), sent_by=None)
+    unclaimed.filter(document__example__source="human").delete()
+    questions = unclaimed.filter(~Exists(_skips()), ~Exists(_half_decided())).exclude(query__reason__in=Query.AUDITS)
+    settled = questions.filter(document__in=round_.project.settled_labels.final().values("document"))
+    n_settled = settled.filter(query__round__number__lt=round_.number).count()
+    questions.delete()
+    return n_settled
+
+
+def _for_people(round_: Round, stored: StoredBook, look: Look, known: Known, learns: bool) -> list[Query]:
+    """The questions that people get now, in the order in which they are to be asked."""
+    book = stored.book
+    shares = reviewing.share_out(
+        max(reviews_a_round(round_.project) - n_waiting(round_.project), 0),
+        look if book.entered.any() else None,
+        has_held=bool(book.certified.any()),
+        n_outside=int((book.present & ~book.entered).sum()),
+        asks=round_.queries.filter(reason=Query.Reason.SPOT_CHECK).exists(),
+        learns=learns,
+    )
+    drawn = stored.draw(shares.audits)
+    taken = book.document[drawn].tolist()
+    checks = _checks(round_, shares.from_pool, taken)
+    n_questions = shares.questions_beside(len(drawn))
+    disputed = _disputed(round_, [*taken, *checks])
+    others = _questions(round_, max(n_questions - len(disputed), 0), [*taken, *checks, *disputed])
+    questions = [*disputed, *others]
+    reasons = [
+        *((document, Query.Reason.AUDIT) for document in taken),
+        *((document, Query.Reason.POOL_CHECK) for document in checks),
+        *((document, Query.Reason.REVIEW) for document in questions),
+    ]
+    if not reasons:
+        return []
+    # Where a parent is settled people are asked for what lies below it.
+    settled = np.where(book.is_parent[drawn], NOISE, book.label[drawn])
+    queries = _asked(round_, known, reasons, dict(zip(taken, settled.tolist(), strict=True)))
+    stored.write_draws(drawn, queries[: len(drawn)])
+    return queries
+
+
+def _checks(round_: Round, size: int, taken: Sequence[int]) -> list[int]:
+    """Documents drawn from everything that no person has decided on, each with equal chance."""
+    undecided = round_.project.documents.filter(holdout=False, prediction__isnull=False, queue_entry=None)
+    undecided = undecided.exclude(example__source__in=["human", "seed"]).exclude(pk__in=taken)
+    pks = list(undecided.order_by("pk").values_list("pk", flat=True))
+    seed = round_.settings["random_seed"] + round_.number
+    return [pks[position] for position in audit_slice(len(pks), size, seed)]
+
+
+def _disputed(round_: Round, taken: Iterable[int]) -> list[int]:
+    """Documents on which people disagreed elsewhere: only people decide on them, whatever else there is to ask."""
+    found = _open(round_, taken).filter(document__is_disputed=True).order_by("document")
+    return list(found.values_list("document_id", flat=True)[: reviews_a_round(round_.project)])
+
+
+def _open(round_: Round, taken: Iterable[int]) -> QuerySet[Prediction]:
+    """What a person may be asked about now."""
+    return Prediction.objects.filter(
         ~Exists(_skips()),
         ~Exists(_half_decided()),
-        query__round__number__lt=round_.number,
-        # Sure before the judge said anything, and not against its word.
-        document__prediction__probability__gte=certainty,
-        document__prediction__posterior__gte=certainty,
-    ).exclude(query__reason__in=Query.AUDITS)
-    return sure.delete()[0]
+        ~Exists(audits.waiting(round_.project).filter(document=OuterRef("document"))),
+        document__in=_pool(round_),
+        document__queue_entry=None,
+    ).exclude(document__in=list(taken))
 
 
-def _lay_out(round_: Round) -> None:
-    """Put what was asked and is not settled into the queue: each document once, an audit with its first question.
+def _questions(round_: Round, size: int, taken: Iterable[int]) -> list[int]:
+    """Documents without a settled label whose answer would teach most; the first are asked first."""
+    open_ = _open(round_, taken)
+    open_ = open_.filter(~Exists(round_.project.settled_labels.final().filter(document=OuterRef("document"))))
+    rows = list(open_.order_by("document").values_list("document_id", "document__text_hash", "belief", "entropy"))
+    if not rows or not size:
+        return []
+    belief, entropy = np.array([row[2] for row in rows]), np.array([row[3] for row in rows])
+    seed = round_.settings["random_seed"] + round_.number
+    # Vectors are read of the head of the ranking alone.
+    head = reviewing.questions(belief, entropy, HEAD * size, PEOPLE_STRATEGY, seed)
+    X = vectors.load([rows[position][1] for position in head], vectors.encoder_name())
+    chosen = reviewing.questions(belief[head], entropy[head], size, PEOPLE_STRATEGY, seed, X)
+    return [rows[position][0] for position in head[chosen]]
 
-    A further question would tell that the judge refused the label before it.
+
+def _asked(
+    round_: Round, known: Known, reasons: Sequence[tuple[int, Query.Reason]], settled: dict[int, int]
+) -> list[Query]:
+    """Write one question for each document: about its settled label, or else its most probable one.
+
+    Where this round's judge was asked just that, its question is taken, unless the answer must not be seen.
     """
-    asked = Query.objects.filter(Q(round=round_) | Q(pk__in=audits.waiting(round_.project)))
-    waiting = asked.filter(document__in=_pool(round_))
-    latest: dict[int, Query] = {}
-    for query in waiting.select_related("round", "document__prediction").order_by("rank", "pk"):
-        if query.document_id not in latest or not latest[query.document_id].is_audit:
-            latest[query.document_id] = query
-    entries = {entry.document_id: entry for entry in round_.project.queue.filter(document__in=latest)}
-    QueueEntry.objects.bulk_create(entry_for(query) for query in latest.values() if query.document_id not in entries)
-    unclaimed = QueueEntry.objects.filter(
-        Q(claimed_until=None) | Q(claimed_until__lte=timezone.now()), ~Exists(_half_decided())
-    )
-    for entry in entries.values():
-        query = latest[entry.document_id]
-        if entry.query_id != query.pk:
-            # The judge was asked again since; whoever has the document open keeps the question they see, and so
-            # does the second of two people.
-            unclaimed.filter(pk=entry.pk).update(query=query, round=query.round_id, priority=priority(query))
+    found = Prediction.objects.filter(document__in=[document for document, _ in reasons]).select_related("document")
+    predictions = {prediction.document_id: prediction for prediction in found}
+    X = vectors.load([predictions[document].document.text_hash for document, _ in reasons], vectors.encoder_name())
+    neighbours = known.neighbours(X, [document for document, _ in reasons])
+    of_judge = {
+        (query.document_id, query.label_id): query for query in round_.queries.exclude(reason__in=Query.UNASKED)
+    }
+    queries = []
+    for rank, (document, reason) in enumerate(reasons):
+        seen = Seen.of(predictions[document], X[rank])
+        query = query_about(round_, known, seen, reason, rank, neighbours[rank])
+        if settled.get(document, NOISE) != NOISE:
+            query.label_id = settled[document]
+        queries.append(of_judge.get((document, query.label_id), query) if reason == Query.Reason.REVIEW else query)
+    new = [position for position, query in enumerate(queries) if query.pk is None]
+    note_near_duplicates([queries[position] for position in new], X[new], known, _unlabelled(round_))
+    Query.objects.bulk_create([queries[position] for position in new])
+    return queries
+
+
+def _unlabelled(round_: Round) -> tuple[list[int], np.ndarray]:
+    """Ids and vectors of the documents without a label."""
+    pool = list(_pool(round_).filter(vectors.has_vector(vectors.encoder_name())).values_list("pk", "text_hash"))
+    return [pk for pk, _ in pool], vectors.load([text_hash for _, text_hash in pool], vectors.encoder_name())
+
+
+def _lay_out(round_: Round, queries: Sequence[Query]) -> None:
+    """Put these questions, and the spot checks of the round's batch, into the queue: each document once.
+
+    What waits as a check already, left over from an earlier round, becomes the audit that is drawn now.
+    """
+    checks = round_.queries.filter(reason=Query.Reason.SPOT_CHECK, document__in=_pool(round_))
+    entries = {query.document_id: entry_for(query) for query in (*checks, *queries)}
+    for waiting in round_.project.queue.filter(document__in=list(entries)):
+        entry = entries.pop(waiting.document_id)
+        if entry.query.reason == Query.Reason.AUDIT:
+            waiting.query, waiting.round, waiting.priority = entry.query, round_, entry.priority
+            waiting.save(update_fields=["query", "round", "priority"])
+    QueueEntry.objects.bulk_create(entries.values())
 
 
 def _laid_out(round_: Round) -> int:
@@ -121,8 +245,50 @@ def _laid_out(round_: Round) -> int:
     return round_.waiting.count() + decisions.values("document").distinct().count()
 
 
+def _uncertain(round_: Round) -> int:
+    """Documents that neither the machine has settled nor a person decided."""
+    settled = round_.project.settled_labels.final().filter(document=OuterRef("pk"))
+    return _pool(round_).filter(~Exists(settled)).count()
+
+
+def _learning_over(round_: Round, uncertain_now: int) -> str:
+    """Why neither judge nor people should be asked any more, or nothing; audits may go on."""
+    if not uncertain_now:
+        return "No uncertain document is left."
+    if not round_.learns:
+        earlier = round_.project.rounds.filter(number__lt=round_.number).exclude(learning_over="")
+        return earlier.values_list("learning_over", flat=True)[0]
+    if not round_.asks or _was_down(round_):
+        return ""
+    comparable = round_.project.rounds.filter(
+        number__lt=round_.number,
+        unlabelled_at_import=round_.unlabelled_at_import,
+        settings__certainty=round_.settings["certainty"],
+        settings__auto_accept=round_.settings["auto_accept"],
+    ).order_by("number")
+    uncertain: list[int] = []
+    examples: list[int] = []
+    rows = [*comparable.values_list("uncertain", "training_examples"), (uncertain_now, round_.training_examples)]
+    for n_uncertain, n_examples in rows:
+        # A round that learnt nothing new says nothing about what is left to gain.
+        if n_uncertain is not None and n_examples is not None and n_examples > max(examples, default=-1):
+            uncertain.append(n_uncertain)
+            examples.append(n_examples)
+    return stopping.stop_reason(uncertain, examples, question=round_.question) or ""
+
+
+def _was_down(round_: Round) -> bool:
+    """Whether the judge failed on every question: an outage is no convergence."""
+    return (
+        round_.queries.filter(judge_failure__isnull=False).exists()
+        and not round_.queries.filter(verdict__isnull=False).exists()
+    )
+
+
 def _expected_gain(round_: Round) -> float | None:
     """Nats an answer would tell, on average over the best questions that the next round can ask; None without any."""
+    if not round_.has_judge:
+        return None
     best = Prediction.objects.filter(
         ~Exists(_skips()), document__in=_pool(round_), document__queue_entry=None, gain__isnull=False
     ).order_by("-gain")[: round_.settings["batch_size"]]
@@ -131,12 +297,6 @@ def _expected_gain(round_: Round) -> float | None:
 
 def _pool(round_: Round) -> QuerySet[Document]:
     return round_.project.documents.pool()
-
-
-def _evidence() -> QuerySet[Verdict]:
-    return Verdict.objects.filter(
-        query__document=OuterRef("document"), verdict__in=[Verdict.Name.VALID, Verdict.Name.INVALID]
-    )
 
 
 def _skips() -> QuerySet[Decision]:
@@ -148,7 +308,3 @@ def _skips() -> QuerySet[Decision]:
 def _half_decided() -> QuerySet[Decision]:
     """Of a document without a label: what one person said, or two who disagree."""
     return Decision.objects.standing().filter(document=OuterRef("document"), people=People.TWO)
-
-
-def _audits(round_: Round) -> QuerySet[Query]:
-    return audits.waiting(round_.project).filter(document=OuterRef("document"))

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.files import File
 from django.core.management.base import BaseCommand, CommandParser
@@ -16,7 +17,7 @@ from django.db import transaction
 from django.utils.text import slugify
 
 from labelling import jobs
-from labelling.models import Membership, Project
+from labelling.models import Membership, Price, Project
 from labelling.services import imports, labels, projects, rounds
 
 DEMO = Path(__file__).resolve().parents[2] / "demo"
@@ -25,6 +26,9 @@ TASK = (
     "Messages from residents to the contact centre of Eastmere, a fictional town. "
     "The label says which team has to act on what the person wants done."
 )
+# What the stand-in's model is called where a simulation judges the demo (SIMULATED_JUDGE): it costs nothing.
+SIMULATION = "simulation"
+FREE = dict.fromkeys(("input", "output", "cache_write", "cache_read", "cache_min_tokens"), 0)
 
 
 class Command(BaseCommand):
@@ -46,10 +50,19 @@ class Command(BaseCommand):
             return
         with transaction.atomic():
             admin, expert = self._account("admin", is_staff=True, is_superuser=True), self._account("expert")
-            project = projects.create_project(NAME, admin, task=TASK, batch_size=30, retrain_after=25)
+            judged = self._simulation() if settings.SIMULATED_JUDGE else {}
+            project = projects.create_project(
+                NAME, admin, task=TASK, batch_size=30, retrain_after=25, limit="0.10", **judged
+            )
             projects.set_member(project, expert, Membership.Role.REVIEWER)
         self._load(project, admin)
         rounds.start_round(project, admin)
+
+    @staticmethod
+    def _simulation() -> dict[str, object]:
+        """A project's settings under the simulated judge, whose price the ledger knows."""
+        Price.objects.get_or_create(model=SIMULATION, defaults={**FREE, "source": "A simulation: nothing is paid."})
+        return {"judge": Project.JudgeName.ANTHROPIC, "judge_model": SIMULATION, "confirm_spending": False}
 
     def _account(self, username: str, **flags: bool) -> User:
         user, created = User.objects.get_or_create(username=username, defaults=flags)

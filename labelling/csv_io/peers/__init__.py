@@ -1,0 +1,1 @@
+"""What other labelling programs write and read: Label Studio, doccano, Argilla."""

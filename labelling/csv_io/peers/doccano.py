@@ -1,0 +1,76 @@
+"""doccano: JSON lines and the ZIP of an export in, JSON lines out. As version 1.8 writes and reads them."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import PurePosixPath
+from typing import Any
+from zipfile import ZipFile
+
+from labelling.csv_io.peers.opinions import Opinion, carried, is_of_people, row_of
+from labelling.csv_io.stored import as_text
+
+EVERYBODY = "all"
+# A column called "data" replaces the text in doccano's exports; the others vanish or get a second meaning.
+TAKEN = {"text", "label", "id", "data", "filename", "upload_name", "example_uuid", "Comments"}
+OF_DOCCANO = {"text", "label", "id"}
+
+Numbered = Iterator[tuple[int, dict[str, Any]]]
+Said = Mapping[str, Any]
+
+
+def is_example(value: Said) -> bool:
+    """Whether an object of a JSON file is an example: its labels are a list of words."""
+    labels = value.get("label")
+    return "text" in value and isinstance(labels, list) and all(isinstance(label, (str, int)) for label in labels)
+
+
+def is_export(archive: ZipFile) -> bool:
+    return bool(_members(archive))
+
+
+def read_archive(archive: ZipFile) -> Iterator[tuple[str, Said]]:
+    """Yield each example of each person's file with that person; of what everybody has together the person is empty."""
+    for name in _members(archive):
+        path = PurePosixPath(name)
+        person = "" if path.stem == EVERYBODY else path.stem
+        text = io.TextIOWrapper(archive.open(name), encoding="utf-8-sig", newline="")
+        if path.suffix == ".csv":
+            for row in csv.DictReader(text):
+                yield person, dict(row) | {"label": _cell_of_labels(row.get("label") or "")}
+        else:
+            values = json.load(text) if path.suffix == ".json" else map(json.loads, filter(str.strip, text))
+            yield from ((person, value) for value in values)
+
+
+def rows_of(examples: Iterable[tuple[str, Said]]) -> Numbered:
+    """Yield a row for each example; what several people said of it comes together."""
+    together: dict[tuple[str, str], list[tuple[str, Said]]] = defaultdict(list)
+    for person, example in examples:
+        together[as_text(example.get("id")), as_text(example["text"])].append((person, example))
+    for number, ((identifier, text), said) in enumerate(together.items(), start=1):
+        opinions = [Opinion(as_text(label), by) for by, example in said for label in example.get("label") or []]
+        others = {name: value for _, example in said for name, value in example.items() if name not in OF_DOCCANO}
+        yield number, row_of(text, identifier, opinions, others)
+
+
+def lines(rows: Iterable[Mapping[str, str]]) -> Iterator[str]:
+    """Yield JSON lines: the same names in each, all values strings, and people's labels alone as labels."""
+    for cells in rows:
+        labels = [cells["label"]] if is_of_people(cells) and cells["label"] else []
+        example = {"text": cells["text"], "label": labels, "id": cells["id"]} | carried(cells, TAKEN)
+        yield json.dumps(example, ensure_ascii=False) + "\n"
+
+
+def _members(archive: ZipFile) -> list[str]:
+    names = [name for name in archive.namelist() if PurePosixPath(name).suffix in (".jsonl", ".json", ".csv")]
+    return sorted(name for name in names if "/" not in name)
+
+
+def _cell_of_labels(cell: str) -> list[str]:
+    """Several labels are joined by "#"; a label that has one itself can't be told from them: JSON lines can."""
+    return [label for label in cell.split("#") if label]

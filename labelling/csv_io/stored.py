@@ -1,0 +1,57 @@
+"""Files that are no CSV, kept as lines of JSON: the number that a record has in its source, then its cells."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import date, datetime, time
+from typing import Any
+
+from labelling.csv_io.records import Record, check_width
+
+Numbered = tuple[int, Sequence[Any]]
+
+
+def stored_lines(records: Iterable[Numbered]) -> Iterator[str]:
+    """Yield the lines of a file to keep; ``read_stored`` gives the same records back, their cells as text."""
+    for number, cells in records:
+        yield json.dumps([number, *map(as_text, cells)]) + "\n"
+
+
+def read_stored(lines: Iterable[str], skip: int = 0) -> Iterator[Record]:
+    """Yield the records of a kept file but those that stood in the first ``skip`` lines of their source."""
+    for line in lines:
+        number, *cells = json.loads(line)
+        if number > skip or not skip:
+            yield Record(number, cells)
+
+
+def as_text(value: Any) -> str:
+    """Return a value as it would stand in a CSV file; lists and objects as JSON."""
+    if isinstance(value, str):
+        return value
+    if value is None:
+        return ""
+    if isinstance(value, datetime):
+        return value.date().isoformat() if value.time() == time() else value.isoformat(" ", "seconds")
+    if isinstance(value, (date, time)):
+        return value.isoformat()
+    if isinstance(value, (list, dict)):
+        return json.dumps(value, ensure_ascii=False)
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def table_of(records: Iterable[tuple[int, Mapping[str, Any]]], columns: Iterable[str] = ()) -> Iterator[Numbered]:
+    """Yield the records of a table whose columns are all names that occur, the given ones first; the names first.
+
+    Raises:
+        NotCsv: when these are too many.
+    """
+    rows = list(records)
+    names = dict.fromkeys(columns)
+    for _, row in rows:
+        names |= dict.fromkeys(row)
+        check_width(len(names))
+    yield 0, list(names)
+    for number, row in rows:
+        yield number, [row.get(name) for name in names]

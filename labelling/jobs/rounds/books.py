@@ -1,0 +1,245 @@
+"""The book of what the machine settled: read from its tables, and what is new written back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.utils import timezone
+
+from classifiers.certificate import level_of
+from classifiers.ledger import NOT_DRAWN, Look, Source, State
+from classifiers.loop.book import NO_COHORT, Book
+from classifiers.subset_classifier import NOISE
+from labelling.jobs.rounds.paths import tree_of
+from labelling.models import (
+    AuditDraw,
+    Certificate,
+    Cohort,
+    CohortMember,
+    Project,
+    Query,
+    Round,
+    SettledLabel,
+    TrainingExample,
+)
+from labelling.services import audits
+
+SOURCES = {SettledLabel.Source.MODEL: Source.MODEL, SettledLabel.Source.JUDGE: Source.JUDGE}
+NAMES = {code: name for name, code in SOURCES.items()}
+CHUNK_ROWS = 2_000
+# What is kept of a look at one level of the tree.
+OF_A_LEVEL = ("n", "k", "ever", "now", "bound", "holds", "n_catching_up")
+
+
+@dataclass
+class StoredBook:
+    """A Book with the rows behind it.
+
+    Attributes:
+        book: labels are ids of Label, NOISE for none of these.
+        settled, members: primary keys by version; 0 where there is no row yet.
+        queries: by version that was drawn, the key of its question; 0 for the others.
+        n_levels: of the tree of labels; 1 without one.
+    """
+
+    project: Project
+    book: Book
+    settled: np.ndarray
+    members: np.ndarray
+    queries: np.ndarray
+    n_levels: int = 1
+    was_left: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=bool))
+    was_certified: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=bool))
+    was_certified_to: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=int))
+
+    @property
+    def limit(self) -> float:
+        return float(self.project.limit)
+
+    @classmethod
+    def read(cls, project: Project) -> StoredBook:
+        """What is in force and no person has decided, and everything that ever entered the project's present ledger."""
+        in_ledger = CohortMember.objects.filter(
+            settled=OuterRef("pk"), cohort__ledger=project.restarts, cohort__project=project
+        )
+        rows = list(
+            project.settled_labels.filter(Q(left_at=None) & ~Exists(_decided()) | Exists(in_ledger))
+            .order_by("pk")
+            .values_list("pk", "document_id", "label_id", "source", "posterior", "left_at", "level", "is_parent")
+        )
+        members: dict[int, Any] = {
+            settled_id: member
+            for settled_id, *member in CohortMember.objects.filter(
+                cohort__project=project, cohort__ledger=project.restarts
+            ).values_list(
+                "settled_id",
+                "pk",
+                "cohort__number",
+                "key",
+                "draw__number",
+                "draw__query_id",
+                "certificate_id",
+                "certified_to",
+            )
+        }
+        states = audits.states(project)
+        nothing: tuple[Any, ...] = (0, NO_COHORT, np.nan, None, None, None, 0)
+        of_row = [members.get(pk, nothing) for pk, *_ in rows]
+        book = Book(
+            document=np.array([row[1] for row in rows], dtype=int),
+            label=np.array([NOISE if row[2] is None else row[2] for row in rows], dtype=int),
+            source=np.array([SOURCES[SettledLabel.Source(row[3])] for row in rows], dtype=int),
+            posterior=np.array([row[4] for row in rows], dtype=float),
+            left=np.array([row[5] is not None for row in rows], dtype=bool),
+            cohort=np.array([member[1] for member in of_row], dtype=int),
+            key=np.array([member[2] for member in of_row], dtype=float),
+            drawn=np.array([NOT_DRAWN if member[3] is None else member[3] for member in of_row], dtype=int),
+            state=np.array([states.get(member[4], State.OPEN) for member in of_row], dtype=int),
+            certified=np.array([member[5] is not None for member in of_row], dtype=bool),
+            level=np.array([row[6] for row in rows], dtype=int),
+            is_parent=np.array([row[7] for row in rows], dtype=bool),
+            certified_to=np.array([member[6] for member in of_row], dtype=int),
+        )
+        settled = np.array([row[0] for row in rows], dtype=int)
+        pks = np.array([member[0] for member in of_row], dtype=int)
+        queries = np.array([member[4] or 0 for member in of_row], dtype=int)
+        n_levels = tree.n_levels if (tree := tree_of(project)) else 1
+        before = (book.left.copy(), book.certified.copy(), book.certified_to.copy())
+        return cls(project, book, settled, pks, queries, n_levels, *before)
+
+    def look(self, round_: Round) -> Look:
+        """Look at the ledger, and write down what was seen."""
+        book, level = self.book, float(self.project.level)
+        look = book.look(self.limit, level_of(self.project.restarts, level))
+        if not book.entered.any():
+            return look
+        certificate = Certificate.objects.create(
+            project=self.project,
+            round=round_,
+            ledger=self.project.restarts,
+            limit=self.limit,
+            level=level,
+            n=look.n,
+            k=look.k,
+            ever=look.ever,
+            now=look.now,
+            depth=look.depth,
+            bound=look.bound,
+            holds=look.holds,
+            still_needed=look.still_needed,
+            n_open=look.n_open,
+            n_catching_up=look.n_catching_up,
+            finite=look.finite,
+            levels=self._look_on_levels(look.level),
+        )
+        new = book.certified & ~self.was_certified
+        for pks in _chunks(self.members[new]):
+            CohortMember.objects.filter(pk__in=pks, certificate=None).update(certificate=certificate)
+        self.was_certified = book.certified.copy()
+        return look
+
+    def _look_on_levels(self, level: float) -> list[dict[str, Any]]:
+        """Look at each level of the tree, and write down what its certificate covers; nothing without a tree."""
+        book, found = self.book, []
+        if self.n_levels == 1:
+            return []
+        audited = audits.Found.of(self.project)
+        for depth in range(1, self.n_levels + 1):
+            states = audited.states(depth)
+            state = np.array([states.get(query, State.OPEN) for query in self.queries.tolist()], dtype=int)
+            look = book.look_on(depth, state, self.limit, level)
+            found.append({"level": depth} | {name: getattr(look, name) for name in OF_A_LEVEL})
+        for depth in range(1, self.n_levels + 1):
+            new = (book.certified_to == depth) & (self.was_certified_to < depth)
+            for pks in _chunks(self.members[new]):
+                CohortMember.objects.filter(pk__in=pks).update(certified_to=depth)
+        self.was_certified_to = book.certified_to.copy()
+        return found
+
+    def write_settled(self, round_: Round, new: np.ndarray) -> None:
+        """Write the versions at these positions, and which have left."""
+        left = self.book.left[: len(self.was_left)] & ~self.was_left
+        for pks in _chunks(self.settled[: len(self.was_left)][left]):
+            SettledLabel.objects.filter(pk__in=pks).update(
+                left_at=timezone.now(), left_because=SettledLabel.Left.WITHDRAWN
+            )
+        book = self.book
+        rows = [
+            SettledLabel(
+                project=self.project,
+                document_id=document_id,
+                label_id=None if label_id == NOISE else label_id,
+                source=NAMES[source],
+                posterior=posterior,
+                level=level,
+                is_parent=is_parent,
+                round=round_,
+            )
+            for document_id, label_id, source, posterior, level, is_parent in zip(
+                book.document[new].tolist(),
+                book.label[new].tolist(),
+                book.source[new].tolist(),
+                book.posterior[new].tolist(),
+                book.level[new].tolist(),
+                book.is_parent[new].tolist(),
+                strict=True,
+            )
+        ]
+        written = SettledLabel.objects.bulk_create(rows, batch_size=CHUNK_ROWS)
+        self.settled = np.append(self.settled, [row.pk for row in written]).astype(int)
+        self.members = np.append(self.members, np.zeros(len(new), dtype=int))
+        self.queries = np.append(self.queries, np.zeros(len(new), dtype=int))
+        self.was_left = book.left.copy()
+        self.was_certified = book.certified.copy()
+        self.was_certified_to = book.certified_to.copy()
+
+    def enter(self, round_: Round, look: Look, waits: bool) -> None:
+        """Let those enter the ledger whose turn it is."""
+        seed = [round_.settings["random_seed"], self.project.restarts]
+        new = self.book.enter(self.limit, look.holds, waits, seed)
+        if not len(new):
+            return
+        numbers = self.book.cohort[new].tolist()
+        cohorts = {
+            number: Cohort.objects.create(
+                project=self.project, ledger=self.project.restarts, number=number, round=round_
+            )
+            for number in sorted(set(numbers))
+        }
+        columns = zip(numbers, self.settled[new].tolist(), self.book.key[new].tolist(), strict=True)
+        rows = [
+            CohortMember(cohort=cohorts[number], settled_id=settled_id, key=key) for number, settled_id, key in columns
+        ]
+        written = CohortMember.objects.bulk_create(rows, batch_size=CHUNK_ROWS)
+        self.members[new] = [row.pk for row in written]
+
+    def draw(self, size: int) -> np.ndarray:
+        """Draw the next audits; return positions of the versions."""
+        return self.book.draw(size)
+
+    def write_draws(self, drawn: np.ndarray, queries: Sequence[Query]) -> None:
+        """Write the draws with the questions by which people decide on them, one for each."""
+        book = self.book
+        there = book.entered & ~book.left
+        ever, now = int(book.entered.sum()), int(there.sum())
+        earlier = book.key[(book.drawn != NOT_DRAWN) & (book.drawn < book.drawn[drawn].min(initial=len(book)))]
+        depths = np.maximum(np.maximum.accumulate(book.key[drawn]), earlier.max(initial=0.0)) if len(drawn) else []
+        AuditDraw.objects.bulk_create(
+            AuditDraw(member_id=member_id, query=query, number=number, ever=ever, now=now, depth=depth)
+            for member_id, query, number, depth in zip(
+                self.members[drawn].tolist(), queries, book.drawn[drawn].tolist(), depths, strict=True
+            )
+        )
+
+
+def _decided() -> QuerySet[TrainingExample]:
+    """A person's label: after a restart what was audited before is neither evidence nor claimed."""
+    return TrainingExample.objects.filter(document=OuterRef("document"), source="human")
+
+
+def _chunks(pks: np.ndarray) -> list[list[int]]:
+    return [pks[start : start + CHUNK_ROWS].tolist() for start in range(0, len(pks), CHUNK_ROWS)]

@@ -1,0 +1,145 @@
+"""Labels for texts that need not be in a project, by its model, and under what promise they stand."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from multiprocessing import AuthenticationError
+from multiprocessing.connection import Client
+from typing import Any
+
+from django.conf import settings
+from django.db.models import Min
+from django.utils.crypto import salted_hmac
+from django.utils.translation import gettext as _
+
+from labelling.models import Certificate, CohortMember, Label, Project, Release, SettledLabel
+from labelling.services import Refused
+
+# Texts in one request.
+MAX_TEXTS = 1_000
+PATIENCE_SECONDS = 120.0
+
+# (Key of a label or None for none of these, probability) of a text's best labels, best first.
+Proposals = list[tuple[int | None, float]]
+
+
+class NotServed(Exception):
+    """No process holds the models. The message says what to start, for people."""
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """What the model says of a text; a label of None is none of these.
+
+    Attributes:
+        certified: whether the probability is one from which on a certificate covers the project's own labels; else a
+            person should be asked.
+    """
+
+    label: Label | None
+    probability: float
+    second: Label | None
+    second_probability: float
+    certified: bool
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Under what promise a project's model answers.
+
+    Attributes:
+        certificate: the newest that holds; None where nothing is promised.
+        threshold: the lowest probability of the labels that it covers and that rest on the model alone; None as above.
+        release: the newest that is done.
+    """
+
+    certificate: Certificate | None
+    threshold: float | None
+    release: Release | None
+
+    @classmethod
+    def of(cls, project: Project) -> Standing:
+        release = project.releases.filter(state=Release.State.DONE).first()
+        certificate = project.certificates.filter(holds=True).first()
+        last = project.rounds.exclude(settled_at=None).first()
+        if certificate is None or (last and last.settling_stopped):
+            return cls(None, None, release)
+        covered = CohortMember.objects.filter(
+            certificate__isnull=False,
+            settled__project=project,
+            settled__source=SettledLabel.Source.MODEL,
+            settled__left_at=None,
+            settled__is_parent=False,
+        )
+        lowest = covered.aggregate(lowest=Min("settled__posterior"))["lowest"]
+        return cls(certificate if lowest is not None else None, lowest, release)
+
+    def covers(self, probability: float) -> bool:
+        return self.threshold is not None and probability >= self.threshold
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Suggestions for texts, in their order; the round whose model made them, 0 where that was not noted."""
+
+    round_number: int
+    standing: Standing
+    suggestions: list[Suggestion]
+
+
+def suggest(project: Project, texts: Sequence[str]) -> Answer:
+    """Ask the process that holds the models for the labels of at most ``MAX_TEXTS`` texts.
+
+    Raises:
+        NotServed: when it does not run.
+        Refused: when the project has no model.
+    """
+    found = _ask({"project": project.pk, "texts": [text.strip() for text in texts]})
+    if found["round"] is None:
+        raise Refused(_("This project has no model yet. Let a round run first."))
+    standing = Standing.of(project)
+    return Answer(found["round"], standing, interpret(project, standing, found["proposals"]))
+
+
+def nearest(project: Project, text: str, n: int) -> dict[int, float]:
+    """Ask for the ``n`` documents that are most like a text: by key, cosine similarity in [-1, 1], most alike first.
+
+    Those that no round has read are not among them.
+
+    Raises:
+        NotServed: when the process that holds the models does not run.
+    """
+    found = _ask({"project": project.pk, "like": text.strip(), "n": n})["nearest"]
+    return dict(found)
+
+
+def interpret(project: Project, standing: Standing, proposals: Sequence[Proposals]) -> list[Suggestion]:
+    """Say what proposals mean. A label that was deleted since counts as none of these."""
+    labels: dict[int | None, Label] = dict(project.labels.current().items())
+    suggestions = []
+    for (best, probability), (second, second_probability), *_rest in proposals:
+        label = labels.get(best)
+        certified = label is not None and standing.covers(probability)
+        suggestions.append(Suggestion(label, probability, labels.get(second), second_probability, certified))
+    return suggestions
+
+
+def socket_key() -> bytes:
+    """What both ends of the socket have to know."""
+    return salted_hmac("labelling.suggesting", "socket", algorithm="sha256").digest()
+
+
+def _ask(message: dict[str, Any]) -> dict[str, Any]:
+    try:
+        with Client(str(settings.MODEL_SOCKET), family="AF_UNIX", authkey=socket_key()) as connection:
+            connection.send_bytes(json.dumps(message).encode())
+            if not connection.poll(PATIENCE_SECONDS):
+                raise NotServed(_("The process that holds the models does not answer."))
+            answer = json.loads(connection.recv_bytes())
+    except (OSError, EOFError, AuthenticationError) as error:
+        raise NotServed(_("The process that holds the models does not run. Start it: manage.py serve_model")) from error
+    if "error" in answer:
+        raise NotServed(_("The process that holds the models failed: %(error)s") % answer)
+    return answer

@@ -1,0 +1,59 @@
+"""The real web server before people who never end what they began to send."""
+
+from __future__ import annotations
+
+import socket
+import time
+import urllib.request
+from collections.abc import Iterator
+
+import pytest
+
+from tests.site import Site, running_site
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+N_HELD = 200
+HEAD = b"POST /login/ HTTP/1.1\r\nHost: localhost\r\n"
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory) -> Iterator[Site]:
+    with running_site(tmp_path_factory.mktemp("door"), "web") as site:
+        yield site
+
+
+def connect(site: Site, sent: bytes) -> socket.socket:
+    connection = socket.create_connection(("127.0.0.1", site.port), timeout=60)
+    connection.sendall(sent)
+    return connection
+
+
+def seconds_of_health(site: Site) -> float:
+    began = time.monotonic()
+    urllib.request.urlopen(f"{site.url}/health/", timeout=30).read()
+    return time.monotonic() - began
+
+
+@pytest.mark.parametrize(
+    ("half", "ends"),
+    [(b"", b""), (HEAD, b""), (HEAD + b"Content-Length: 1000\r\n\r\nabc", b"HTTP/1.1 408")],
+    ids=["nothing", "head", "body"],
+)
+def test_200_half_sent_requests_hold_nobody_up_and_end(site, half, ends):
+    seconds_of_health(site)
+    held = [connect(site, half) for _ in range(N_HELD)]
+    assert max(seconds_of_health(site) for _ in range(5)) < 1
+    assert {connection.recv(12) for connection in held} == {ends}
+
+
+def test_400_mb_of_a_stranger_are_refused_before_they_come(site):
+    connection = connect(site, HEAD + b"Content-Length: 419430400\r\n\r\n")
+    assert connection.recv(12) == b"HTTP/1.1 413"
+
+
+def test_a_body_without_an_end_is_refused_within_a_megabyte(site):
+    connection = connect(site, HEAD + b"Transfer-Encoding: chunked\r\n\r\n")
+    for _ in range(16):
+        connection.sendall(b"10000\r\n" + b"x" * 65_536 + b"\r\n")
+    assert connection.recv(12) == b"HTTP/1.1 413"
