@@ -36,7 +36,7 @@ def test_one_that_comes_in_drops_fails_at_its_time():
     began = time.monotonic()
     with pytest.raises(httpx2.ReadTimeout):
         post("/v1/messages", itertools.repeat(b" "), pause=0.005, seconds=0.03)
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 3
 
 
 def test_one_without_an_end_fails():
