@@ -209,7 +209,7 @@ def _memory(site: Site, figures: Figures) -> Iterator[None]:
 def _sizes_mb(processes: Callable[[], list[psutil.Process]]) -> Iterator[float]:
     for process in processes():
         with suppress(psutil.NoSuchProcess):
-            yield process.memory_info().rss / 2**20
+            yield process.memory_full_info().pss / 2**20  # what processes share counts once
 
 
 if __name__ == "__main__":

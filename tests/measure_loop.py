@@ -59,8 +59,8 @@ class Deal:
 
     @property
     def truth(self) -> dict[str, str]:
-        """The true label of each text, by its words."""
-        return {words(text): label for text, label in self.seeds + self.pool}
+        """The true label of each text, by its letters."""
+        return {letters(text): label for text, label in self.seeds + self.pool}
 
 
 @dataclass(frozen=True)
@@ -240,7 +240,7 @@ def decide_next(turns: deque[Visitor], truth: Mapping[str, str]) -> bool:
             page = person.look(f"{PROJECT}review/")
             if not page.find("form", id="decide"):
                 break
-            right = truth[words(page.text("p", class_="text"))]
+            right = truth[letters(page.text("p", class_="text"))]
             if not person.press(page, "/decide/", choice(person, page, right)).find("section", id="conflict"):
                 return True
     return False
@@ -252,12 +252,14 @@ def choice(person: Visitor, page: Page, right: str) -> str:
     Raises:
         LookupError: when the search does not find it.
     """
-    if page.part("section", class_="predicted").text("bdi") == words(right):
+    if letters(page.part("section", class_="predicted").text("bdi")) == letters(right):
         return "accept"
     search = value_of(page.part("input", id="label-search").root, "hx-get")
     found = [*page.find("button", name="choice"), *person.look(f"{search}&q={quote(right)}").find("button")]
     for button in found:
-        if value_of(button, "value").startswith("override:") and words(value_of(button, "data-says")) == words(right):
+        if value_of(button, "value").startswith("override:") and letters(value_of(button, "data-says")) == letters(
+            right
+        ):
             return value_of(button, "value")
     raise LookupError(f"The search does not find the label {right}.")
 
@@ -284,11 +286,11 @@ def counted() -> dict[str, Any]:
 
 def row_of(exported: str, dealt: Deal, found: Mapping[str, Any]) -> Row:
     """The row of an export: how much of the pool has a label that counts, and how much of that is right."""
-    truth = {words(text): label for text, label in dealt.pool}
+    truth = {letters(text): label for text, label in dealt.pool}
     lines = csv.DictReader(io.StringIO(exported.removeprefix("\ufeff"), newline=""))
-    pool = [line for line in lines if words(restore(line["text"])) in truth]
+    pool = [line for line in lines if letters(restore(line["text"])) in truth]
     settled, certified = (
-        [restore(line["label"]) == truth[words(restore(line["text"]))] for line in pool if counts(line)]
+        [restore(line["label"]) == truth[letters(restore(line["text"]))] for line in pool if counts(line)]
         for counts in (is_settled, is_certified)
     )
     return Row(
@@ -348,9 +350,9 @@ def report(rows: Mapping[str, Row]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def words(text: str) -> str:
-    """A text as a page shows it: every run of white space a single space."""
-    return " ".join(text.split())
+def letters(text: str) -> str:
+    """A text without its white space, which is not kept around marked words."""
+    return "".join(text.split())
 
 
 def share(right: Sequence[bool]) -> float | None:
