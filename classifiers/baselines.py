@@ -57,6 +57,9 @@ class FlatClassifier(ClassifierMixin, BaseEstimator):
         X, y = self.examples_
         return self.fit(np.concatenate([X, pool[certain]]), np.append(y, self.classes_[labels[certain]]))
 
+    def left_out(self, X: np.ndarray, y: np.ndarray, k: int = 10) -> None:
+        """It can't tell what it would say of an example that it had not learnt."""
+
     def candidates(self, X: np.ndarray, k: int = 10, texts: Texts | None = None) -> Candidates:
         """Return the k most probable labels (positions in ``classes_``) of each row of X; texts don't count."""
         k = min(k, len(self.classes_))

@@ -192,6 +192,19 @@ class Ensemble:
                 parts = list(pool.map(lambda rows: self._candidates(X[rows], k, self.counted(texts, rows)), chunks))
         return Candidates.joined(parts, k)
 
+    def left_out(self, X: np.ndarray, y: np.ndarray, k: int) -> Candidates:
+        """Return the k most probable labels of examples, each as if it had not been learnt.
+
+        Args:
+            X: unit vectors of examples that were learnt, float32, shape (n, n_dims).
+            y: their label codes, shape (n,).
+        """
+        own = self.own_examples().tolist()
+        row_of = {(self.bank[row].tobytes(), int(self.codes[row])): row for row in own}
+        rows = np.array([row_of[vector.tobytes(), code] for vector, code in zip(X, y.tolist(), strict=True)], dtype=int)
+        with _blas().limit(limits=1):
+            return self._ranked(self._views(self.bank[rows], self._counts_of(rows), rows), k)
+
     def refit(
         self,
         X: np.ndarray,
@@ -301,8 +314,12 @@ class Ensemble:
         return counts(texts[rows])
 
     def _candidates(self, X: np.ndarray, k: int, counted: csr_matrix | None) -> Candidates:
-        labels, *views = self._views(X, counted)
-        belief = self.arbiter.probabilities(features(views))
+        return self._ranked(self._views(X, counted), k)
+
+    def _ranked(self, views: list[np.ndarray], k: int) -> Candidates:
+        """What the arbiter makes of candidates and views, see _views."""
+        labels, *scores = views
+        belief = self.arbiter.probabilities(features(scores))
         if not (self.codes == NOISE).any():
             belief = bounded(belief)
         return Candidates.ranked(belief[:, :-1], entropy(belief), k, labels)

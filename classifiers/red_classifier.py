@@ -223,6 +223,21 @@ class RedClassifier(ClassifierMixin, BaseEstimator):
         X = self._vectors(X)
         return self.ensemble_.candidates(X, k, _all_texts(texts, (), len(X)))
 
+    def left_out(self, X: np.ndarray, y: np.ndarray, k: int = 10) -> Candidates | None:
+        """Return the k most probable labels of examples, each as if it had not been learnt.
+
+        Args:
+            X: vectors of examples of the last fit or refit, shape (n, n_dims).
+            y: their label codes, shape (n,).
+
+        Returns:
+            None for the article's combination, which can't tell.
+        """
+        check_is_fitted(self, "ensemble_")
+        if not isinstance(self.ensemble_, Ensemble):
+            return None
+        return self.ensemble_.left_out(self._vectors(X), y, k)
+
     def predict(self, X: np.ndarray, texts: Texts | None = None) -> np.ndarray:
         """Return the most probable label of each row, shape (n_rows,)."""
         check_is_fitted(self, "ensemble_")

@@ -140,6 +140,11 @@ class Said:
     right: np.ndarray
     spot_check: np.ndarray
 
+    def plus(self, others: Said) -> Said:
+        """These answers and then the others."""
+        pairs = zip(vars(self).values(), vars(others).values(), strict=True)
+        return Said(*(np.concatenate(pair) for pair in pairs))
+
 
 def measure(said: Said, question: str = "validate") -> Reliability:
     """Learn a judge's rates and the weight of its word from what it said and what people decided.

@@ -16,9 +16,10 @@ from classifiers.candidates import Candidates
 from classifiers.certificate import LEVEL, LIMIT, level_of
 from classifiers.ensemble import N_CANDIDATES
 from classifiers.ledger import Look, Source, State
-from classifiers.loop import asking, reviewing
+from classifiers.loop import asking, reviewing, trying
 from classifiers.loop.believing import UNKNOWN, Answer, Answers, Factors, asked, best, next_question, weigh
 from classifiers.loop.book import Book, Branches
+from classifiers.loop.trying import Trial
 from classifiers.neighbours import nearest
 from classifiers.posterior import prior
 from classifiers.query import Asked, audit_slice, choose
@@ -28,6 +29,7 @@ from classifiers.stopping import stop_reason
 from classifiers.subset_classifier import NOISE
 from classifiers.trees import Tree
 
+NOTHING_SAID = Said(np.empty(0), np.empty(0, dtype=bool), np.empty(0), np.empty(0, dtype=bool))
 # Seeds that a copying judge looks at.
 N_COPIED = 5
 # What is believed of a label from this probability on is compared with what is right.
@@ -67,6 +69,8 @@ class Model(Protocol):
 
     def candidates(self, X: np.ndarray, k: int, texts: np.ndarray | None) -> Candidates: ...
 
+    def left_out(self, X: np.ndarray, y: np.ndarray, k: int) -> Candidates | None: ...
+
 
 @dataclass(frozen=True)
 class Data:
@@ -105,6 +109,10 @@ class Judge:
     specificity: float
     random_state: int = 0
 
+    def on_seeds(self, data: Data) -> Judge:
+        """The same judge, asked about the seeds."""
+        return replace(self, truth=data.y, random_state=self.random_state + 1)
+
     def is_valid(self, document: int, label: int) -> bool:
         luck = np.random.default_rng([self.random_state, document, label]).random()
         return bool(luck < self.sensitivity if self.truth[document] == label else luck >= self.specificity)
@@ -134,9 +142,15 @@ class CopyingJudge:
     def of(cls, data: Data) -> CopyingJudge:
         """Let the N_COPIED nearest seeds vote; among equals the nearest decides."""
         positions, _ = nearest(data.X_pool, data.X, N_COPIED)
-        votes = data.y[positions]
-        count = (votes[:, :, None] == votes[:, None, :]).sum(axis=2)
-        return cls(data.y_pool, votes[np.arange(len(votes)), count.argmax(axis=1)])
+        return cls(data.y_pool, _most_voted(data.y[positions]))
+
+    def on_seeds(self, data: Data) -> CopyingJudge:
+        """The same judge, asked about the seeds: each looks at the others."""
+        positions, _ = nearest(data.X, data.X, N_COPIED + 1)
+        itself = positions == np.arange(len(data.X))[:, None]
+        # Of equal texts another may stand in its place.
+        itself[~itself.any(axis=1), -1] = True
+        return CopyingJudge(data.y, _most_voted(data.y[positions[~itself]].reshape(len(data.X), N_COPIED)))
 
     def is_valid(self, document: int, label: int) -> bool:
         return bool(self.copied[document] == label)
@@ -144,6 +158,12 @@ class CopyingJudge:
     def choice(self, document: int, offered: np.ndarray) -> int:
         """As of Judge."""
         return int(np.append(np.flatnonzero(offered == self.copied[document]), len(offered))[0])
+
+
+def _most_voted(votes: np.ndarray) -> np.ndarray:
+    """The commonest label of each row, of equals the first; shape (n, k) -> (n,)."""
+    count = (votes[:, :, None] == votes[:, None, :]).sum(axis=2)
+    return votes[np.arange(len(votes)), count.argmax(axis=1)]
 
 
 @dataclass(frozen=True)
@@ -270,6 +290,7 @@ class Loop:
         self.checks = np.empty(0, dtype=int)
         self.answers = Answers.of([])
         self.believed = np.empty(0)
+        self.tried = NOTHING_SAID
         self.claims = Claims(np.empty(0, dtype=int), np.empty(0, dtype=int), np.empty(0, dtype=int), np.empty(0))
         self.human = np.full(n, UNKNOWN)
         self.spot_checked = np.zeros(n, dtype=bool)
@@ -358,8 +379,8 @@ class Loop:
         offered = (answers.offered == human[:, None]).any(axis=1)
         truth = np.where(answers.is_choice & ~offered, NOISE, human)
         right = np.where(human == UNKNOWN, np.nan, answers.label == truth)
-        spot_checked = self.spot_checked[answers.document]
-        return measure(Said(self.believed, answers.valid, right, spot_checked), self.plan.question)
+        said = Said(self.believed, answers.valid, right, self.spot_checked[answers.document])
+        return measure(self.tried.plus(said), self.plan.question)
 
     @property
     def rates(self) -> Rates:
@@ -399,6 +420,9 @@ class Loop:
 
     def _ask(self) -> np.ndarray:
         """Ask the judge about a batch, and at once about the next label where it refuses one; return the batch."""
+        if not asking.tells_something(self.rates, self.plan.question):
+            return np.empty(0, dtype=int)
+        trial = self._trial()
         free = np.flatnonzero((self.known == UNKNOWN) & ~self.asked.all(axis=1))
         chosen = asking.batch(
             self.belief[free],
@@ -409,10 +433,14 @@ class Loop:
             strategy=self.plan.strategy,
             question=self.plan.question,
             threshold=self.plan.threshold,
-            calls=self.plan.judge_calls,
+            calls=self.plan.judge_calls - len(trial or ()),
             random_state=self._seed(),
             X=self.data.X_pool[free],
         )
+        if trial:
+            self._try(trial)
+            if not asking.tells_something(self.rates, self.plan.question):
+                return np.empty(0, dtype=int)
         batch = ask = free[chosen]
         self.checks = batch[audit_slice(len(batch), reviewing.spot_checks(self.plan.reviews), self._seed())]
         before, _ = self._best()
@@ -428,28 +456,41 @@ class Loop:
         self.claims = self.claims.plus(Claims(batch, before[batch], after[batch], posterior[batch]))
         return batch
 
+    def _trial(self) -> Trial | None:
+        """What to try the judge on, before it is asked for the first time."""
+        if len(self.answers) or len(self.tried.valid):
+            return None
+        y = self.data.y
+        rows = trying.looked_at(y, self.plan.random_state)
+        found = self.fitted.left_out(self.data.X[rows], y[rows], N_CANDIDATES) if len(rows) else None
+        return trying.trial(rows, y[rows], found, self.plan.judge_calls) if found else None
+
+    def _try(self, trial: Trial) -> None:
+        """Ask about examples, and measure the judge by their labels."""
+        judge, asks = self.judge.on_seeds(self.data), self._form
+        rows = zip(trial.rows.tolist(), trial.labels, trial.belief, strict=True)
+        said = [asks(judge, row, labels, belief, 0) for row, labels, belief in rows]
+        answers = Answers.of([answer for answer, _ in said])
+        truth = self.data.y[answers.document]
+        offered = (answers.offered == truth[:, None]).any(axis=1)
+        right = answers.label == np.where(answers.is_choice & ~offered, NOISE, truth)
+        believed = np.array([belief for _, belief in said])
+        self.tried = Said(believed, answers.valid, right.astype(float), np.ones(len(said), dtype=bool))
+        self.reliability = self._reliability()
+
     def _put(self, documents: np.ndarray, columns: np.ndarray) -> np.ndarray:
         """Put a question about each document to the judge; return which labels it calls valid."""
-        asks = self._choice if self.plan.question == "choose" else self._verdict
-        said = [asks(document, column) for document, column in zip(documents.tolist(), columns.tolist(), strict=True)]
+        asks, found, belief = self._form, self.found.labels, self.belief
+        rows = zip(documents.tolist(), columns.tolist(), strict=True)
+        said = [asks(self.judge, document, found[document], belief[document], column) for document, column in rows]
         new = Answers.of([answer for answer, _ in said])
         self.answers = self.answers.plus(new)
         self.believed = np.append(self.believed, [believed for _, believed in said])
         return new.valid
 
-    def _verdict(self, document: int, column: int) -> tuple[Answer, float]:
-        """The judge's answer about one candidate, and what was believed of it."""
-        label = int(self.found.labels[document, column])
-        said = (document, label, self.judge.is_valid(document, label), (), 0)
-        return said, float(self.belief[document, column])
-
-    def _choice(self, document: int, _: int) -> tuple[Answer, float]:
-        """The judge's choice among the best candidates, and what was believed of what it chose."""
-        best_first = np.argsort(-self.belief[document, :-1], kind="stable")[:N_OFFERED]
-        offered, belief = self.found.labels[document, best_first], self.belief[document, best_first]
-        choice = self.judge.choice(document, offered)
-        label, believed = (int(offered[choice]), belief[choice]) if choice < len(offered) else (NOISE, 1 - belief.sum())
-        return (document, label, True, tuple(offered.tolist()), 0), float(believed)
+    @property
+    def _form(self) -> Callable[[Judge | CopyingJudge, int, np.ndarray, np.ndarray, int], tuple[Answer, float]]:
+        return _choice if self.plan.question == "choose" else _verdict
 
     def _settle(self) -> None:
         plan, book = self.plan, self.book
@@ -558,7 +599,7 @@ class Loop:
         is_claim = claims.posterior >= CLAIMED_FROM
         return RoundResult(
             round=number,
-            judge_calls=len(self.answers),
+            judge_calls=len(self.tried.valid) + len(self.answers),
             reviews=self.n_reviews,
             heldout_accuracy=self._heldout_accuracy(),
             pool_labelled=float(labelled.mean()),
@@ -606,6 +647,25 @@ class Loop:
 
     def _seed(self) -> int:
         return self.plan.random_state + self.number
+
+
+def _verdict(
+    judge: Judge | CopyingJudge, document: int, labels: np.ndarray, belief: np.ndarray, column: int
+) -> tuple[Answer, float]:
+    """A judge's answer about one candidate of a document, and what was believed of it."""
+    label = int(labels[column])
+    return (document, label, judge.is_valid(document, label), (), 0), float(belief[column])
+
+
+def _choice(
+    judge: Judge | CopyingJudge, document: int, labels: np.ndarray, belief: np.ndarray, _: int
+) -> tuple[Answer, float]:
+    """A judge's choice among the best candidates of a document, and what was believed of what it chose."""
+    best_first = np.argsort(-belief[:-1], kind="stable")[:N_OFFERED]
+    offered, believed = labels[best_first], belief[best_first]
+    choice = judge.choice(document, offered)
+    of = (int(offered[choice]), believed[choice]) if choice < len(offered) else (NOISE, 1 - believed.sum())
+    return (document, of[0], True, tuple(offered.tolist()), 0), float(of[1])
 
 
 def _share(right: np.ndarray) -> float:

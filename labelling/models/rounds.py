@@ -203,6 +203,7 @@ class Query(models.Model):
         DELEGATED = "delegated", gettext_lazy("Next label after a refusal")
         REDEFINED = "redefined", gettext_lazy("The definition has changed")
         REVISED = "revised", gettext_lazy("The classification has changed")
+        TRIAL = "trial", gettext_lazy("Trial of the judge: the label is known")
 
     # Drawn at random: from the ledger, the whole pool, and what the judge was asked about. Decided on blind.
     AUDITS = (Reason.AUDIT, Reason.POOL_CHECK, Reason.SPOT_CHECK)
@@ -267,7 +268,13 @@ class Query(models.Model):
         return prediction.likeliest_id if prediction else self.label_id
 
     def belief_in(self, label_id: int | None) -> float:
-        """What was believed of a label that was offered, or, of None, of all that was not, before any answer."""
+        """What was believed of a label that was offered, or, of None, of all that was not, before any answer.
+
+        In a trial one of the best two is right: the label that stands first in ``candidates``, or the second.
+        """
+        if self.reason == self.Reason.TRIAL:
+            of_two = zip((pk for pk, _ in self.candidates), (self.posterior, 1 - self.posterior), strict=False)
+            return dict(of_two).get(label_id, 0.0)
         labels = self.round.factors.get("labels", {})
         odds = {pk: probability * labels.get(str(pk), 1.0) for pk, probability in self.candidates}
         none = max(1 - sum(probability for _, probability in self.candidates), 0.0) * self.round.factors.get(

@@ -7,9 +7,20 @@ from datetime import datetime
 from enum import IntEnum
 from typing import NamedTuple
 
-from django.db.models import F, Max, Q, QuerySet
+from django.db.models import Exists, F, Max, OuterRef, Q, QuerySet
 
-from labelling.models import AuditDraw, Decision, Document, People, Project, Query, QueueEntry, Round, Verdict
+from labelling.models import (
+    AuditDraw,
+    Decision,
+    Document,
+    People,
+    Project,
+    Query,
+    QueueEntry,
+    Round,
+    TrainingExample,
+    Verdict,
+)
 from labelling.models.documents import Source
 from labelling.services import trees
 
@@ -150,27 +161,39 @@ class Answered(NamedTuple):
 def answered(round_: Round) -> dict[tuple[JudgeId, str], list[Answered]]:
     """By judge and form of question, everything that was said in earlier rounds, but for "unsure".
 
-    Nothing of this round: one that is interrupted and goes on must believe what it believed before.
+    Of this round only the judge's trial, once it is over: a round that is interrupted and goes on must believe what it
+    believed before.
     """
     blind = _blind_decisions(round_.project)
-    decided = _decisions(round_.project) | blind
+    decided = _labels_of_trials(round_.project) | _decisions(round_.project) | blind
     drawn = set(
         Query.objects.filter(round__project=round_.project_id, reason__in=Query.SPOT_CHECKS).values_list(
             "document", flat=True
         )
     )
-    verdicts = Verdict.objects.filter(query__round__project=round_.project_id, query__round__number__lt=round_.number)
+    counts = Q(query__round__number__lt=round_.number)
+    if not round_.queries.filter(reason=Query.Reason.TRIAL, verdict=None, judge_failure=None).exists():
+        counts |= Q(query__round=round_, query__reason=Query.Reason.TRIAL)
+    verdicts = Verdict.objects.filter(counts, query__round__project=round_.project_id)
     found: dict[tuple[JudgeId, str], list[Answered]] = {}
     for verdict in verdicts.exclude(verdict=Verdict.Name.UNSURE).select_related("query__round").order_by("pk"):
         query = verdict.query
+        is_known, is_trial = query.document_id in decided, query.reason == Query.Reason.TRIAL
         answer = Answered(
             believed=query.belief_in(verdict.chosen_id) if query.offered else query.posterior,
             valid=bool(query.offered) or verdict.verdict == Verdict.Name.VALID,
-            right=_is_right(verdict, decided[query.document_id]) if query.document_id in decided else None,
-            spot_check=query.document_id in blind and query.document_id in drawn,
+            right=_is_right(verdict, decided[query.document_id]) if is_known else None,
+            spot_check=is_known and (is_trial or (query.document_id in blind and query.document_id in drawn)),
         )
         found.setdefault((JudgeId.of(verdict), query.form), []).append(answer)
     return found
+
+
+def _labels_of_trials(project: Project) -> dict[int, int | None]:
+    """By document that a judge was tried on: the label it is an example of."""
+    tried = Query.objects.filter(round__project=project, reason=Query.Reason.TRIAL, document=OuterRef("document"))
+    examples = TrainingExample.objects.filter(Exists(tried), document__project=project)
+    return dict(examples.values_list("document", "label"))
 
 
 def _is_right(verdict: Verdict, truth: int | None) -> bool:

@@ -43,6 +43,7 @@ BY_REASON = {
     # As people's questions are chosen, see labelling.jobs.rounds.settling.
     Query.Reason.REVIEW: gettext_lazy("Two labels are close."),
     Query.Reason.DELEGATED: gettext_lazy("The judge refused what was more probable before."),
+    Query.Reason.TRIAL: gettext_lazy("The judge was tried on it: its label is known."),
     Query.Reason.REDEFINED: gettext_lazy("The definition has changed since the judge answered."),
 }
 

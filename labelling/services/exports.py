@@ -17,6 +17,7 @@ from labelling.models import (
     People,
     Prediction,
     Project,
+    Query,
     QueueEntry,
     Row,
     SettledLabel,
@@ -136,8 +137,9 @@ def _settled(document_ids: list[int]) -> dict[int, _Settled]:
 
 
 def _latest_verdicts(document_ids: list[int]) -> dict[int, dict[str, str]]:
-    """By document: the cells of its last verdict."""
-    found = Verdict.objects.filter(query__document__in=document_ids).order_by("pk")
+    """By document: the cells of its last verdict; what a judge was tried on says nothing of the document."""
+    found = Verdict.objects.filter(query__document__in=document_ids).exclude(query__reason=Query.Reason.TRIAL)
+    found = found.order_by("pk")
     fields = ("verdict", "reason", "model", "prompt_version", "definition_version", "query__round__number")
     names = ("verdict", "verdict_reason", "judge_model", "prompt_version", "definition_version", "round")
     return {

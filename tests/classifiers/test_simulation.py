@@ -49,6 +49,10 @@ class WatchedJudge(Judge):
     """Remembers what it was asked."""
 
     asked: list[tuple[int, tuple[int, ...]]] = field(default_factory=list)
+    on_trial: list[tuple[int, tuple[int, ...]]] = field(default_factory=list)
+
+    def on_seeds(self, data: Data) -> WatchedJudge:
+        return replace(super().on_seeds(data), asked=self.on_trial, on_trial=[])
 
     def is_valid(self, document: int, label: int) -> bool:
         self.asked.append((int(document), (int(label),)))

@@ -74,19 +74,22 @@ class SameJudge:
 
     judge: simulation.Judge
     positions: dict[str, int]
+    on_seeds: simulation.Judge
+    seeds: dict[str, int]
     name: str = "neighbours"
     model: str = "simulated"
     prompt_version: str = "simulated-1"
 
     def ask(self, question: Question) -> Answer:
-        document = self.positions[question.text]
+        judge, of = (self.on_seeds, self.seeds) if question.text in self.seeds else (self.judge, self.positions)
+        document = of[question.text]
         if question.offered:
             codes = np.array([CODES[rival.label] for rival in question.offered])
-            choice = self.judge.choice(document, codes)
+            choice = judge.choice(document, codes)
             chosen = question.offered[choice].label if choice < len(codes) else None
             is_first = chosen == question.label
             return Answer("valid" if is_first else "invalid", "", None if is_first else chosen, model=self.model)
-        valid = self.judge.is_valid(document, CODES[question.label])
+        valid = judge.is_valid(document, CODES[question.label])
         return Answer("valid" if valid else "invalid", "", model=self.model)
 
 
@@ -133,8 +136,14 @@ class Product:
         return [self.documents[pk] for pk in batch.values_list("document", flat=True)]
 
     def said(self) -> set[tuple[int, int, bool]]:
-        rows = Verdict.objects.values_list("query__document", "query__label", "verdict")
+        rows = Verdict.objects.exclude(query__reason="trial")
+        rows = rows.values_list("query__document", "query__label", "verdict")
         return {(self.documents[pk], self.labels[label], verdict == "valid") for pk, label, verdict in rows}
+
+    def tried(self) -> list[tuple[float, bool]]:
+        """What was believed of the examples that the judge was tried on, and whether it called them valid."""
+        rows = Verdict.objects.filter(query__reason="trial").order_by("query__rank")
+        return [(believed, said == "valid") for believed, said in rows.values_list("query__posterior", "verdict")]
 
     def beliefs(self) -> dict[int, dict[int, float]]:
         found = Prediction.objects.filter(document__in=self.documents, document__example=None)
@@ -215,7 +224,6 @@ def sides(monkeypatch):
         truth = np.array([label for _, label in texts.pool])
         judge = simulation.Judge(truth, right, right, SEED)
         positions = {text: position for position, (text, _) in enumerate(texts.pool)}
-        monkeypatch.setattr("labelling.jobs.rounds.auditing.make_judge", lambda *arguments: SameJudge(judge, positions))
         project = make_project(
             judge="neighbours" if calls else "none",
             question=question,
@@ -240,6 +248,10 @@ def sides(monkeypatch):
             texts_test=np.array(pool[:10], dtype=object),
             label_texts=list(CODES),
         )
+        same = SameJudge(
+            judge, positions, judge.on_seeds(data), {text: row for row, (text, _) in enumerate(texts.seeds)}
+        )
+        monkeypatch.setattr("labelling.jobs.rounds.auditing.make_judge", lambda *arguments: same)
         plan = simulation.Plan(
             rounds=N_ROUNDS, judge_calls=calls, reviews=N_REVIEWS, question=question, random_state=SEED
         )
@@ -270,6 +282,9 @@ def test_both_sides_ask_believe_settle_and_audit_the_same(sides, calls, question
         assert product.asked(round_) == simulated["batch"], where
         if question == "validate":
             assert product.said() == loop.said(), where
+            tried = list(zip(loop.tried.believed.tolist(), loop.tried.valid.tolist(), strict=True))
+            assert [said for _, said in product.tried()] == [said for _, said in tried], where
+            assert [p for p, _ in product.tried()] == pytest.approx([p for p, _ in tried], abs=CLOSE), where
         beliefs = product.beliefs()
         accepted = product.known("judge")
         close = CLOSE if question == "validate" else CHOICE_CLOSE
@@ -293,4 +308,5 @@ def test_both_sides_ask_believe_settle_and_audit_the_same(sides, calls, question
         human = np.flatnonzero(loop.human != UNKNOWN)
         assert product.known("human") == dict(zip(human.tolist(), loop.human[human].tolist(), strict=True)), where
     assert len(product.draws()) > N_REVIEWS, "else this proves little"
+    assert Query.objects.filter(reason="trial").exists() == bool(calls)
     assert Query.objects.filter(reason="delegated").exists() == (bool(calls) and question == "validate")

@@ -48,7 +48,7 @@ def run(lease: Lease[Round]) -> None:
         with timed(Step.PREDICT):
             predicted = predict(lease, learnt)
         with timed(Step.QUERY):
-            queries = choose_queries(round_, predicted)
+            queries = choose_queries(round_, learnt, predicted)
             record_queries(lease, learnt, queries)
         # Not before the batch is fixed: until then a round that starts afresh must find what the last one left.
         remember(round_.project, learnt.memory)

@@ -6,17 +6,17 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from functools import partial
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from classifiers.judge import Answer, AnthropicJudge, Judge, JudgeError, JudgeUnavailable, Question
 from classifiers.judge.prompt import prompt, read_answer
-from classifiers.loop.asking import delegates
+from classifiers.loop.asking import delegates, tells_something
 from classifiers.messages_api import Reply
 from classifiers.reliability import Reliability
 from labelling.jobs.batches import BatchSender
 from labelling.jobs.calls import Outcome, Paused, Sender, Task, kept, look
 from labelling.jobs.lease import JobFailed, Lease
-from labelling.jobs.rounds.auditing import all_rates, judge_of
+from labelling.jobs.rounds.auditing import ASSUMED, all_rates, judge_of, present_judge
 from labelling.jobs.rounds.believing import Further, believe_verdict
 from labelling.jobs.rounds.questions import questions
 from labelling.models import Call, JudgeFailure, Query, Round, Verdict
@@ -48,7 +48,7 @@ def ask_judge(lease: Lease[Round]) -> str:
             with closing(earlier.collected(tasks(lease.job, unanswered(lease.job)))) as found:
                 for outcome in found:
                     record.outcome(outcome)
-        while queries := unanswered(lease.job):
+        while queries := record.next_questions():
             if isinstance(judge, AnthropicJudge):
                 _ask_by_call(lease, judge, queries, record)
             else:
@@ -68,7 +68,8 @@ def unanswered(round_: Round) -> list[Query]:
 
     What has its label meanwhile needs no verdict, and one that comes after the decision would prove nothing.
     """
-    waiting = asked(round_).filter(verdict=None, judge_failure=None, document__example=None)
+    waiting = asked(round_).filter(verdict=None, judge_failure=None)
+    waiting = waiting.filter(Q(document__example=None) | Q(reason=Query.Reason.TRIAL))
     return list(waiting.select_related("document").order_by("label", "rank", "pk"))
 
 
@@ -125,6 +126,23 @@ class _Recorder:
         self.rates: dict[JudgeId, Reliability] = all_rates(lease.job)
         self.total = asked(lease.job).count()
         self.done = self.total - len(unanswered(lease.job))
+
+    def next_questions(self) -> list[Query]:
+        """What is asked next: a trial first and alone, and nothing more where it says that answers would tell nothing.
+
+        What the trial says counts from its end on.
+        """
+        round_ = self.lease.job
+        queries = unanswered(round_)
+        trial = [query for query in queries if query.reason == Query.Reason.TRIAL]
+        if trial or not round_.queries.filter(reason=Query.Reason.TRIAL).exists():
+            return trial or queries
+        self.rates = all_rates(round_)
+        rates = self.rates.get(present_judge(round_), ASSUMED).of(round_.question)
+        if tells_something(rates, round_.question):
+            return queries
+        Query.objects.filter(pk__in=[query.pk for query in queries]).delete()
+        return []
 
     def outcome(self, outcome: Outcome[Query, Answer]) -> None:
         """Record what came of a call, and the call, both or neither."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from django.utils import timezone
 
-from classifiers.loop import asking
+from classifiers.loop import asking, trying
 from classifiers.loop.reviewing import spot_checks
 from classifiers.neighbours import nearest, nearly_equal
 from classifiers.query import audit_slice
@@ -17,8 +17,10 @@ from classifiers.subset_classifier import NOISE
 from classifiers.subsets import unit_rows
 from labelling.jobs import vectors
 from labelling.jobs.lease import Lease
+from labelling.jobs.rounds.auditing import present_judge
 from labelling.jobs.rounds.learning import Learnt, Predicted, listed
 from labelling.models import Decision, Prediction, Project, Query, QueueEntry, Round, TrainingExample
+from labelling.services.audits import answered
 from labelling.services.audits import waiting as waiting_audits
 from labelling.services.claims import reviews_a_round
 from labelling.services.definitions import stale
@@ -142,11 +144,11 @@ class Seen:
         return [column for column in ranked if self.probabilities[column]] or ranked
 
 
-def choose_queries(round_: Round, predicted: Predicted) -> list[Query]:
+def choose_queries(round_: Round, learnt: Learnt, predicted: Predicted) -> list[Query]:
     """Choose what the judge is asked about; nothing where there is no judge, or nothing more to learn.
 
-    What waits for people's eyes alone, or was skipped, is not asked about, nor the same question of the same judge. A
-    round that asks again does nothing else.
+    A judge that is new is tried first. What waits for people's eyes alone, or was skipped, is not asked about, nor the
+    same question of the same judge. A round that asks again does nothing else.
     """
     if not round_.has_judge:
         return []
@@ -155,10 +157,11 @@ def choose_queries(round_: Round, predicted: Predicted) -> list[Query]:
         return _ask_again(round_, known, predicted)
     if round_.settings.get("revises"):
         return _ask_among_successors(round_, known, predicted)
-    if not round_.asks:
-        return []
-    free = _free_positions(round_, predicted)
     believed, wanted = predicted.believed, round_.settings
+    if not round_.asks or not asking.tells_something(believed.rates, round_.question):
+        return []
+    trial = _trial(round_, known, learnt)
+    free = _free_positions(round_, predicted)
     seed = wanted["random_seed"] + round_.number
     chosen = asking.batch(
         believed.belief[free],
@@ -169,7 +172,7 @@ def choose_queries(round_: Round, predicted: Predicted) -> list[Query]:
         strategy=wanted["strategy"],
         question=round_.question,
         threshold=wanted["certainty"],
-        calls=wanted["batch_size"],
+        calls=wanted["batch_size"] - len(trial),
         random_state=seed,
         X=predicted.X[free],
     )
@@ -190,7 +193,37 @@ def choose_queries(round_: Round, predicted: Predicted) -> list[Query]:
         for rank, one in enumerate(seen)
     ]
     note_near_duplicates(queries, X, known, (predicted.document_ids, predicted.X))
-    return queries
+    return [*trial, *queries]
+
+
+def _trial(round_: Round, known: Known, learnt: Learnt) -> list[Query]:
+    """Questions about examples, for a judge that was never asked in this form; see classifiers.loop.trying."""
+    if (present_judge(round_), round_.question) in answered(round_):
+        return []
+    rows = trying.looked_at(learnt.y, round_.settings["random_seed"])
+    found = learnt.memory.model.left_out(learnt.X[rows], learnt.y[rows]) if len(rows) else None
+    if found is None:
+        return []
+    trial = trying.trial(rows, learnt.y[rows], found, round_.settings["batch_size"])
+    label_ids = np.array(learnt.label_ids)[trial.labels]
+    seen = [
+        Seen(
+            document_id=learnt.document_ids[row],
+            x=learnt.X[row],
+            labels=label_ids[rank].tolist(),
+            probabilities=trial.probabilities[rank].tolist(),
+            belief=trial.belief[rank],
+            open=np.ones(len(label_ids[rank]), dtype=bool),
+            entropy=trial.entropy[rank].item(),
+            gain=None,
+        )
+        for rank, row in enumerate(trial.rows.tolist())
+    ]
+    neighbours = known.neighbours(learnt.X[trial.rows], [one.document_id for one in seen])
+    return [
+        query_about(round_, known, one, Query.Reason.TRIAL, rank, neighbours[rank], round_.question)
+        for rank, one in enumerate(seen)
+    ]
 
 
 def _settled(round_: Round, predicted: Predicted) -> np.ndarray:
