@@ -34,7 +34,7 @@ MAY_IMPORT = {
     "labelling.models": {"labelling.models"},
     "labelling.services": {"labelling.services", "labelling.models", "labelling.csv_io"},
     "labelling.jobs": {"labelling.jobs", "labelling.services", "labelling.models", "labelling.csv_io", "classifiers"},
-    "labelling.forms": {"labelling.models", "labelling.csv_io"},
+    "labelling.forms": {"labelling.forms", "labelling.models", "labelling.csv_io"},
     "labelling.resources": {"labelling.services", "labelling.models", "labelling.csv_io"},
     "labelling.views": {
         "labelling.views",

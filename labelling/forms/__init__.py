@@ -1,0 +1,28 @@
+"""What people fill in."""
+
+from labelling.forms.accounts import InvitationForm, LoginForm, MemberForm, SignUpForm, TokenForm
+from labelling.forms.files import MappingForm, UploadForm
+from labelling.forms.judge import ComparisonForm
+from labelling.forms.labels import DraftingForm, LabelForm
+from labelling.forms.projects import DiaryForm, ProjectForm, ReleaseForm
+from labelling.forms.settings import ProjectSettingsForm
+from labelling.forms.tables import DefinitionsForm, RevisionForm
+
+__all__ = [
+    "ComparisonForm",
+    "DefinitionsForm",
+    "DiaryForm",
+    "DraftingForm",
+    "InvitationForm",
+    "LabelForm",
+    "LoginForm",
+    "MappingForm",
+    "MemberForm",
+    "ProjectForm",
+    "ProjectSettingsForm",
+    "ReleaseForm",
+    "RevisionForm",
+    "SignUpForm",
+    "TokenForm",
+    "UploadForm",
+]
