@@ -2,7 +2,7 @@
 
 from labelling.forms.accounts import InvitationForm, LoginForm, MemberForm, SignUpForm, TokenForm
 from labelling.forms.files import MappingForm, UploadForm
-from labelling.forms.judge import ComparisonForm
+from labelling.forms.judge import ComparisonForm, PriceForm
 from labelling.forms.labels import DraftingForm, LabelForm
 from labelling.forms.projects import DiaryForm, ProjectForm, ReleaseForm
 from labelling.forms.settings import ProjectSettingsForm
@@ -18,6 +18,7 @@ __all__ = [
     "LoginForm",
     "MappingForm",
     "MemberForm",
+    "PriceForm",
     "ProjectForm",
     "ProjectSettingsForm",
     "ReleaseForm",

@@ -9,7 +9,7 @@ from django.http import HttpResponse
 from django.shortcuts import render
 
 from labelling.models import Call, Price, Project
-from labelling.services import audits, ledger
+from labelling.services import audits, ledger, prices
 from labelling.views.access import Request, manager_view, number
 
 PER_PAGE = 100
@@ -29,7 +29,7 @@ def call_list(request: Request, project: Project) -> HttpResponse:
         "rounds": project.rounds.filter(calls__isnull=False).distinct(),
         "model": model,
         "price": Price.objects.today(model),
-        "may_price": request.user.has_perm("labelling.add_price"),
+        "needs": prices.missing(project.judge, project.judge_model),
     }
     return render(request, "labelling/ledger.html", context)
 

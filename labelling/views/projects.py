@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.conf import settings as site
 from django.contrib import messages
 from django.contrib.auth.models import User
 from django.db.models import Count, Model, OuterRef, Q, Subquery
@@ -12,8 +13,8 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
-from labelling.forms import InvitationForm, MemberForm, ProjectForm, ProjectSettingsForm
-from labelling.models import Document, Membership, People, Project, QueueEntry, TrainingExample
+from labelling.forms import InvitationForm, MemberForm, PriceForm, ProjectForm, ProjectSettingsForm
+from labelling.models import Document, Membership, People, Price, Project, QueueEntry, TrainingExample
 from labelling.models.documents import Source
 from labelling.services import (
     Refused,
@@ -28,6 +29,7 @@ from labelling.services import (
     removals,
     rounds,
 )
+from labelling.services import prices as price_list
 from labelling.services import projects as services
 from labelling.services.next_action import next_action
 from labelling.services.progress import counts, round_scores
@@ -98,7 +100,37 @@ def settings(request: Request, project: Project) -> HttpResponse:
         rounds.start_if_due(form.instance, texts_came=True)
         messages.success(request, _("Saved. The next round uses these settings."))
         return redirect("project_settings", project.slug)
-    return render(request, "labelling/settings.html", {"project": project, "form": form})
+    context = {
+        "project": project,
+        "form": form,
+        "needs": _needs(form["judge"].value(), form["judge_model"].value()),
+        "n_managers": project.memberships.filter(role=Membership.Role.MANAGER).count(),
+        "n_reviewers": project.memberships.filter(role=Membership.Role.REVIEWER).count(),
+    }
+    return render(request, "labelling/settings.html", context)
+
+
+@manager_view
+def judge_needs(request: Request, project: Project) -> HttpResponse:
+    """What the judge that is chosen in the form needs still, before anything is saved."""
+    needs = _needs(request.GET.get("judge"), request.GET.get("judge_model"))
+    return render(request, "labelling/_judge_needs.html", {"project": project, "needs": needs})
+
+
+def _needs(judge: str | None, model: str | None) -> price_list.Missing:
+    return price_list.missing(judge or "", (model or "").replace("\0", ""))
+
+
+@manager_view
+def prices(request: Request, project: Project) -> HttpResponse:
+    """What models cost, and a new price: for the whole site, never in the place of another."""
+    model = request.GET.get("model", "").replace("\0", "") or project.judge_model or site.JUDGE_MODEL
+    form = PriceForm(request.POST or None, initial={"model": model})
+    if request.method == "POST" and form.is_valid():
+        price = price_list.enter(form.save(commit=False), project)
+        messages.success(request, _("The price of %(model)s is known now.") % {"model": price.model})
+        return redirect("prices", project.slug)
+    return render(request, "labelling/prices.html", {"project": project, "form": form, "prices": Price.objects.all()})
 
 
 @manager_view

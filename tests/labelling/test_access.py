@@ -35,6 +35,8 @@ pytestmark = pytest.mark.django_db
 
 ONLY_MANAGERS = {
     "project_settings",
+    "judge_needs",
+    "prices",
     "members",
     "diary",
     "invite",

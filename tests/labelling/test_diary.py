@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from labelling import jobs
 from labelling.csv_io.label_lists import ListedLabel
-from labelling.models import DiaryEntry, Invitation, Label, Membership, Project, Release, Token
+from labelling.models import DiaryEntry, Invitation, Label, Membership, Price, Project, Release, Token
 from labelling.services import (
     certificates,
     diary,
@@ -27,6 +27,7 @@ from labelling.services import (
     label_life,
     labels,
     logins,
+    prices,
     projects,
     releases,
     removals,
@@ -99,6 +100,9 @@ def acts(ann, project, monkeypatch) -> dict[Act, Callable[[], object]]:
         Act.RELEASE_TAKEN: lambda: releases.take(release(), Release.LABELS_CSV).close(),
         Act.SPENDING_AGREED: agree,
         Act.LEDGER_RESTARTED: certify,
+        Act.PRICE: lambda: prices.enter(
+            Price(model="big-1", input=1, output=5, cache_write=1, cache_read=1, cache_min_tokens=0), project
+        ),
         Act.TOKEN_CREATED: lambda: tokens.create(ann, "script", Token.Scope.READ, 30, project),
         Act.TOKEN_REVOKED: lambda: tokens.revoke(ann, ann.tokens.get().pk),
         Act.ADMIN: lambda: LogEntry.objects.create(
