@@ -4,6 +4,7 @@ from django.urls import include, path
 
 from labelling import api
 from labelling.views import (
+    administration,
     bulk,
     certificates,
     definitions,
@@ -147,6 +148,12 @@ urlpatterns = [
     path("", projects.project_list, name="project_list"),
     path("projects/new/", projects.create, name="create_project"),
     path("p/<slug:slug>/", include(project_urls)),
+    path("accounts/", administration.account_list, name="accounts"),
+    path("accounts/invite/", administration.invite, name="invite_account"),
+    path("accounts/invitations/<int:pk>/take-back/", administration.take_back, name="take_back_account_invitation"),
+    path("accounts/<int:pk>/kind/", administration.set_kind, name="set_account_kind"),
+    path("accounts/<int:pk>/deactivate/", administration.deactivate, name="deactivate_account"),
+    path("accounts/<int:pk>/activate/", administration.activate, name="activate_account"),
     path("diary/", diary.of_everything, name="diary_of_everything"),
     path("tokens/", tokens.token_list, name="tokens"),
     path("tokens/<int:pk>/revoke/", tokens.revoke, name="revoke_token"),

@@ -54,7 +54,7 @@ CONTENT_SECURITY_POLICY = {
 
 INSTALLED_APPS = [
     "labelling",
-    "django.contrib.admin",
+    "red_project.apps.BackOfficeConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",

@@ -1,6 +1,14 @@
 """What people fill in."""
 
-from labelling.forms.accounts import InvitationForm, LoginForm, MemberForm, SignUpForm, TokenForm
+from labelling.forms.accounts import (
+    AccountInvitationForm,
+    AccountKindForm,
+    InvitationForm,
+    LoginForm,
+    MemberForm,
+    SignUpForm,
+    TokenForm,
+)
 from labelling.forms.files import MappingForm, UploadForm
 from labelling.forms.judge import ComparisonForm, PriceForm
 from labelling.forms.labels import DraftingForm, LabelForm
@@ -9,6 +17,8 @@ from labelling.forms.settings import ProjectSettingsForm
 from labelling.forms.tables import DefinitionsForm, RevisionForm
 
 __all__ = [
+    "AccountInvitationForm",
+    "AccountKindForm",
     "ComparisonForm",
     "DefinitionsForm",
     "DiaryForm",

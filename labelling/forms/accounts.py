@@ -11,7 +11,7 @@ from django.db.models import Q
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
-from labelling.models import Invitation, Membership, Project, Token
+from labelling.models import AccountKind, Invitation, Membership, Project, Token
 
 
 class LoginForm(AuthenticationForm):
@@ -53,6 +53,27 @@ class InvitationForm(forms.ModelForm):
         super().__init__(*args, **kwargs | {"auto_id": "invited_%s"})
 
 
+class AccountInvitationForm(InvitationForm):
+    """The same for administrators, into any project or none."""
+
+    class Meta(InvitationForm.Meta):
+        fields = ["name", "project", "role"]
+        labels = {"project": gettext_lazy("Into which project")}
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        project = self.fields["project"]
+        project.queryset = Project.objects.filter(archived_at=None)  # type: ignore[attr-defined]
+        project.empty_label = _("none: they make projects of their own")  # type: ignore[attr-defined]
+        self.fields["role"].help_text = _("In that project.")
+
+
+class AccountKindForm(forms.Form):
+    """What an account may do on the site."""
+
+    kind = forms.ChoiceField(label=gettext_lazy("On this site"), choices=AccountKind)
+
+
 class MemberForm(forms.Form):
     """Add an existing user, by name or e-mail address."""
 
@@ -63,7 +84,7 @@ class MemberForm(forms.Form):
         known_as = self.cleaned_data["user"].strip()
         found = User.objects.filter(Q(username=known_as) | Q(email__iexact=known_as), is_active=True)[:2]
         if len(found) != 1:
-            raise forms.ValidationError(_("There is no such user. Administrators can create users in the admin pages."))
+            raise forms.ValidationError(_("There is no such user. Invite them by link."))
         return found[0]
 
 

@@ -1,6 +1,6 @@
 """The tables. Evidence (Definition, Query, Verdict, Decision) is written once and never changed."""
 
-from labelling.models.accounts import Invitation, Session
+from labelling.models.accounts import AccountKind, Invitation, Session
 from labelling.models.certificates import AuditDraw, Certificate, Cohort, CohortMember, SettledLabel
 from labelling.models.definitions import Draft, Drafting
 from labelling.models.desk import BulkAct, SavedView
@@ -20,6 +20,7 @@ from labelling.models.suspicions import Suspicion
 from labelling.models.tokens import KeyedRequest, Token
 
 __all__ = [
+    "AccountKind",
     "Audit",
     "AuditDraw",
     "BackgroundJob",

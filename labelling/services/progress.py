@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from itertools import accumulate
 
 from django.db.models import Case, Count, Exists, F, OuterRef, Q, Value, When
 
-from labelling.models import CohortMember, Decision, Project, Round, TrainingExample, Verdict
+from labelling.models import CohortMember, Decision, Document, Project, Round, SettledLabel, TrainingExample, Verdict
 from labelling.models.documents import Source
 from labelling.services import claims, rounds
 
@@ -134,15 +135,35 @@ class Counts:
 
 def counts(project: Project) -> Counts:
     """Where the project's documents stand."""
+    return counts_of([project.pk])[project.pk]
+
+
+def counts_of(projects: Collection[int]) -> dict[int, Counts]:
+    """Where the documents of projects stand, by their keys: three queries for any number of projects."""
     covered = CohortMember.objects.filter(settled=OuterRef("pk"), certificate__isnull=False)
-    in_force = project.settled_labels.filter(left_at=None).annotate(is_covered=Exists(covered))
-    by_human = in_force.filter(document__example__source=Source.HUMAN)
-    certified = in_force.filter(is_covered=True).count()
-    settled = in_force.filter(is_covered=False).exclude(document__example__source=Source.HUMAN).count()
-    humans = TrainingExample.objects.filter(document__project=project, source=Source.HUMAN).count()
-    pool = project.documents.pool()
-    undecided = pool.filter(~Exists(project.settled_labels.filter(document=OuterRef("pk"), left_at=None)))
-    return Counts(certified, settled, humans - by_human.filter(is_covered=True).count(), undecided.count())
+    by_human = TrainingExample.objects.filter(document=OuterRef("document"), source=Source.HUMAN)
+    in_force = SettledLabel.objects.filter(project__in=projects, left_at=None).order_by()
+    told = in_force.annotate(is_covered=Exists(covered), is_human=Exists(by_human))
+    settled = {
+        (project, is_covered, is_human): n
+        for project, is_covered, is_human, n in told.values_list("project", "is_covered", "is_human").annotate(
+            n=Count("pk")
+        )
+    }
+    humans = TrainingExample.objects.filter(document__project__in=projects, source=Source.HUMAN).order_by()
+    n_humans = dict(humans.values_list("document__project").annotate(Count("pk")))
+    pool = Document.objects.filter(project__in=projects).pool().order_by()
+    undecided = pool.filter(~Exists(SettledLabel.objects.filter(document=OuterRef("pk"), left_at=None)))
+    n_open = dict(undecided.values_list("project").annotate(Count("pk")))
+    return {
+        project: Counts(
+            certified=settled.get((project, True, True), 0) + settled.get((project, True, False), 0),
+            settled=settled.get((project, False, False), 0),
+            decided=n_humans.get(project, 0) - settled.get((project, True, True), 0),
+            open=n_open.get(project, 0),
+        )
+        for project in projects
+    }
 
 
 def _agreement(project: Project):

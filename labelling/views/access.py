@@ -67,6 +67,17 @@ def manager_view(view: ProjectView[P]) -> Callable[..., HttpResponseBase]:
     return project_view(only_managers)
 
 
+def administrator_view(view: Callable[Concatenate[Request, P], HttpResponseBase]) -> Callable[..., HttpResponseBase]:
+    """403 for all who don't administer the site."""
+
+    @wraps(view)
+    def only_administrators(request: Request, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
+        access.check_administrator(request.user)
+        return view(request, *args, **kwargs)
+
+    return only_administrators
+
+
 def export_view(view: ProjectView[P]) -> Callable[..., HttpResponseBase]:
     """Like ``project_view``, and 403 for reviewers where only managers export."""
 

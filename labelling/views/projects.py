@@ -5,8 +5,8 @@ from __future__ import annotations
 from django.conf import settings as site
 from django.contrib import messages
 from django.contrib.auth.models import User
-from django.db.models import Count, Model, OuterRef, Q, Subquery
-from django.db.models.functions import Coalesce
+from django.core.paginator import Paginator
+from django.db.models import Count, Q
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
 from labelling.forms import InvitationForm, MemberForm, PriceForm, ProjectForm, ProjectSettingsForm
-from labelling.models import Document, Membership, People, Price, Project, QueueEntry, TrainingExample
+from labelling.models import Membership, People, Price, Project, TrainingExample
 from labelling.models.documents import Source
 from labelling.services import (
     Refused,
@@ -23,6 +23,7 @@ from labelling.services import (
     changes,
     claims,
     definitions,
+    glances,
     invitations,
     ledger,
     levels,
@@ -33,17 +34,27 @@ from labelling.services import prices as price_list
 from labelling.services import projects as services
 from labelling.services.next_action import next_action
 from labelling.services.progress import counts, round_scores
-from labelling.views.access import Request, manager_view, project_view
+from labelling.views.access import Request, manager_view, project_view, searched
+
+PROJECTS_PER_PAGE = 20
 
 
 def project_list(request: Request) -> HttpResponse:
-    projects = Project.objects.visible_to(request.user).annotate(
-        n_documents=_count(Document), n_waiting=_count(QueueEntry)
-    )
+    """One's projects: first those where something waits, then by name; the archived ones apart."""
+    words = searched(request)
+    found = glances.found(request.user, words)
+    projects = found.filter(archived_at=None)
+    waiting = glances.waiting_for(request.user, projects)
+    ordered = sorted(projects, key=lambda project: project.pk not in waiting)
+    page = Paginator(ordered, PROJECTS_PER_PAGE).get_page(request.GET.get("page"))
     context = {
-        "projects": projects.filter(archived_at=None),
-        "archived": projects.exclude(archived_at=None),
+        "page": page,
+        "glances": glances.glances(page.object_list, waiting),
+        "n_waiting": len(waiting),
+        "archived": found.exclude(archived_at=None),
+        "query": words,
         "may_create": access.may_create_projects(request.user),
+        "many": claims.MANY,
     }
     return render(request, "labelling/project_list.html", context)
 
@@ -239,9 +250,3 @@ def _document_counts(project: Project) -> dict[str, int]:
     by_source = dict(examples.values_list("source").annotate(Count("pk")))
     labelled = {source: by_source.get(source, 0) for source in Source.values}
     return counts | labelled | {"pool": counts["total"] - counts["holdout"] - sum(labelled.values())}
-
-
-def _count(model: type[Model]) -> Coalesce:
-    """How many rows of a table belong to each project; a join of two such tables would multiply them."""
-    rows = model._default_manager.filter(project=OuterRef("pk")).order_by().values("project")
-    return Coalesce(Subquery(rows.annotate(n=Count("pk")).values("n")), 0)

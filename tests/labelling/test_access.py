@@ -359,7 +359,7 @@ def test_only_staff_create_projects(client, reviewer):
 
 def test_every_other_address_needs_a_login_too(client):
     names = ("project_list", "create_project", "worker_status", "password_change", "tokens", "sessions")
-    for name in (*names, "diary_of_everything"):
+    for name in (*names, "diary_of_everything", "accounts"):
         assert client.get(reverse(name)).status_code == 302
     for name in NOT_LOGGED_IN:
         assert client.get(reverse(name)).status_code == 200

@@ -19,6 +19,7 @@ from labelling import jobs
 from labelling.csv_io.label_lists import ListedLabel
 from labelling.models import DiaryEntry, Invitation, Label, Membership, Price, Project, Release, Token
 from labelling.services import (
+    accounts,
     certificates,
     diary,
     documents,
@@ -100,6 +101,7 @@ def acts(ann, project, monkeypatch) -> dict[Act, Callable[[], object]]:
         Act.RELEASE_TAKEN: lambda: releases.take(release(), Release.LABELS_CSV).close(),
         Act.SPENDING_AGREED: agree,
         Act.LEDGER_RESTARTED: certify,
+        Act.ACCOUNT: lambda: accounts.set_kind(rea, "creator"),
         Act.PRICE: lambda: prices.enter(
             Price(model="big-1", input=1, output=5, cache_write=1, cache_read=1, cache_min_tokens=0), project
         ),
