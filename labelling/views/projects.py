@@ -33,7 +33,7 @@ from labelling.services import (
 from labelling.services import prices as price_list
 from labelling.services import projects as services
 from labelling.services.next_action import next_action
-from labelling.services.progress import counts, round_scores
+from labelling.services.progress import charts, counts, round_scores
 from labelling.views.access import Request, manager_view, project_view, searched
 
 PROJECTS_PER_PAGE = 20
@@ -97,6 +97,7 @@ def overview(request: Request, project: Project) -> HttpResponse:
         "many": claims.MANY,
         "stale": definitions.stale_counts(project),
         "scores": scores,
+        "charts": charts(scores),
         "points": [score.as_point() for score in reversed(scores)],
     }
     return render(request, "labelling/project.html", context)
