@@ -22,6 +22,7 @@ from labelling.models import (
     Draft,
     Drafting,
     Flag,
+    Guideline,
     JudgeFailure,
     Label,
     Membership,
@@ -331,6 +332,12 @@ class DefinitionAdmin(ReadOnly):
     project_path = "label__project"
     list_display = ["label", "version", "author", "created_at"]
     list_filter = (("label__project", ManagedProjects),)
+
+
+@admin.register(Guideline)
+class GuidelineAdmin(ReadOnly):
+    list_display = ["project", "version", "author", "created_at"]
+    list_filter = (("project", ManagedProjects),)
 
 
 @admin.register(Drafting)

@@ -21,6 +21,8 @@ KEPT_TO = {
     "umap": {"classifiers.subsets"},
     "anthropic": {"classifiers.messages_api"},
     "matplotlib": {"labelling.benchmark.report"},
+    "markdown_it": {"labelling.services.guidelines"},
+    "nh3": {"labelling.services.guidelines"},
     "py3langid": {"labelling.csv_io.languages"},
     "pyarrow": {"labelling.csv_io.parquet"},
     "python_calamine": {"labelling.csv_io.workbooks"},

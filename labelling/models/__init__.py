@@ -6,6 +6,7 @@ from labelling.models.definitions import Draft, Drafting
 from labelling.models.desk import BulkAct, SavedView
 from labelling.models.diary import DiaryEntry
 from labelling.models.documents import Document, Embedding, Row, TrainingExample
+from labelling.models.guidelines import Comment, Guideline, Mention
 from labelling.models.imports import CsvImport
 from labelling.models.jobs import BackgroundJob, Worker
 from labelling.models.label_events import LabelEvent, Revision
@@ -29,6 +30,7 @@ __all__ = [
     "Certificate",
     "Cohort",
     "CohortMember",
+    "Comment",
     "ComparedAnswer",
     "Comparison",
     "CsvImport",
@@ -40,6 +42,7 @@ __all__ = [
     "Drafting",
     "Embedding",
     "Flag",
+    "Guideline",
     "Habit",
     "Invitation",
     "JudgeFailure",
@@ -48,6 +51,7 @@ __all__ = [
     "LabelEvent",
     "Measurement",
     "Membership",
+    "Mention",
     "MessageBatch",
     "People",
     "Prediction",

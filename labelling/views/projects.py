@@ -29,6 +29,7 @@ from labelling.services import (
     levels,
     removals,
     rounds,
+    threads,
 )
 from labelling.services import prices as price_list
 from labelling.services import projects as services
@@ -53,6 +54,7 @@ def project_list(request: Request) -> HttpResponse:
         "n_waiting": len(waiting),
         "archived": found.exclude(archived_at=None),
         "query": words,
+        "n_mentions": threads.n_unseen(request.user),
         "may_create": access.may_create_projects(request.user),
         "many": claims.MANY,
     }

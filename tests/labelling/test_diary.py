@@ -24,6 +24,7 @@ from labelling.services import (
     diary,
     documents,
     exports,
+    guidelines,
     invitations,
     label_life,
     labels,
@@ -34,6 +35,7 @@ from labelling.services import (
     removals,
     rounds,
     selections,
+    threads,
     tokens,
 )
 from labelling.services.diary import Act
@@ -101,6 +103,8 @@ def acts(ann, project, monkeypatch) -> dict[Act, Callable[[], object]]:
         Act.RELEASE_TAKEN: lambda: releases.take(release(), Release.LABELS_CSV).close(),
         Act.SPENDING_AGREED: agree,
         Act.LEDGER_RESTARTED: certify,
+        Act.GUIDELINES: lambda: guidelines.write(project, "# Rules", ann, 0),
+        Act.COMMENT_REMOVED: lambda: threads.remove(threads.say(label(), ann, "Is it?"), ann),
         Act.ACCOUNT: lambda: accounts.set_kind(rea, "creator"),
         Act.PRICE: lambda: prices.enter(
             Price(model="big-1", input=1, output=5, cache_write=1, cache_read=1, cache_min_tokens=0), project
