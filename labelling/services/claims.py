@@ -86,10 +86,9 @@ def n_waiting(project: Project) -> int:
     return project.queue.filter(~Exists(passed)).count()
 
 
-def reviewing(project: Project | OuterRef) -> QuerySet[Membership]:
+def reviewing(project: Project) -> QuerySet[Membership]:
     """The members who have decided on anything, and may log in: others are not waited for."""
-    decided = Decision.objects.filter(reviewer=OuterRef("user"), document__project=OuterRef("project"))
-    return Membership.objects.filter(Exists(decided), project=project, user__is_active=True)
+    return _reviewing().filter(project=project)
 
 
 def people(query: Query) -> People:
@@ -138,7 +137,7 @@ def looked_at_again_by(user: User, entries: QuerySet[QueueEntry]) -> QuerySet[Qu
         people=People.TWO, document=OuterRef("document"), query=OuterRef("query"), reviewer=user, withdrawn_by=None
     )
     drawn = entries.filter(people=People.TWO, query__draw__isnull=False)
-    others = reviewing(OuterRef("project")).exclude(user=user)
+    others = _reviewing().filter(project=OuterRef("project")).exclude(user=user)
     return drawn.filter(_free_for(user), Exists(own), ~Exists(others))
 
 
@@ -263,6 +262,11 @@ def _shown(entries: QuerySet[QueueEntry]) -> QueueEntry | None:
         # The same rows by another way: the page would read them again.
         entry.query.document, entry.query.round.project = entry.document, entry.project
     return entry
+
+
+def _reviewing() -> QuerySet[Membership]:
+    decided = Decision.objects.filter(reviewer=OuterRef("user"), document__project=OuterRef("project"))
+    return Membership.objects.filter(Exists(decided), user__is_active=True)
 
 
 def _free_for(user: User) -> Q:

@@ -50,7 +50,7 @@ def project_list(request: Request) -> HttpResponse:
     page = Paginator(ordered, PROJECTS_PER_PAGE).get_page(request.GET.get("page"))
     context = {
         "page": page,
-        "glances": glances.glances(page.object_list, waiting),
+        "glances": glances.glances(list(page), waiting),
         "n_waiting": len(waiting),
         "archived": found.exclude(archived_at=None),
         "query": words,
