@@ -10,7 +10,7 @@ from django.shortcuts import render
 
 from labelling.models import Call, Price, Project
 from labelling.services import audits, ledger, prices
-from labelling.views.access import Request, manager_view, number
+from labelling.views.access import Request, manager_view, number, sorted_by
 
 PER_PAGE = 30
 # Calls of which the cost or the time is not known come last.
@@ -24,8 +24,7 @@ SORTS: dict[str, tuple[OrderBy, ...]] = {
 @manager_view
 def call_list(request: Request, project: Project) -> HttpResponse:
     state, round_number = request.GET.get("state", ""), request.GET.get("round", "")
-    sort = request.GET.get("sort", "")
-    sort = sort if sort in SORTS else "time"
+    sort = sorted_by(request, SORTS)
     calls = _calls(project, state, round_number).order_by(*SORTS[sort])
     model = project.judge_model or settings.JUDGE_MODEL
     context = {

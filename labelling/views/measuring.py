@@ -19,7 +19,7 @@ from labelling.forms import ComparisonForm
 from labelling.models import ComparedAnswer, Comparison, Measurement, Project
 from labelling.services import Refused, audits, measuring, queueing
 from labelling.services.audits import JudgeId
-from labelling.views.access import Request, attempt, manager_view, number, searched
+from labelling.views.access import Request, attempt, manager_view, number, searched, sorted_by
 
 PER_PAGE = 50
 DISAGREEMENTS_PER_PAGE = 20
@@ -52,8 +52,7 @@ def overview(request: Request, project: Project) -> HttpResponse:
     measurement = Measurement.objects.filter(project=project).first()
     figures = measurement.figures if measurement else []
     chosen = min(number(request.GET.get("judge", "")), max(len(figures) - 1, 0))
-    sort, words = request.GET.get("sort", ""), searched(request)
-    sort = sort if sort in SORTS else "verdicts"
+    sort, words = sorted_by(request, SORTS), searched(request)
     labels = _labels(project, figures[chosen]["labels"] if figures else [], words, sort)
     context = {
         "project": project,

@@ -16,7 +16,7 @@ from django.views.decorators.http import require_POST
 from labelling.models import Decision, Label, Measurement, People, Project, QueueEntry
 from labelling.services import Refused, claims, leaning, measuring, review
 from labelling.services import people as services
-from labelling.views.access import Request, number, project_view
+from labelling.views.access import Request, number, project_view, sorted_by
 from labelling.views.review import chosen
 
 COLUMNS = {
@@ -28,8 +28,8 @@ COLUMNS = {
 }
 # The most first; of whom nothing is known comes last.
 SORTS: dict[str, Callable[[services.Numbers], Any]] = {
-    "name": lambda one: one.reviewer.username.casefold(),
     "decisions": lambda one: -one.n_decisions,
+    "name": lambda one: one.reviewer.username.casefold(),
     "today": lambda one: -one.n_today,
     "agreement": lambda one: (one.same is None, -(one.same or 0)),
     "overturned": lambda one: (one.overturned is None, -(one.overturned or 0)),
@@ -42,8 +42,7 @@ def numbers(request: Request, project: Project) -> HttpResponse:
     is_manager = project.is_managed_by(request.user)
     measurement = Measurement.objects.filter(project=project).first()
     agreement = measurement.people if measurement else {}
-    sort = request.GET.get("sort", "")
-    sort = sort if sort in SORTS else "decisions"
+    sort = sorted_by(request, SORTS)
     people = services.numbers(project, None if is_manager else request.user)
     context = {
         "project": project,

@@ -16,7 +16,7 @@ from labelling.models import Project, Query, Round, Verdict
 from labelling.services import audits, changes, definitions, ledger, queueing
 from labelling.services import rounds as services
 from labelling.services.progress import round_scores
-from labelling.views.access import Request, attempt, manager_view, number, project_view
+from labelling.views.access import Request, attempt, manager_view, number, project_view, sorted_by
 
 # A row is a line, on a phone two: a page of them takes less than three screens.
 PER_PAGE = 30
@@ -61,8 +61,7 @@ def progress(request: Request, project: Project) -> HttpResponse:
 def detail(request: Request, project: Project, number: int) -> HttpResponse:
     round_ = get_object_or_404(project.rounds, number=number)
     verdict, reason = request.GET.get("verdict", ""), request.GET.get("reason", "")
-    sort = request.GET.get("sort", "")
-    sort = sort if sort in SORTS else "rank"
+    sort = sorted_by(request, SORTS)
     queries = _queries(round_, verdict, reason).order_by(*SORTS[sort])
     context = {
         "project": project,
