@@ -54,7 +54,7 @@ CONTENT_SECURITY_POLICY = {
 
 INSTALLED_APPS = [
     "labelling",
-    "django.contrib.admin",
+    "red_project.apps.BackOfficeConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -205,6 +205,8 @@ LOGGING = {
 ENCODER = env.str("ENCODER", "all-MiniLM-L6-v2")
 # Languages that it has learnt, as in "en,de"; empty: all, as a multilingual one has. Other texts are told of on import.
 ENCODER_LANGUAGES: list[str] = env.list("ENCODER_LANGUAGES", ["en"] if ENCODER == "all-MiniLM-L6-v2" else [])
+# Whether the settings page has to say that there is none; the key itself is read by the SDK alone.
+HAS_JUDGE_KEY = any(env.str(name, "") for name in ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN"))
 JUDGE_MODEL = env.str("JUDGE_MODEL", "claude-haiku-4-5")
 # Drafts definitions; a larger model than the judge pays here, as a label is defined once.
 DEFINITION_MODEL = env.str("DEFINITION_MODEL", "claude-opus-4-5")

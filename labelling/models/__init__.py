@@ -1,11 +1,12 @@
 """The tables. Evidence (Definition, Query, Verdict, Decision) is written once and never changed."""
 
-from labelling.models.accounts import Invitation, Session
+from labelling.models.accounts import AccountKind, Invitation, Session
 from labelling.models.certificates import AuditDraw, Certificate, Cohort, CohortMember, SettledLabel
 from labelling.models.definitions import Draft, Drafting
 from labelling.models.desk import BulkAct, SavedView
 from labelling.models.diary import DiaryEntry
 from labelling.models.documents import Document, Embedding, Row, TrainingExample
+from labelling.models.guidelines import Comment, Guideline, Mention
 from labelling.models.imports import CsvImport
 from labelling.models.jobs import BackgroundJob, Worker
 from labelling.models.label_events import LabelEvent, Revision
@@ -20,6 +21,7 @@ from labelling.models.suspicions import Suspicion
 from labelling.models.tokens import KeyedRequest, Token
 
 __all__ = [
+    "AccountKind",
     "Audit",
     "AuditDraw",
     "BackgroundJob",
@@ -28,6 +30,7 @@ __all__ = [
     "Certificate",
     "Cohort",
     "CohortMember",
+    "Comment",
     "ComparedAnswer",
     "Comparison",
     "CsvImport",
@@ -39,6 +42,7 @@ __all__ = [
     "Drafting",
     "Embedding",
     "Flag",
+    "Guideline",
     "Habit",
     "Invitation",
     "JudgeFailure",
@@ -47,6 +51,7 @@ __all__ = [
     "LabelEvent",
     "Measurement",
     "Membership",
+    "Mention",
     "MessageBatch",
     "People",
     "Prediction",

@@ -43,6 +43,10 @@ class DiaryEntry(models.Model):
         RELEASE_TAKEN = "release-taken", _("File of a release downloaded")
         LEDGER_RESTARTED = "ledger-restarted", _("Audits begun anew")
         SPENDING_AGREED = "spending-agreed", _("Spending agreed to")
+        GUIDELINES = "guidelines", _("Guidelines changed")
+        COMMENT_REMOVED = "comment-removed", _("Comment removed")
+        ACCOUNT = "account", _("Account changed")
+        PRICE = "price", _("Price entered")
         TOKEN_CREATED = "token-created", _("Token created")  # not one
         TOKEN_REVOKED = "token-revoked", _("Token revoked")
         ADMIN = "admin", _("Changed in the admin")

@@ -27,7 +27,7 @@ from labelling.models import (
     Round,
     Suspicion,
 )
-from labelling.services import definitions, imports, invitations, label_life, labels, releases, rounds
+from labelling.services import definitions, imports, invitations, label_life, labels, releases, rounds, threads
 from labelling.urls import project_urls
 from tests.factories import account, csv_file, fresh, fruit_project, make_user, run_round
 
@@ -35,6 +35,9 @@ pytestmark = pytest.mark.django_db
 
 ONLY_MANAGERS = {
     "project_settings",
+    "judge_needs",
+    "write_guidelines",
+    "prices",
     "members",
     "diary",
     "invite",
@@ -156,7 +159,7 @@ def addresses(project, deliver) -> dict[str, str]:
         **dict.fromkeys(["go_on_drafting", "cancel_drafting", "retry_drafting"], {"pk": drafting.pk}),
         "decide_draft": {"pk": drafting.drafts.first().pk},
         **dict.fromkeys(
-            ["label", "delete_label", "versions", "mend_definition"],
+            ["label", "delete_label", "versions", "mend_definition", "comment_on_label"],
             {"pk": Label.objects.filter(project=project)[0].pk},
         ),
         "suspicion": {"pk": _suspected(project).pk},
@@ -172,7 +175,8 @@ def addresses(project, deliver) -> dict[str, str]:
         "undo_label_event": {"pk": label_life.restore(*_retired(project)).pk},
         "undo_act": {"pk": BulkAct.objects.create(project=project, kind="flag", n=0, user=None).pk},
         "saved_view": {"pk": project.saved_views.create(user=project.memberships.all()[0].user, is_shared=True).pk},
-        **dict.fromkeys(["document", "flag"], {"pk": project.documents.first().pk}),
+        **dict.fromkeys(["document", "flag", "comment_on_document"], {"pk": project.documents.first().pk}),
+        "remove_comment": {"pk": threads.say(project.labels.first(), make_user(), "odd").pk},
         "lower_flag": {"pk": project.documents.first().pk, "flag_pk": flag.pk},
         "remove_member": {"pk": project.memberships.first().pk},
         "take_back_invitation": {"pk": _invited(project).pk},
@@ -310,6 +314,9 @@ def test_the_list_shows_ones_own_projects_only(client, project, reviewer):
         "release_diff_csv",
         "retry_release",
         "take_back_invitation",
+        "comment_on_label",
+        "comment_on_document",
+        "remove_comment",
     ],
 )
 def test_another_projects_rows_are_not_reached_through_ones_own(client, manager, project, deliver, kind):
@@ -333,6 +340,9 @@ def test_another_projects_rows_are_not_reached_through_ones_own(client, manager,
         **dict.fromkeys(["release", "release_diff", "release_diff_csv", "retry_release"], {"number": 2}),
         "release_file": {"number": 2, "name": Release.LABELS_CSV},
         "take_back_invitation": {"pk": _invited(other).pk},
+        "comment_on_label": {"pk": other.labels.first().pk},
+        "comment_on_document": {"pk": other.documents.first().pk},
+        "remove_comment": {"pk": threads.say(other.labels.first(), make_user(), "odd").pk},
     }[kind]
     client.force_login(manager)
     address = reverse(kind, kwargs={"slug": project.slug} | arguments)
@@ -356,8 +366,8 @@ def test_only_staff_create_projects(client, reviewer):
 
 
 def test_every_other_address_needs_a_login_too(client):
-    names = ("project_list", "create_project", "worker_status", "password_change", "tokens", "sessions")
-    for name in (*names, "diary_of_everything"):
+    names = ("project_list", "create_project", "worker_status", "password_change", "tokens", "sessions", "mentions")
+    for name in (*names, "diary_of_everything", "accounts"):
         assert client.get(reverse(name)).status_code == 302
     for name in NOT_LOGGED_IN:
         assert client.get(reverse(name)).status_code == 200

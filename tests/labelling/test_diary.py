@@ -17,21 +17,25 @@ from django.utils import timezone
 
 from labelling import jobs
 from labelling.csv_io.label_lists import ListedLabel
-from labelling.models import DiaryEntry, Invitation, Label, Membership, Project, Release, Token
+from labelling.models import DiaryEntry, Invitation, Label, Membership, Price, Project, Release, Token
 from labelling.services import (
+    accounts,
     certificates,
     diary,
     documents,
     exports,
+    guidelines,
     invitations,
     label_life,
     labels,
     logins,
+    prices,
     projects,
     releases,
     removals,
     rounds,
     selections,
+    threads,
     tokens,
 )
 from labelling.services.diary import Act
@@ -99,6 +103,12 @@ def acts(ann, project, monkeypatch) -> dict[Act, Callable[[], object]]:
         Act.RELEASE_TAKEN: lambda: releases.take(release(), Release.LABELS_CSV).close(),
         Act.SPENDING_AGREED: agree,
         Act.LEDGER_RESTARTED: certify,
+        Act.GUIDELINES: lambda: guidelines.write(project, "# Rules", ann, 0),
+        Act.COMMENT_REMOVED: lambda: threads.remove(threads.say(label(), ann, "Is it?"), ann),
+        Act.ACCOUNT: lambda: accounts.set_kind(rea, "creator"),
+        Act.PRICE: lambda: prices.enter(
+            Price(model="big-1", input=1, output=5, cache_write=1, cache_read=1, cache_min_tokens=0), project
+        ),
         Act.TOKEN_CREATED: lambda: tokens.create(ann, "script", Token.Scope.READ, 30, project),
         Act.TOKEN_REVOKED: lambda: tokens.revoke(ann, ann.tokens.get().pk),
         Act.ADMIN: lambda: LogEntry.objects.create(
