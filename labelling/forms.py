@@ -30,12 +30,15 @@ from labelling.models import (
     CsvImport,
     DiaryEntry,
     Drafting,
+    Event,
     Invitation,
     Label,
+    Mailbox,
     Membership,
     Project,
     Release,
     Token,
+    Webhook,
 )
 
 MAX_SHOWN_ERRORS = 20
@@ -337,6 +340,30 @@ class TokenForm(forms.ModelForm):
         project = self.fields["project"]
         project.queryset = Project.objects.visible_to(user)  # type: ignore[attr-defined]
         project.empty_label = _("all")  # type: ignore[attr-defined]
+
+
+class MailsForm(forms.ModelForm):
+    """How one is told by mail."""
+
+    class Meta:
+        model = Mailbox
+        fields = ["mail"]
+
+
+class WebhookForm(forms.ModelForm):
+    """Where a program listens, and what it wants to know."""
+
+    kinds = forms.MultipleChoiceField(
+        label=gettext_lazy("What is sent"),
+        choices=Event.Kind.choices,
+        initial=Event.Kind.values,
+        widget=forms.CheckboxSelectMultiple,
+    )
+
+    class Meta:
+        model = Webhook
+        fields = ["address", "kinds"]
+        widgets = {"address": forms.URLInput}
 
 
 class UploadForm(forms.Form):

@@ -11,6 +11,7 @@ from labelling.models.jobs import BackgroundJob, Worker
 from labelling.models.label_events import LabelEvent, Revision
 from labelling.models.ledger import Call, MessageBatch, Price, Total
 from labelling.models.measuring import ComparedAnswer, Comparison, Measurement
+from labelling.models.notices import Delivery, Event, Mailbox, Notice, Webhook
 from labelling.models.projects import Definition, Label, Membership, Project
 from labelling.models.proposed_labels import ProposedLabel
 from labelling.models.releases import Release
@@ -33,11 +34,13 @@ __all__ = [
     "CsvImport",
     "Decision",
     "Definition",
+    "Delivery",
     "DiaryEntry",
     "Document",
     "Draft",
     "Drafting",
     "Embedding",
+    "Event",
     "Flag",
     "Habit",
     "Invitation",
@@ -45,9 +48,11 @@ __all__ = [
     "KeyedRequest",
     "Label",
     "LabelEvent",
+    "Mailbox",
     "Measurement",
     "Membership",
     "MessageBatch",
+    "Notice",
     "People",
     "Prediction",
     "Price",
@@ -67,5 +72,6 @@ __all__ = [
     "Total",
     "TrainingExample",
     "Verdict",
+    "Webhook",
     "Worker",
 ]

@@ -45,6 +45,12 @@ class DiaryEntry(models.Model):
         SPENDING_AGREED = "spending-agreed", _("Spending agreed to")
         TOKEN_CREATED = "token-created", _("Token created")  # not one
         TOKEN_REVOKED = "token-revoked", _("Token revoked")
+        WEBHOOK_ADDED = "webhook-added", _("Webhook added")
+        WEBHOOK_REMOVED = "webhook-removed", _("Webhook removed")
+        WEBHOOK_PAUSED = "webhook-paused", _("Webhook paused")
+        WEBHOOK_RESUMED = "webhook-resumed", _("Webhook at work again")
+        WEBHOOK_RESENT = "webhook-resent", _("Event sent again")
+        MAILS = "mails", _("Mails about notices changed")
         ADMIN = "admin", _("Changed in the admin")
         LOGIN = "login", _("Logged in")
         LOGIN_FAILED = "login-failed", _("Log-in failed")

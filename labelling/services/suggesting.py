@@ -15,7 +15,7 @@ from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext as _
 
 from labelling.models import Certificate, CohortMember, Label, Project, Release, SettledLabel
-from labelling.services import Refused
+from labelling.services import Refused, certificates
 
 # Texts in one request.
 MAX_TEXTS = 1_000
@@ -62,9 +62,8 @@ class Standing:
     @classmethod
     def of(cls, project: Project) -> Standing:
         release = project.releases.filter(state=Release.State.DONE).first()
-        certificate = project.certificates.filter(holds=True).first()
-        last = project.rounds.exclude(settled_at=None).first()
-        if certificate is None or (last and last.settling_stopped):
+        certificate = certificates.in_force(project)
+        if certificate is None:
             return cls(None, None, release)
         covered = CohortMember.objects.filter(
             certificate__isnull=False,

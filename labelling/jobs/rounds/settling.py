@@ -22,7 +22,7 @@ from labelling.jobs.rounds.outlook import outlook
 from labelling.jobs.rounds.paths import as_arrays, tree_of
 from labelling.jobs.rounds.querying import Known, Seen, note_near_duplicates, query_about
 from labelling.models import Decision, Document, People, Prediction, Query, QueueEntry, Round, Verdict
-from labelling.services import audits, examples
+from labelling.services import audits, examples, notices
 from labelling.services.claims import entry_for, n_waiting, reviews_a_round
 
 # How people's questions are chosen.
@@ -33,7 +33,7 @@ def settle(lease: Lease[Round]) -> None:
     """Settle what is certain, look at the ledger, and lay out what people do next, all at once."""
     round_ = lease.job
     known = Known.of(round_.project)
-    with lease.transaction():
+    with lease.transaction(), notices.certificate_watched(round_.project):
         measure_judge(lease)
         examples.give_way(round_.project)
         book = StoredBook.read(round_.project)
@@ -258,7 +258,7 @@ def _learning_over(round_: Round, uncertain_now: int) -> str:
     if not round_.learns:
         earlier = round_.project.rounds.filter(number__lt=round_.number).exclude(learning_over="")
         return earlier.values_list("learning_over", flat=True)[0]
-    if not round_.asks or _was_down(round_):
+    if not round_.asks or was_down(round_):
         return ""
     comparable = round_.project.rounds.filter(
         number__lt=round_.number,
@@ -277,7 +277,7 @@ def _learning_over(round_: Round, uncertain_now: int) -> str:
     return stopping.stop_reason(uncertain, examples, question=round_.question) or ""
 
 
-def _was_down(round_: Round) -> bool:
+def was_down(round_: Round) -> bool:
     """Whether the judge failed on every question: an outage is no convergence."""
     return (
         round_.queries.filter(judge_failure__isnull=False).exists()
