@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import re
 import socket
-import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from datetime import timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
+from http.server import BaseHTTPRequestHandler
 
 import pytest
 from django.urls import reverse
@@ -21,6 +20,7 @@ from labelling.jobs.worker import Heart
 from labelling.models import Delivery, Event, Project, Webhook
 from labelling.services import Refused, addresses, notices, tokens, webhooks
 from tests.factories import account, fresh, make_project
+from tests.receiver import Receiver, documented
 
 pytestmark = pytest.mark.django_db
 
@@ -29,58 +29,12 @@ PUBLIC = "93.184.215.14"
 HANG_SECONDS = 0.3
 
 
-class Receiver(ThreadingHTTPServer):
-    """A program that listens; ``status`` is what it answers, ``acts`` what it does instead."""
-
-    daemon_threads = True
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Answering)
-        self.status = 204
-        self.acts: Callable[[BaseHTTPRequestHandler], None] | None = None
-        self.got: list[tuple[dict[str, str], bytes]] = []
-
-    @property
-    def url(self) -> str:
-        return f"http://localhost:{self.server_port}/hook"
-
-    @property
-    def types(self) -> list[str]:
-        return [json.loads(body)["type"] for _headers, body in self.got]
-
-
-class Answering(BaseHTTPRequestHandler):
-    server: Receiver
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        self.server.got.append((dict(self.headers), body))
-        if self.server.acts:
-            self.server.acts(self)
-            return
-        self.send_response(self.server.status)
-        self.send_header("Location", "http://localhost:1/elsewhere")
-        self.end_headers()
-
-    def log_message(self, *args: object) -> None:
-        """Say nothing."""
-
-
 @pytest.fixture
 def receive(settings) -> Iterator[Callable[[], Receiver]]:
     """Starts receivers on this machine, which is allowed then."""
     settings.WEBHOOKS_INSIDE = True
-    started: list[Receiver] = []
-
-    def start() -> Receiver:
-        started.append(Receiver())
-        threading.Thread(target=started[-1].serve_forever, args=[0.01], daemon=True).start()
-        return started[-1]
-
-    yield start
-    for receiver in started:
-        receiver.shutdown()
-        receiver.server_close()
+    with ExitStack() as started:
+        yield lambda: started.enter_context(Receiver())
 
 
 @pytest.fixture(scope="module")
@@ -107,14 +61,6 @@ def let_it_be_due() -> None:
 
 
 # Signatures
-
-
-def documented() -> Callable[[str, dict[str, str], bytes], None]:
-    """The function of docs/api.md by which a program verifies."""
-    code = re.search(r"```python\n(.*?)```", Path("docs/api.md").read_text(encoding="utf-8"), re.DOTALL).group(1)
-    names: dict[str, Callable] = {}
-    exec(code, names)
-    return names["verify"]
 
 
 def test_what_arrives_is_verified_as_documented_and_nothing_else_is(project, receive, monkeypatch):
@@ -355,8 +301,7 @@ def test_an_endless_answer_is_not_read(project, receive):
 def test_nobody_listens_there(project, receive):
     receiver = receive()
     hook(project, receiver)
-    receiver.shutdown()
-    receiver.server_close()
+    receiver.close()
     delivery = notices.tell(project, Kind.CERTIFIED).deliveries.get()
     delivering.run()
     delivery.refresh_from_db()
