@@ -139,6 +139,7 @@ class ProjectSettingsForm(forms.ModelForm):
             "auto_accept",
             "limit",
             "level",
+            "watch_share",
             "batch_size",
             "retrain_after",
             "strategy",
@@ -169,7 +170,7 @@ class ProjectSettingsForm(forms.ModelForm):
         gettext_lazy("Judge"): ["judge", "judge_model", "confirm_spending", "round_cap", "project_cap"],
     }
     ADVANCED = {
-        gettext_lazy("Settling and asking"): ["certainty", "batch_size", "strategy"],
+        gettext_lazy("Settling and asking"): ["certainty", "batch_size", "strategy", "watch_share"],
         gettext_lazy("Questions to the judge"): ["question", "judge_base_url", "use_batches"],
         gettext_lazy("Review"): ["claim_minutes", "answer_first"],
         gettext_lazy("Classifiers"): ["combination", "subset_size", "noise_ratio", "random_seed"],

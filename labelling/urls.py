@@ -131,6 +131,7 @@ project_urls = [
     path("webhooks/<int:pk>/resume/", webhooks.resume, name="resume_webhook"),
     path("webhooks/<int:pk>/remove/", webhooks.remove, name="remove_webhook"),
     path("webhooks/<int:pk>/deliveries/<int:delivery_pk>/resend/", webhooks.resend, name="resend"),
+    path("certificate/watch-anew/", certificates.watch_anew, name="watch_anew"),
     path("ledger/", ledger.call_list, name="ledger"),
     path("review/", review.review, name="review"),
     path("review/<int:entry_id>/decide/", review.decide, name="decide"),

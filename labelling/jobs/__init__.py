@@ -81,5 +81,7 @@ def run_sending() -> None:
     """Send the mails and the webhooks' deliveries that are due."""
     from labelling.jobs import delivering, mailing
 
-    delivering.run()
-    mailing.run()
+    try:
+        delivering.run()
+    finally:
+        mailing.run()

@@ -19,6 +19,7 @@ from labelling.models.review import Decision, Flag, Habit, People, QueueEntry
 from labelling.models.rounds import Audit, JudgeFailure, Prediction, Query, Round, Verdict
 from labelling.models.suspicions import Suspicion
 from labelling.models.tokens import KeyedRequest, Token
+from labelling.models.watching import DriftLook, LaterCount, LaterText
 
 __all__ = [
     "Audit",
@@ -39,6 +40,7 @@ __all__ = [
     "Document",
     "Draft",
     "Drafting",
+    "DriftLook",
     "Embedding",
     "Event",
     "Flag",
@@ -48,6 +50,8 @@ __all__ = [
     "KeyedRequest",
     "Label",
     "LabelEvent",
+    "LaterCount",
+    "LaterText",
     "Mailbox",
     "Measurement",
     "Membership",

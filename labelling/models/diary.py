@@ -42,6 +42,7 @@ class DiaryEntry(models.Model):
         RELEASED = "released", _("Release ordered")
         RELEASE_TAKEN = "release-taken", _("File of a release downloaded")
         LEDGER_RESTARTED = "ledger-restarted", _("Audits begun anew")
+        WATCHED_ANEW = "watched-anew", _("Watching later texts begun anew")
         SPENDING_AGREED = "spending-agreed", _("Spending agreed to")
         TOKEN_CREATED = "token-created", _("Token created")  # not one
         TOKEN_REVOKED = "token-revoked", _("Token revoked")

@@ -27,6 +27,7 @@ class Event(models.Model):
         JUDGE_FAILING = "judge-failing", _("The judge fails")
         CERTIFIED = "certified", _("A certificate holds")
         CERTIFICATE_LOST = "certificate-lost", _("A certificate is lost")
+        DRIFT = "drift", _("Later texts drift")
         RELEASED = "released", _("A release is delivered")
         IMPORTED = "imported", _("An import is done")
         IMPORT_FAILED = "import-failed", _("An import failed")
@@ -40,6 +41,7 @@ class Event(models.Model):
         Kind.JUDGE_FAILING: _("The judge fails: round %(about)s got no use of its answers."),
         Kind.CERTIFIED: _("A certificate holds."),
         Kind.CERTIFICATE_LOST: _("The certificate is lost: audits say that more is wrong than was promised."),
+        Kind.DRIFT: _("Later texts are no longer like those that the certificate is about."),
         Kind.RELEASED: _("Release %(about)s is delivered."),
         Kind.IMPORTED: _("The import of “%(about)s” is done."),
         Kind.IMPORT_FAILED: _("The import of “%(about)s” failed."),
@@ -54,6 +56,7 @@ class Event(models.Model):
         Kind.JUDGE_FAILING: "round",
         Kind.CERTIFIED: "certificate",
         Kind.CERTIFICATE_LOST: "certificate",
+        Kind.DRIFT: "certificate",
         Kind.RELEASED: "release",
         Kind.IMPORTED: "import",
         Kind.IMPORT_FAILED: "import",

@@ -23,8 +23,10 @@ def check(address: str) -> None:
     """Make sure that an address may be posted to, as far as its name leads now.
 
     Raises:
-        Refused: when it is none of http or https, carries a password, or see ``resolve``.
+        Refused: when it is none of http or https, can't be sent as it is, carries a password, or see ``resolve``.
     """
+    if not address.isascii() or not address.isprintable() or " " in address:
+        raise Refused(_("An address has no spaces, and letters beyond a to z are encoded in it."))
     try:
         parts = urlsplit(address)
         port = parts.port or PORTS.get(parts.scheme)

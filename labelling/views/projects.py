@@ -27,6 +27,7 @@ from labelling.services import (
     levels,
     removals,
     rounds,
+    watching,
 )
 from labelling.services import projects as services
 from labelling.services.next_action import next_action
@@ -79,6 +80,7 @@ def overview(request: Request, project: Project) -> HttpResponse:
         "standing": counts(project),
         "action": next_action(project, request.user),
         "promise": promise,
+        "drift": watching.last_look(project),
         "levels": levels.levels(project),
         "ahead": promise.ahead,
         "many": claims.MANY,

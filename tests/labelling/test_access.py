@@ -105,6 +105,7 @@ ONLY_MANAGERS = {
     "mend_definition",
     "retry_release",
     "cancel_release",
+    "watch_anew",
     "webhooks",
     "webhook",
     "pause_webhook",

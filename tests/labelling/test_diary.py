@@ -35,6 +35,7 @@ from labelling.services import (
     rounds,
     selections,
     tokens,
+    watching,
     webhooks,
 )
 from labelling.services.diary import Act
@@ -102,6 +103,7 @@ def acts(ann, project, monkeypatch) -> dict[Act, Callable[[], object]]:
         Act.RELEASE_TAKEN: lambda: releases.take(release(), Release.LABELS_CSV).close(),
         Act.SPENDING_AGREED: agree,
         Act.LEDGER_RESTARTED: certify,
+        Act.WATCHED_ANEW: lambda: watching.begin_anew(project),
         Act.TOKEN_CREATED: lambda: tokens.create(ann, "script", Token.Scope.READ, 30, project),
         Act.TOKEN_REVOKED: lambda: tokens.revoke(ann, ann.tokens.get().pk),
         Act.WEBHOOK_ADDED: lambda: webhooks.add(project, ann, "https://93.184.215.14/", [Event.Kind.RELEASED]),

@@ -157,6 +157,9 @@ def test_others_are(ip):
         ("https://@93.184.215.14/", "no password"),
         ("https://93.184.215.14:99999/", "no address"),
         ("https://[::1/", "no address"),
+        ("https://bücher.example/", "encoded"),
+        ("https://93.184.215.14/a b", "encoded"),
+        ("https://93.184.215.14/\r\nX-More: 1", "encoded"),
         (f"https://{'a' * 70}.example/", "Nothing is known"),
     ],
 )
