@@ -70,7 +70,7 @@ def post(address: str, headers: dict[str, str], body: bytes) -> Answer:
     try:
         with (
             httpcore2.ConnectionPool(network_backend=Guarded(time.monotonic() + TRY_SECONDS)) as pool,
-            pool.stream("POST", address, headers=sent, content=body) as answer,
+            pool.stream("POST", address, headers=list(sent.items()), content=body) as answer,
         ):
             return Answer(answer.status, _why_not(answer.status))
     except Refused as refusal:

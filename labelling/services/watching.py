@@ -55,8 +55,8 @@ def audited(project: Project) -> tuple[int, int]:
     said = Decision.objects.standing().filter(
         document__project=project, document__text_hash__in=_drawn(project), query__reason__in=Query.BLIND
     )
-    said = said.annotate(text_hash=F("document__text_hash")).order_by("pk")
-    by_hash = {decision.text_hash: decision for decision in said}
+    said = said.select_related("document").defer("document__text", "document__metadata").order_by("pk")
+    by_hash = {decision.document.text_hash: decision for decision in said}
     lines, current = trees.lines(project), project.labels.current()
     right = []
     for text in project.later_texts.filter(watch=project.watches, text_hash__in=list(by_hash)):

@@ -6,7 +6,7 @@ import numpy as np
 from django.db.models import Count
 
 from classifiers import drift
-from labelling.models import DriftLook, Round
+from labelling.models import DriftLook, Project, Round
 from labelling.services import notices, watching
 from labelling.services.suggesting import covered
 
@@ -18,8 +18,8 @@ def look_at_later_texts(round_: Round) -> None:
     later = dict(project.later_counts.filter(watch=project.watches).values_list("label_id", "n"))
     n_texts = sum(later.values())
     number = project.drift_looks.filter(watch=project.watches, divergence__isnull=False).count()
-    compares = n_texts >= drift.texts_for_look(number)
-    if not compares and n == (last.n if last else 0):
+    before = _certified_by_label(project) if n_texts >= drift.texts_for_look(number) else {}
+    if not before and n == (last.n if last else 0):
         return
     limit, level = float(project.limit), float(project.level)
     found = DriftLook(
@@ -35,20 +35,21 @@ def look_at_later_texts(round_: Round) -> None:
         n_texts=n_texts,
         is_shifted=last is not None and last.is_shifted,
     )
-    if compares:
-        _compare(found, later, number)
+    if before:
+        _compare(found, before, later, number)
     found.save()
     if (found.is_wrong, found.is_shifted) != ((last.is_wrong, last.is_shifted) if last else (False, False)):
         notices.tell(project, notices.Kind.DRIFT)
 
 
-def _compare(found: DriftLook, later: dict[int, int], number: int) -> None:
+def _certified_by_label(project: Project) -> dict[int, int]:
+    rows = covered(project).order_by().values_list("settled__label_id").annotate(n=Count("pk"))
+    return {pk: n for pk, n in rows if pk is not None}
+
+
+def _compare(found: DriftLook, before: dict[int, int], later: dict[int, int], number: int) -> None:
     """Compare the labels' shares among the later answers with those among the labels that are certified."""
-    rows = covered(found.project).order_by().values_list("settled__label_id").annotate(n=Count("pk"))
-    before = {pk: n for pk, n in rows if pk is not None}
     labels = sorted({*before, *later})
-    counts = [np.array([one.get(pk, 0) for pk in labels], dtype=np.int64) for one in (before, later)]
-    if not before:
-        return
-    found.divergence = float(drift.divergence(*counts))
-    found.is_shifted |= drift.is_shifted(*counts, look=number, random_state=found.project.random_seed + number)
+    earlier, since = (np.array([one.get(pk, 0) for pk in labels], dtype=np.int64) for one in (before, later))
+    found.divergence = float(drift.divergence(earlier, since))
+    found.is_shifted |= drift.is_shifted(earlier, since, number, found.project.random_seed + number)
