@@ -21,6 +21,7 @@ from labelling.models import (
     Project,
     Round,
 )
+from labelling.models.notices import NoticeQuerySet
 from labelling.services import certificates
 
 Kind = Event.Kind
@@ -69,7 +70,7 @@ def certificate_watched(project: Project) -> Iterator[None]:
         tell(project, Kind.CERTIFIED if after else Kind.CERTIFICATE_LOST)
 
 
-def of(user: User, project: Project | None = None) -> QuerySet[Notice]:
+def of(user: User, project: Project | None = None) -> NoticeQuerySet:
     """What a person was told and may still see, the newest first; of one project, or of all."""
     found = Notice.objects.filter(user=user).to_see().select_related("event__project")
     return found.filter(event__project=project) if project else found

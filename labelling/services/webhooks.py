@@ -29,23 +29,22 @@ MAX_WEBHOOKS = 20
 WAITS = tuple(timedelta(minutes=n) for n in (1, 5, 15, 60, 3 * 60, 7 * 60, 13 * 60))
 
 
-@transaction.atomic
 def add(project: Project, user: User, address: str, kinds: Sequence[str]) -> tuple[Webhook, str]:
     """Have events of these kinds posted to an address; return the webhook with its secret, which is shown this once.
 
     Raises:
         Refused: when nothing may be sent there, or the project has too many.
     """
+    # Looking a name up may take seconds: nobody waits for the database meanwhile.
     addresses.check(address)
-    locked = Project.objects.select_for_update().get(pk=project.pk)
-    if locked.webhooks.count() >= MAX_WEBHOOKS:
-        raise Refused(_("A project has at most %(n)s webhooks.") % {"n": MAX_WEBHOOKS})
-    nonce = secrets.token_urlsafe(32)
-    webhook = Webhook.objects.create(
-        project=project, address=address, kinds=sorted(set(kinds)), nonce=nonce, created_by=user
-    )
-    told = {"kinds": ", ".join(webhook.kinds)}
-    diary.write(Act.WEBHOOK_ADDED, project, webhook, after=told, user=user)
+    with transaction.atomic():
+        locked = Project.objects.select_for_update().get(pk=project.pk)
+        if locked.webhooks.count() >= MAX_WEBHOOKS:
+            raise Refused(_("A project has at most %(n)s webhooks.") % {"n": MAX_WEBHOOKS})
+        made = {"nonce": secrets.token_urlsafe(32), "kinds": sorted(set(kinds)), "created_by": user}
+        webhook = Webhook.objects.create(project=project, address=address, **made)
+        told = {"kinds": ", ".join(webhook.kinds)}
+        diary.write(Act.WEBHOOK_ADDED, project, webhook, after=told, user=user)
     return webhook, PREFIX + base64.b64encode(_key(webhook)).decode()
 
 
@@ -105,8 +104,8 @@ def claim(delivery: Delivery, until: datetime) -> bool:
 def record(delivery: Delivery, status: int | None, error: str) -> None:
     """Write down what came of a try: arrived where there is no error, else to be tried again, or given up.
 
-    Where nothing at all has arrived since the first try of what is given up the webhook is paused, and its managers are
-    told.
+    Where it failed the webhook rests with all that is for it: what hangs is not asked again for each event. Where
+    nothing at all has arrived since the first try of what is given up it is paused, and managers are told.
     """
     now, wait = timezone.now(), WAITS[delivery.tries - 1] if delivery.tries <= len(WAITS) else None
     delivery.status, delivery.error = status, error[:300]
@@ -115,6 +114,9 @@ def record(delivery: Delivery, status: int | None, error: str) -> None:
     # One that was removed meanwhile stays away.
     fields = ("status", "error", "delivered_at", "next_try_at", "first_try_at")
     Delivery.objects.filter(pk=delivery.pk).update(**{name: getattr(delivery, name) for name in fields})
+    if error:
+        soon = now + WAITS[0]
+        Delivery.objects.filter(webhook=delivery.webhook_id, next_try_at__lt=soon).update(next_try_at=soon)
     if error and wait is None and not _arrives(delivery) and _pause(delivery.webhook):
         webhook = delivery.webhook
         notices.tell(webhook.project, Event.Kind.WEBHOOK_PAUSED, webhook, webhook.pk)

@@ -147,7 +147,7 @@ def test_a_release_tells_that_it_is_delivered(project, monkeypatch):
 def test_a_certificate_is_gained_once_and_lost_when_audits_find_too_much_wrong(project):
     round_ = run_round(project)
     Event.objects.all().delete()
-    look = dict.fromkeys(("ledger", "k", "still_needed", "n_open", "n_catching_up"), 0)
+    look: dict[str, float] = dict.fromkeys(("ledger", "k", "still_needed", "n_open", "n_catching_up"), 0)
     look |= {"n": 71, "ever": 99, "now": 99, "depth": 0.7, "bound": 0.05, "limit": 0.05, "level": 0.95}
 
     def happens(*, holds: bool = True, stopped: bool = False) -> list[str]:

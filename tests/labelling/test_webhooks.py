@@ -315,7 +315,7 @@ def test_a_receiver_that_hangs_keeps_no_other_waiting(project, receive, monkeypa
     monkeypatch.setattr(delivering, "TRY_SECONDS", HANG_SECONDS)
     hangs, works = receive(), receive()
     hangs.acts = hang
-    hook(project, hangs)
+    hanging, _secret = hook(project, hangs)
     hook(project, works)
     for n in range(5):
         notices.tell(project, Kind.ROUND_FAILED, n, n)
@@ -323,6 +323,8 @@ def test_a_receiver_that_hangs_keeps_no_other_waiting(project, receive, monkeypa
     delivering.run()
     assert time.monotonic() - began < 4 * HANG_SECONDS, "one try each, side by side"
     assert (len(hangs.got), len(works.got)) == (1, 5)
+    assert not webhooks.due().exists(), "it rests for a minute, with all that is for it"
+    assert hanging.deliveries.exclude(next_try_at=None).count() == 5
 
 
 def test_waits_grow_over_a_day_and_then_the_webhook_is_paused_with_a_notice(project, receive, mia):
@@ -330,7 +332,7 @@ def test_waits_grow_over_a_day_and_then_the_webhook_is_paused_with_a_notice(proj
     receiver.status = 500
     webhook, _secret = hook(project, receiver)
     delivery = notices.tell(project, Kind.CERTIFIED).deliveries.get()
-    waits = []
+    waits: list[timedelta] = []
     while not waits or delivery.next_try_at:
         let_it_be_due()
         delivering.run()
