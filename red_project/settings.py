@@ -100,6 +100,7 @@ TEMPLATES = [
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
                 "labelling.context_processors.worker",
+                "labelling.context_processors.bell",
                 "labelling.context_processors.simulated_judge",
             ],
         },
@@ -167,6 +168,11 @@ EMAIL_URL = env.str("EMAIL_URL", "")
 if EMAIL_URL:
     vars().update(env.dj_email_url("EMAIL_URL"))
     DEFAULT_FROM_EMAIL = env.str("EMAIL_FROM", "red@localhost")
+EMAIL_TIMEOUT = 10
+# Where the site is, for links in mails and to programs: the worker sees no request that would tell.
+SITE_URL = env.str("SITE_URL", CSRF_TRUSTED_ORIGINS[0] if CSRF_TRUSTED_ORIGINS else "http://127.0.0.1:8000").rstrip("/")
+# Whether webhooks may lead into the machine's own network.
+WEBHOOKS_INSIDE = env.bool("WEBHOOKS_INSIDE", False)
 PASSWORD_RESET_TIMEOUT = 24 * 3600
 
 REDIS_URL = env.str("REDIS_URL", "")

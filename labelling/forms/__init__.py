@@ -12,6 +12,7 @@ from labelling.forms.accounts import (
 from labelling.forms.files import MappingForm, UploadForm
 from labelling.forms.judge import ComparisonForm, PriceForm
 from labelling.forms.labels import DraftingForm, LabelForm
+from labelling.forms.notices import MailsForm, WebhookForm
 from labelling.forms.projects import DiaryForm, ProjectForm, ReleaseForm
 from labelling.forms.settings import ProjectSettingsForm
 from labelling.forms.tables import DefinitionsForm, RevisionForm
@@ -26,6 +27,7 @@ __all__ = [
     "InvitationForm",
     "LabelForm",
     "LoginForm",
+    "MailsForm",
     "MappingForm",
     "MemberForm",
     "PriceForm",
@@ -36,4 +38,5 @@ __all__ = [
     "SignUpForm",
     "TokenForm",
     "UploadForm",
+    "WebhookForm",
 ]

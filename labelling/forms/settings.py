@@ -34,6 +34,7 @@ class ProjectSettingsForm(forms.ModelForm):
             "auto_accept",
             "level",
             "certainty",
+            "watch_share",
             "batch_size",
             "strategy",
             "confirm_spending",
@@ -62,7 +63,7 @@ class ProjectSettingsForm(forms.ModelForm):
         gettext_lazy("People"): ["retrain_after"],
     }
     ADVANCED = {
-        gettext_lazy("What the machine settles"): ["auto_accept", "level", "certainty"],
+        gettext_lazy("What the machine settles"): ["auto_accept", "level", "certainty", "watch_share"],
         gettext_lazy("What a round asks"): ["batch_size", "strategy"],
         gettext_lazy("Questions to the judge"): [
             "confirm_spending",

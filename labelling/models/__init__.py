@@ -12,6 +12,7 @@ from labelling.models.jobs import BackgroundJob, Worker
 from labelling.models.label_events import LabelEvent, Revision
 from labelling.models.ledger import Call, MessageBatch, Price, Total
 from labelling.models.measuring import ComparedAnswer, Comparison, Measurement
+from labelling.models.notices import Delivery, Event, Mailbox, Notice, Webhook
 from labelling.models.projects import Definition, Label, Membership, Project
 from labelling.models.proposed_labels import ProposedLabel
 from labelling.models.releases import Release
@@ -19,6 +20,7 @@ from labelling.models.review import Decision, Flag, Habit, People, QueueEntry
 from labelling.models.rounds import Audit, JudgeFailure, Prediction, Query, Round, Verdict
 from labelling.models.suspicions import Suspicion
 from labelling.models.tokens import KeyedRequest, Token
+from labelling.models.watching import DriftLook, LaterCount, LaterText
 
 __all__ = [
     "AccountKind",
@@ -36,11 +38,14 @@ __all__ = [
     "CsvImport",
     "Decision",
     "Definition",
+    "Delivery",
     "DiaryEntry",
     "Document",
     "Draft",
     "Drafting",
+    "DriftLook",
     "Embedding",
+    "Event",
     "Flag",
     "Guideline",
     "Habit",
@@ -49,10 +54,14 @@ __all__ = [
     "KeyedRequest",
     "Label",
     "LabelEvent",
+    "LaterCount",
+    "LaterText",
+    "Mailbox",
     "Measurement",
     "Membership",
     "Mention",
     "MessageBatch",
+    "Notice",
     "People",
     "Prediction",
     "Price",
@@ -72,5 +81,6 @@ __all__ = [
     "Total",
     "TrainingExample",
     "Verdict",
+    "Webhook",
     "Worker",
 ]

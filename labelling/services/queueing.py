@@ -13,6 +13,7 @@ from labelling.services import Refused
 
 QUICK_LANE = "quick"
 
+SENDING = "labelling.jobs.run_sending"
 TASKS: dict[type[BackgroundJob], str] = {
     Round: "labelling.jobs.run_round",
     CsvImport: "labelling.jobs.run_import",
@@ -48,6 +49,11 @@ def enqueue(job: BackgroundJob, send: bool = True) -> None:
 def notify(job: BackgroundJob) -> None:
     """Tell the worker about a queued job. A message too many is harmless: only one claim succeeds."""
     transaction.on_commit(lambda: async_task(TASKS[type(job)], job.pk, cluster=lane_of(job)))
+
+
+def send() -> None:
+    """Tell the worker that mails or deliveries are due. A message too many is harmless: each is claimed."""
+    async_task(SENDING, cluster=QUICK_LANE)
 
 
 def lane_of(job: BackgroundJob) -> str:

@@ -30,6 +30,7 @@ from labelling.services import (
     removals,
     rounds,
     threads,
+    watching,
 )
 from labelling.services import prices as price_list
 from labelling.services import projects as services
@@ -94,6 +95,7 @@ def overview(request: Request, project: Project) -> HttpResponse:
         "standing": counts(project),
         "action": next_action(project, request.user),
         "promise": promise,
+        "drift": watching.last_look(project),
         "levels": levels.levels(project),
         "ahead": promise.ahead,
         "many": claims.MANY,

@@ -432,6 +432,9 @@ def all_pages(page: Page) -> Iterator[str]:
         "/diary/",
         "/sessions/",
         "/tokens/",
+        "/notices/",
+        "/notices/settings/",
+        DESK + "webhooks/",
         "/api/",
     )
     for address in (

@@ -17,6 +17,8 @@ from labelling.models import (
     Comparison,
     CsvImport,
     Definition,
+    Delivery,
+    Event,
     Flag,
     Invitation,
     Label,
@@ -27,7 +29,18 @@ from labelling.models import (
     Round,
     Suspicion,
 )
-from labelling.services import definitions, imports, invitations, label_life, labels, releases, rounds, threads
+from labelling.services import (
+    definitions,
+    imports,
+    invitations,
+    label_life,
+    labels,
+    notices,
+    releases,
+    rounds,
+    threads,
+    webhooks,
+)
 from labelling.urls import project_urls
 from tests.factories import account, csv_file, fresh, fruit_project, make_user, run_round
 
@@ -96,6 +109,13 @@ ONLY_MANAGERS = {
     "mend_definition",
     "retry_release",
     "cancel_release",
+    "watch_anew",
+    "webhooks",
+    "webhook",
+    "pause_webhook",
+    "resume_webhook",
+    "remove_webhook",
+    "resend",
 }
 ALL = sorted(pattern.name for pattern in project_urls if isinstance(pattern, URLPattern) and pattern.name)
 NOT_LOGGED_IN = {"login", "health", "metrics", "password_reset"}
@@ -144,6 +164,7 @@ def addresses(project, deliver) -> dict[str, str]:
     comparison = Comparison.objects.create(project=project, model="big-1", state="waiting")
     flag = Flag.objects.create(document=project.documents.first(), comment="odd")
     deliver(project)
+    delivery = _delivery(project)
     arguments: dict[str, dict[str, Any]] = {
         **dict.fromkeys(
             [
@@ -209,6 +230,8 @@ def addresses(project, deliver) -> dict[str, str]:
         ),
         "release_file": {"number": 2, "name": Release.LABELS_CSV},
         **dict.fromkeys(["decide", "renew_claim", "decide_disagreement"], {"entry_id": project.queue.first().pk}),
+        **dict.fromkeys(["webhook", "pause_webhook", "resume_webhook", "remove_webhook"], {"pk": delivery.webhook_id}),
+        "resend": {"pk": delivery.webhook_id, "delivery_pk": delivery.pk},
         "accept_in_bulk": {"label_id": project.labels.first().pk},
     }
     return {name: reverse(name, kwargs={"slug": project.slug} | arguments.get(name, {})) for name in ALL}
@@ -217,6 +240,12 @@ def addresses(project, deliver) -> dict[str, str]:
 def _invited(project: Project) -> Invitation:
     invitations.invite(project, make_user(), "Bob", "reviewer")
     return project.invitations.get()
+
+
+def _delivery(project: Project) -> Delivery:
+    """An event on its way to a webhook."""
+    webhooks.add(project, project.memberships.first().user, "https://93.184.215.14/", [Event.Kind.RELEASED])
+    return notices.tell(project, Event.Kind.RELEASED, 1, 1).deliveries.get()
 
 
 def _suspected(project: Project) -> Suspicion:
@@ -317,6 +346,9 @@ def test_the_list_shows_ones_own_projects_only(client, project, reviewer):
         "comment_on_label",
         "comment_on_document",
         "remove_comment",
+        "webhook",
+        "remove_webhook",
+        "resend",
     ],
 )
 def test_another_projects_rows_are_not_reached_through_ones_own(client, manager, project, deliver, kind):
@@ -343,6 +375,9 @@ def test_another_projects_rows_are_not_reached_through_ones_own(client, manager,
         "comment_on_label": {"pk": other.labels.first().pk},
         "comment_on_document": {"pk": other.documents.first().pk},
         "remove_comment": {"pk": threads.say(other.labels.first(), make_user(), "odd").pk},
+        **dict.fromkeys(["webhook", "remove_webhook"], {"pk": _delivery(other).webhook_id}),
+        # Its own webhook, the other's delivery.
+        "resend": {"pk": _delivery(project).webhook_id, "delivery_pk": other.webhooks.get().deliveries.get().pk},
     }[kind]
     client.force_login(manager)
     address = reverse(kind, kwargs={"slug": project.slug} | arguments)
@@ -366,7 +401,17 @@ def test_only_staff_create_projects(client, reviewer):
 
 
 def test_every_other_address_needs_a_login_too(client):
-    names = ("project_list", "create_project", "worker_status", "password_change", "tokens", "sessions", "mentions")
+    names = (
+        "project_list",
+        "create_project",
+        "worker_status",
+        "password_change",
+        "tokens",
+        "sessions",
+        "notices",
+        "notice_settings",
+        "mentions",
+    )
     for name in (*names, "diary_of_everything", "accounts"):
         assert client.get(reverse(name)).status_code == 302
     for name in NOT_LOGGED_IN:

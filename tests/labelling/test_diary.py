@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from labelling import jobs
 from labelling.csv_io.label_lists import ListedLabel
-from labelling.models import DiaryEntry, Invitation, Label, Membership, Price, Project, Release, Token
+from labelling.models import DiaryEntry, Event, Invitation, Label, Mailbox, Membership, Price, Project, Release, Token
 from labelling.services import (
     accounts,
     certificates,
@@ -29,6 +29,8 @@ from labelling.services import (
     label_life,
     labels,
     logins,
+    mails,
+    notices,
     prices,
     projects,
     releases,
@@ -37,6 +39,8 @@ from labelling.services import (
     selections,
     threads,
     tokens,
+    watching,
+    webhooks,
 )
 from labelling.services.diary import Act
 from tests.factories import fruit_project, import_rows, make_project, make_user, run_round
@@ -109,8 +113,15 @@ def acts(ann, project, monkeypatch) -> dict[Act, Callable[[], object]]:
         Act.PRICE: lambda: prices.enter(
             Price(model="big-1", input=1, output=5, cache_write=1, cache_read=1, cache_min_tokens=0), project
         ),
+        Act.WATCHED_ANEW: lambda: watching.begin_anew(project),
         Act.TOKEN_CREATED: lambda: tokens.create(ann, "script", Token.Scope.READ, 30, project),
         Act.TOKEN_REVOKED: lambda: tokens.revoke(ann, ann.tokens.get().pk),
+        Act.WEBHOOK_ADDED: lambda: webhooks.add(project, ann, "https://93.184.215.14/", [Event.Kind.RELEASED]),
+        Act.WEBHOOK_PAUSED: lambda: webhooks.pause(project.webhooks.get()),
+        Act.WEBHOOK_RESUMED: lambda: webhooks.resume(project.webhooks.get()),
+        Act.WEBHOOK_RESENT: lambda: webhooks.resend(notices.tell(project, Event.Kind.RELEASED, 1, 1).deliveries.get()),
+        Act.WEBHOOK_REMOVED: lambda: webhooks.remove(project.webhooks.get()),
+        Act.MAILS: lambda: mails.choose(ann, Mailbox.Mail.OFF),
         Act.ADMIN: lambda: LogEntry.objects.create(
             user=ann, action_flag=CHANGE, object_repr="Price 1", change_message="Changed input."
         ),
