@@ -11,6 +11,7 @@ from labelling.models.jobs import BackgroundJob, Worker
 from labelling.models.label_events import LabelEvent, Revision
 from labelling.models.ledger import Call, MessageBatch, Price, Total
 from labelling.models.measuring import ComparedAnswer, Comparison, Measurement
+from labelling.models.packing import Packing, Unpacking
 from labelling.models.projects import Definition, Label, Membership, Project
 from labelling.models.proposed_labels import ProposedLabel
 from labelling.models.releases import Release
@@ -48,6 +49,7 @@ __all__ = [
     "Measurement",
     "Membership",
     "MessageBatch",
+    "Packing",
     "People",
     "Prediction",
     "Price",
@@ -66,6 +68,7 @@ __all__ = [
     "Token",
     "Total",
     "TrainingExample",
+    "Unpacking",
     "Verdict",
     "Worker",
 ]
