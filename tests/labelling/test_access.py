@@ -93,6 +93,10 @@ ONLY_MANAGERS = {
     "mend_definition",
     "retry_release",
     "cancel_release",
+    "pack",
+    "packing_progress",
+    "cancel_packing",
+    "packed_project",
 }
 ALL = sorted(pattern.name for pattern in project_urls if isinstance(pattern, URLPattern) and pattern.name)
 NOT_LOGGED_IN = {"login", "health", "metrics", "password_reset"}
@@ -356,7 +360,7 @@ def test_only_staff_create_projects(client, reviewer):
 
 
 def test_every_other_address_needs_a_login_too(client):
-    names = ("project_list", "create_project", "worker_status", "password_change", "tokens", "sessions")
+    names = ("project_list", "create_project", "unpack", "worker_status", "password_change", "tokens", "sessions")
     for name in (*names, "diary_of_everything"):
         assert client.get(reverse(name)).status_code == 302
     for name in NOT_LOGGED_IN:

@@ -190,7 +190,7 @@ TABLES = (
     Table(Decision, "document__project", shapes={"entry": key_of(QueueEntry)}),
     Table(Flag, "document__project"),
     Table(BulkAct, shapes={"rows": by_kind(review=each(key_of(QueueEntry)), flag=each(key_of(Flag)))}),
-    Table(Revision, plain=frozenset({"table", "counts"})),
+    Table(Revision, shapes={"counts": named(created=LABELS)}, plain=frozenset({"table"})),
     Table(
         LabelEvent,
         shapes={
