@@ -12,14 +12,15 @@ from typing import Any
 
 from django.contrib.auth.models import User
 from django.db import DatabaseError, transaction
-from django.db.models import Exists, Field, Model, OuterRef
+from django.db.models import Exists, Model, OuterRef
 
 from labelling.csv_io.rows import text_hash
-from labelling.jobs.packing import model_file, values, vector_file
+from labelling.jobs.packing import model_file, vector_file
 from labelling.jobs.packing.container import CHUNK_BYTES, MODEL, OF_A_RELEASE, PEOPLE, Packed, faulty
 from labelling.jobs.packing.keys import reserve
 from labelling.jobs.packing.shapes import Misshapen
 from labelling.jobs.packing.tables import TABLES, Table, leads_to_person
+from labelling.jobs.packing.values import Reader, check_names
 from labelling.jobs.releasing import READ_ONLY
 from labelling.models import BackgroundJob, Call, Document, Membership, MessageBatch, Project, Release
 from labelling.services import packing, projects, rows
@@ -125,10 +126,10 @@ class _Unpacker:
         return self.moved_by[model] + key
 
     def _make_people(self) -> None:
-        column = User._meta.get_field("username")
+        reader = Reader.of(User._meta.get_field("username"))
         for n, row in enumerate(self.packed.lines(PEOPLE), start=1):
             try:
-                name = values.read(column, row.get("name"))
+                name = reader.read(row.get("name"))
             except Misshapen as error:
                 faulty(f"{PEOPLE}, line {n}", error)
             pk = row.get("id")
@@ -143,18 +144,19 @@ class _Unpacker:
             faulty(table.file, f"these rows can't stand beside each other ({str(error).splitlines()[0]}).")
 
     def _instances(self, table: Table) -> Iterator[Model]:
-        columns = {column.attname: column for column in table.fields}
+        readers = {column.attname: Reader.of(column) for column in table.fields}
         for n, row in enumerate(self.packed.lines(table.file), start=1):
             try:
-                values.check_names(columns, row)
-                yield self._instance(table, columns, row)
+                check_names(readers, row)
+                yield self._instance(table, readers, row)
             except Misshapen as error:
                 faulty(f"{table.file}, line {n}", f"{error}.")
 
-    def _instance(self, table: Table, columns: dict[str, Field[Any, Any]], row: dict[str, Any]) -> Model:
-        known = {name: values.read(columns[name], raw) for name, raw in row.items()}
+    def _instance(self, table: Table, readers: dict[str, Reader], row: dict[str, Any]) -> Model:
+        known = {name: readers[name].read(raw) for name, raw in row.items()}
         for name, value in known.items():
-            target = table.model if columns[name].primary_key else columns[name].related_model
+            column = readers[name].column
+            target = table.model if column.primary_key else column.related_model
             if target and value is not None:
                 known[name] = self._move(target, value)
         for name, shape in table.shapes.items():

@@ -12,9 +12,9 @@ import numpy as np
 from django.conf import settings
 
 from labelling.jobs import vectors
-from labelling.jobs.packing import values
 from labelling.jobs.packing.container import VECTORS, Packed, faulty
 from labelling.jobs.packing.shapes import Misshapen
+from labelling.jobs.packing.values import Reader
 from labelling.models import Embedding, Project
 from labelling.services.rows import CHUNK
 
@@ -60,7 +60,7 @@ def _rows(packed: Packed, texts: set[str]) -> Iterator[Embedding]:
 
 
 def _row(encoder: str, told: dict[str, Any]) -> Embedding:
-    n_windows = values.read(Embedding._meta.get_field("n_windows"), told.get("n_windows"))
+    n_windows = Reader.of(Embedding._meta.get_field("n_windows")).read(told.get("n_windows"))
     return Embedding(text_hash=told.get("text_hash"), encoder=encoder, vector=_vector(told), n_windows=n_windows)
 
 
