@@ -35,6 +35,7 @@ from labelling.models import (
     Query,
     Suspicion,
     Total,
+    TrainingExample,
     Verdict,
 )
 from labelling.services import definitions, desk, label_life, labels, projects, releases, review, revisions
@@ -52,6 +53,7 @@ def whole_project(manager: User, reviewer: User) -> Project:
     project = fruit_project(manager=manager, reviewers=[reviewer], retrain_after=0, limit="0.10", overlap=0.3)
     import_rows(project, [(f"{fruit} {fruit} held out, {n}", fruit) for fruit in ("apple", "mango") for n in range(2)])
     project.documents.filter(text__contains="held out").update(holdout=True)
+    TrainingExample.objects.filter(document__holdout=True).delete()
     rows = [("fig fig with an id", "fig", "a1", "red"), ("fig fig with an id", "fig", "a2", "blue")]
     import_rows(project, rows, header=("text", "label", "id", "colour"), id_column="id")
     for name in ("apple", "apple", "mango"):
@@ -135,9 +137,9 @@ def _label_life(project: Project, manager: User) -> None:
     def label(name: str) -> Any:
         return project.labels.get(name=name)
 
-    seeds = label("apple").examples.filter(source="seed").values_list("document", flat=True)
-    label_life.split(label("apple"), "quince", list(seeds)[:1], manager)
-    label_life.move(label("apple"), label("banana"), list(seeds)[1:2], manager)
+    one, other = label("apple").examples.filter(source="seed").order_by("document")[:2]
+    label_life.split(label("apple"), "quince", [one.document_id], manager)
+    label_life.move(label("apple"), label("banana"), [other.document_id], manager)
     label_life.rename(label("quince"), "quinces", manager)
     label_life.retire(label("fig"), manager)
     label_life.restore(label("fig"), manager)
