@@ -94,7 +94,6 @@ def cancel(unpacking: Unpacking) -> None:
     """
     queueing.cancel(unpacking)
     unpacking.file.storage.delete(unpacking.file.name)
-    Unpacking.objects.filter(pk=unpacking.pk).update(file="")
 
 
 def note_unpacked(project: Project, user: User) -> None:

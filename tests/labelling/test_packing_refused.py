@@ -21,7 +21,7 @@ from labelling.jobs.packing.container import MANIFEST, Faulty
 from labelling.jobs.packing.tables import TABLES
 from labelling.models import Embedding, Project
 from tests.factories import account, make_user, run_round
-from tests.labelling.packed import line, manifest, packed, tampered, whole_project
+from tests.labelling.packed import line, packed, tampered, whole_project
 
 pytestmark = pytest.mark.django_db
 
@@ -74,13 +74,15 @@ def test_a_copy_with_the_same_members_is_no_other_file(path, opener):
 # Damaged on the way
 
 
-@pytest.mark.parametrize("share", [0.999, 0.9, 0.5, 0.1])
+@pytest.mark.parametrize("share", [0.999, 0.9, 0.7, 0.5, 0.3, 0.1])
 @pytest.mark.usefixtures("nothing_changes")
 def test_what_is_cut_off_names_the_member(path, opener, tmp_path, share):
     content = path.read_bytes()
-    (short := tmp_path / "short.zip").write_bytes(content[: int(share * len(content))])
-    name = refused(short, opener).split(": ")[0]
-    assert name in manifest(path)["members"] | {MANIFEST: {}}
+    cut = int(share * len(content))
+    with zipfile.ZipFile(path) as file:
+        begun = [one.filename for one in file.infolist() if one.header_offset + 100 < cut]
+    (short := tmp_path / "short.zip").write_bytes(content[:cut])
+    assert refused(short, opener) == f"{begun[-1]}: the file is cut off here."
 
 
 @pytest.mark.parametrize(("content", "name"), [(b"", "x.zip"), (b"id,text\n1,apple\n", "x.zip"), (None, "x.zip")])
@@ -250,6 +252,7 @@ def test_a_line_without_an_end_is_not_held_in_memory(path, opener, monkeypatch):
         ("revision", line(0, counts={"created": [10**12]}), "no label of this key"),
         ("release", line(0, files={"../../etc/passwd": {"sha256": "0"}}), "files"),
         ("release", line(0, number=7), "releases/1/"),
+        ("people", lambda content: content + content, "there twice"),
         ("people", line(0, name="a b"), "username"),
         ("people", line(0, name=None), "username"),
         ("people", line(0, id="1"), "its key is missing"),
@@ -268,6 +271,12 @@ def test_no_row_leads_to_one_that_was_here_before(path, opener, name):
     """Whatever key a file names, it is moved to where only its own rows are."""
     refusal = refused(tampered(path, {"prediction.jsonl": line(0, **{name: 1})}), opener)
     assert refusal == f"prediction.jsonl: {name[:-3]} leads to a row that is not in the file."
+
+
+@pytest.mark.usefixtures("nothing_changes")
+def test_no_more_accounts_are_made_than_a_project_has_people(path, opener, monkeypatch):
+    monkeypatch.setattr("labelling.jobs.packing.reading.MOST_PEOPLE", 1)
+    assert refused(path, opener) == "people.jsonl: there are too many people in it."
 
 
 # Vectors and the model

@@ -45,13 +45,12 @@ def run_unpacking(lease: Lease[Unpacking]) -> None:
             yield
 
     def done(project: Project) -> None:
-        lease.finish(BackgroundJob.State.DONE, project=project, file="")
+        lease.finish(BackgroundJob.State.DONE, project=project)
 
     path = Path(unpacking.file.path)
     try:
         unpack(path, unpacking.created_by, within=written, done=done)
     except Refused:
-        lease.update(file="")
         path.unlink(missing_ok=True)
         raise
     path.unlink(missing_ok=True)

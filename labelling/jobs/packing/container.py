@@ -36,6 +36,9 @@ SMALL_BYTES = 16 * 2**20
 # Keys are reserved up to the highest one: nobody shall use them all up.
 MOST_KEY = 10**10
 CHUNK_BYTES = 2**20
+# A member's head in a ZIP: its packed bytes, and the lengths of its name and of what follows. There the packed bytes stand
+# of a member that may be large, as all may here.
+HEAD, LARGE = struct.Struct("<18xI4x2H"), struct.Struct("<12xQ")
 # What reading a damaged member raises.
 UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, NotImplementedError, RuntimeError)
 
@@ -214,12 +217,12 @@ def _why_unreadable(path: Path) -> tuple[str, str]:
     try:
         with path.open("rb") as file:
             last, size = "", path.stat().st_size
-            while (head := file.read(30))[:4] == b"PK\x03\x04" and len(head) == 30:
-                packed, _unpacked, n_name, n_more = struct.unpack("<18xII2H", head)
+            while file.tell() < size and (head := file.read(HEAD.size))[:4] == b"PK\x03\x04" and len(head) == HEAD.size:
+                packed, n_name, n_more = HEAD.unpack(head)
                 last = file.read(n_name).decode("utf-8", "replace")
-                file.seek(n_more + packed, 1)
-                if file.tell() > size:
-                    break
+                if len(more := file.read(n_more)) >= LARGE.size:
+                    (packed,) = LARGE.unpack_from(more)
+                file.seek(packed, 1)
     except OSError as error:
         return path.name, f"it can't be read ({error})."
     return (ascii(last[:100]).strip("'"), "the file is cut off here.") if last else (path.name, "it is no ZIP file.")

@@ -25,6 +25,9 @@ from labelling.jobs.releasing import READ_ONLY
 from labelling.models import BackgroundJob, Call, Document, Membership, MessageBatch, Project, Release
 from labelling.services import packing, projects, rows
 
+# Each becomes an account.
+MOST_PEOPLE = 10_000
+
 
 def unpack(
     path: Path,
@@ -128,6 +131,8 @@ class _Unpacker:
     def _make_people(self) -> None:
         reader = Reader.of(User._meta.get_field("username"))
         for n, row in enumerate(self.packed.lines(PEOPLE), start=1):
+            if n > MOST_PEOPLE:
+                faulty(PEOPLE, "there are too many people in it.")
             try:
                 name = reader.read(row.get("name"))
             except Misshapen as error:
