@@ -36,8 +36,8 @@ SMALL_BYTES = 16 * 2**20
 # Keys are reserved up to the highest one: nobody shall use them all up.
 MOST_KEY = 10**10
 CHUNK_BYTES = 2**20
-# A member's head in a ZIP: its packed bytes, and the lengths of its name and of what follows. There the packed bytes stand
-# of a member that may be large, as all may here.
+# A member's head in a ZIP: its packed bytes, and the lengths of its name and of what follows. There stand the packed
+# bytes of a member that may be large, as all may here.
 HEAD, LARGE = struct.Struct("<18xI4x2H"), struct.Struct("<12xQ")
 # What reading a damaged member raises.
 UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, NotImplementedError, RuntimeError)
