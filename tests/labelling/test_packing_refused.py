@@ -200,6 +200,12 @@ def test_a_line_without_an_end_is_not_held_in_memory(path, opener, monkeypatch):
 # Rows
 
 
+def in_a_ring(content: bytes) -> bytes:
+    one, other, *others = [json.loads(row) for row in content.splitlines()]
+    one["parent_id"], other["parent_id"] = other["id"], one["id"]
+    return b"".join(json.dumps(row).encode() + b"\n" for row in (one, other, *others))
+
+
 @pytest.mark.parametrize(
     ("file", "change", "why"),
     [
@@ -227,6 +233,8 @@ def test_a_line_without_an_end_is_not_held_in_memory(path, opener, monkeypatch):
         ("label", lambda content: content + content, "can't stand beside each other"),
         ("label", appended([]), "no row"),
         ("label", appended({"surprise": 1}), "surprise is unknown"),
+        ("label", in_a_ring, "lie under itself"),
+        ("document", line(0, metadata={"a": ["b"]}), "a str is wanted"),
         ("document", line(0, text="another"), "text_hash is of another text"),
         ("document", line(0, csv_import_id=10**9), "no csv import of this key"),
         ("csvimport", line(0, file="../../secret"), "file is unknown"),

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from django.contrib.auth.models import User
-from django.db import DatabaseError, transaction
+from django.db import DataError, IntegrityError, transaction
 from django.db.models import Exists, Model, OuterRef
 
 from labelling.csv_io.rows import text_hash
@@ -23,7 +23,7 @@ from labelling.jobs.packing.tables import TABLES, Table, leads_to_person
 from labelling.jobs.packing.values import Reader, check_names
 from labelling.jobs.releasing import READ_ONLY
 from labelling.models import BackgroundJob, Call, Document, Membership, MessageBatch, Project, Release
-from labelling.services import packing, projects, rows
+from labelling.services import Refused, packing, projects, rows, trees
 
 # Each becomes an account.
 MOST_PEOPLE = 10_000
@@ -95,6 +95,7 @@ class _Unpacker:
             faulty(TABLES[0].file, "there is no project in it.")
         for table in TABLES:
             self._check_links(table)
+        self._check_tree(self.project)
         vector_file.read(self.packed, self.project)
         self._place_files(self.project)
         Membership.objects.update_or_create(
@@ -145,7 +146,7 @@ class _Unpacker:
     def _write_rows(self, table: Table) -> None:
         try:
             rows.insert(table.model, self._instances(table))
-        except (DatabaseError, ValueError, OverflowError) as error:
+        except (IntegrityError, DataError, ValueError, OverflowError, RecursionError) as error:
             faulty(table.file, f"these rows can't stand beside each other ({str(error).splitlines()[0]}).")
 
     def _instances(self, table: Table) -> Iterator[Model]:
@@ -197,6 +198,14 @@ class _Unpacker:
             lost = ours.filter(~Exists(there), **{f"{column.attname}__isnull": False})
             if lost.exists():
                 faulty(table.file, f"{column.name} leads to a row that is not in the file.")
+
+    def _check_tree(self, project: Project) -> None:
+        """Whoever goes up or down a tree that is none would never come to an end."""
+        labels = project.labels.in_bulk()
+        try:
+            trees.check({pk: label.parent_id for pk, label in labels.items()}, labels)
+        except Refused as refusal:
+            faulty("label.jsonl", refusal)
 
     def _place_files(self, project: Project) -> None:
         for member, number, name in self.packed.releases():

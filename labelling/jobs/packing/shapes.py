@@ -28,6 +28,11 @@ def number(value: Any, move: Move, row: Row) -> Any:
     return value
 
 
+def text(value: Any, move: Move, row: Row) -> Any:
+    """No key: words, as they are."""
+    return _checked(value, str)
+
+
 def key_of(model: type[Model]) -> Shape:
     """The key of a row, or nothing."""
     return lambda value, move, row: None if value is None else move(model, value)

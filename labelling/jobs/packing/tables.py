@@ -9,7 +9,7 @@ from typing import Any
 from django.contrib.auth.models import User
 from django.db.models import Field, Model, QuerySet
 
-from labelling.jobs.packing.shapes import Shape, by_kind, cells, each, every, key_of, keyed, named, number
+from labelling.jobs.packing.shapes import Shape, by_kind, cells, each, every, key_of, keyed, named, number, text
 from labelling.models import (
     Audit,
     AuditDraw,
@@ -121,7 +121,7 @@ class Table:
 
 TABLES = (
     # Nothing is spent before somebody here has seen a forecast.
-    Table(Project, "pk", plain=frozenset({"metadata_columns"}), left_out=frozenset({"confirm_spending"})),
+    Table(Project, "pk", shapes={"metadata_columns": each(text)}, left_out=frozenset({"confirm_spending"})),
     Table(Membership),
     Table(Label),
     Table(Label.successors.through, "from_label__project"),
@@ -134,8 +134,8 @@ TABLES = (
         left_out=frozenset({"file", "rejected_file"}),
         without={"state": BackgroundJob.State.WAITING},
     ),
-    Table(Document, plain=frozenset({"metadata", "provenance", "proposals"})),
-    Table(Row, "document__project", plain=frozenset({"metadata"})),
+    Table(Document, shapes={"metadata": every(text), "provenance": every(text)}, plain=frozenset({"proposals"})),
+    Table(Row, "document__project", shapes={"metadata": every(text)}),
     Table(
         Round,
         shapes={
