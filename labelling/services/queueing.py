@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
@@ -36,8 +38,12 @@ TASKS: dict[type[BackgroundJob], str] = {
 }
 
 
-def check_idle(project: Project, *kinds: type[BackgroundJob]) -> None:
-    """Make sure that no job of these kinds is under way in a project.
+def check_idle(project: Project, *kinds: Any) -> None:
+    """Make sure that no job is under way in a project.
+
+    Args:
+        project: to be left alone.
+        kinds: models of jobs that a project has.
 
     Raises:
         Refused: when one is.

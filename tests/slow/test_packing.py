@@ -6,10 +6,28 @@ import csv
 import io
 import json
 import os
+import time
 from pathlib import Path
 
 import pytest
 
+from labelling.csv_io.rows import text_hash
+from labelling.jobs.packing import pack, unpack
+from labelling.models import (
+    Cohort,
+    CohortMember,
+    Decision,
+    Document,
+    Embedding,
+    Label,
+    Prediction,
+    Project,
+    Query,
+    Round,
+    SettledLabel,
+)
+from tests.factories import make_project, make_user
+from tests.fakes import HashingEncoder
 from tests.site import Site, wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1_200)]
@@ -77,3 +95,53 @@ def test_it_gives_the_same_and_goes_on(tmp_path):
     there.start("worker")
     wait_for(lambda: in_python(there, n_rounds) == "2", "the next round", seconds=400, pause=3)
     there.stop()
+
+
+N_DOCUMENTS, N_ROUNDS, N_ASKED, MOST_SECONDS = 10_000, 8, 500, 60
+
+
+@pytest.mark.django_db(transaction=True)
+def test_ten_thousand_documents_and_eight_rounds_take_less_than_a_minute_each_way(tmp_path):
+    project = _large_project()
+    seconds = []
+    for step in (lambda: pack(project, tmp_path / "a.zip"), lambda: unpack(tmp_path / "a.zip", make_user())):
+        started = time.monotonic()
+        step()
+        seconds.append(time.monotonic() - started)
+    assert max(seconds) < MOST_SECONDS, seconds
+    assert Prediction.objects.count() == 2 * N_DOCUMENTS
+
+
+def _large_project() -> Project:
+    """Rows as a project of this size has them, written at once: eight rounds would take an hour."""
+    project, encoder = make_project(), HashingEncoder()
+    labels = Label.objects.bulk_create(Label(project=project, name=f"label {n}") for n in range(77))
+    texts = [f"text {n} about this and that, and some words more, as long as usual" for n in range(N_DOCUMENTS)]
+    documents = Document.objects.bulk_create(
+        Document(project=project, text=text, text_hash=text_hash(text)) for text in texts
+    )
+    vectors = zip(documents, encoder.encode(texts), strict=True)
+    Embedding.objects.bulk_create(
+        Embedding(text_hash=document.text_hash, encoder=encoder.name, vector=vector.tobytes())
+        for document, vector in vectors
+    )
+    rounds = [Round.objects.create(project=project, number=n + 1, state="done") for n in range(N_ROUNDS)]
+    best = [[label.pk, 0.0625] for label in labels[:10]]
+    believed = {"label": labels[0], "probability": 0.5, "entropy": 1.0, "posterior": 0.5, "candidates": best}
+    Prediction.objects.bulk_create(
+        Prediction(document=document, round=rounds[-1], belief=[0.0625] * 11, **believed) for document in documents
+    )
+    settled = {"project": project, "label": labels[1], "source": "model", "posterior": 0.9, "round": rounds[-1]}
+    versions = SettledLabel.objects.bulk_create(SettledLabel(document=document, **settled) for document in documents)
+    cohort = Cohort.objects.create(project=project, ledger=0, number=0, round=rounds[0])
+    CohortMember.objects.bulk_create(CohortMember(cohort=cohort, settled=one, key=0.5) for one in versions)
+    for round_ in rounds:
+        shown = [[document.pk, labels[2].pk, 0.5] for document in documents[:12]]
+        asked = {**believed, "posterior": 0.5, "examples": shown, "neighbours": shown}
+        queries = Query.objects.bulk_create(
+            Query(round=round_, document=document, rank=0, **asked) for document in documents[:N_ASKED]
+        )
+        Decision.objects.bulk_create(
+            Decision(document=query.document, query=query, action="accept", label=query.label) for query in queries
+        )
+    return project

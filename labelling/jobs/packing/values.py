@@ -46,10 +46,9 @@ class Reader:
     @cache
     def of(cls, column: Field[Any, Any]) -> Reader:
         kind = column.get_internal_type()
+        kinds: tuple[type, ...] = (int,) if column.remote_field else KINDS.get(kind, (str,))
         if kind == "JSONField":
             kinds = (type(column.get_default()),) if column.has_default() else (dict, list)
-        else:
-            kinds = (int,) if column.remote_field else KINDS.get(kind, (str,))
         listed = {value for value, _ in column.flatchoices} | ({""} if column.flatchoices and column.blank else set())
         may_lack = (column.has_default() or column.null or column.blank) and not column.primary_key
         is_plain = kind == "JSONField" or column.remote_field is not None
