@@ -23,19 +23,19 @@ def pack(request: Request, project: Project) -> HttpResponse:
     if request.method == "POST":
         attempt(request, services.start, project, request.user)
         return redirect("pack", project.slug)
-    return render(request, "labelling/pack.html", _packed(project))
+    return render(request, "labelling/pack.html", {"project": project, "packing": _packing(project)})
 
 
-def _packed(project: Project) -> dict[str, object]:
-    return {"project": project, "packing": Packing.objects.filter(project=project).first()}
+def _packing(project: Project) -> Packing | None:
+    return Packing.objects.filter(project=project).first()
 
 
 @manager_view
 def progress(request: Request, project: Project) -> HttpResponse:
-    context = _packed(project)
-    if not Packing.objects.filter(project=project, state__in=Packing.ACTIVE).exists():
+    packing = _packing(project)
+    if packing is None or not packing.is_active:
         return HttpResponseClientRefresh()
-    return render(request, "labelling/_packing_progress.html", context)
+    return render(request, "labelling/_packing_progress.html", {"project": project, "packing": packing})
 
 
 @require_POST

@@ -14,6 +14,7 @@ from django.apps import apps
 from django.contrib.auth.models import User
 from django.db.models import JSONField
 from django.forms.models import model_to_dict
+from django.utils import timezone
 
 from labelling.jobs.packing import unpack
 from labelling.jobs.packing.keys import reserve
@@ -168,13 +169,15 @@ def test_people_are_names_alone(path, project, opener):
     assert export_of(other).replace("rea-2", "rea").replace("ann-2", "ann") == export_of(project)
 
 
-def test_what_is_of_an_installation_stays_behind(path, project, opener):
+def test_what_is_of_an_installation_stays_behind(project, opener, tmp_path):
     project.queue.update(claimed_by=opener)
-    other = unpack(path, opener)
+    project.rounds.update(confirmed_at=timezone.now())
+    other = unpack(packed(tmp_path, project), opener)
     assert not other.queue.exclude(claimed_by=None).exists()
     assert not other.calls.exclude(fingerprint="").exists()
     assert not other.imports.exclude(file="").exists()
     assert other.confirm_spending
+    assert not other.rounds.exclude(confirmed_at=None).exists()
     assert [entry.act for entry in other.diary.all()] == ["unpacked"]
 
 

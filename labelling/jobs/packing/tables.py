@@ -77,8 +77,8 @@ BEFORE: dict[str, Shape] = {
     "recoded": DOCUMENTS,
     "settled": each(key_of(SettledLabel)),
 }
-# Who works on a job, and until when.
-LEASE = frozenset({"lease", "lease_until"})
+# Of every job: who works on it and until when, and that somebody there agreed to what it spends.
+OF_A_JOB = frozenset({"lease", "lease_until", "confirmed_at"})
 
 
 @dataclass(frozen=True)
@@ -109,8 +109,7 @@ class Table:
     @property
     def fields(self) -> list[Field[Any, Any]]:
         """The columns that are in the file."""
-        lease = LEASE if issubclass(self.model, BackgroundJob) else frozenset()
-        behind = self.left_out | lease
+        behind = self.left_out | (OF_A_JOB if issubclass(self.model, BackgroundJob) else frozenset())
         return [column for column in self.model._meta.local_concrete_fields if column.name not in behind]
 
     def rows(self, project: Project) -> QuerySet[Any]:
