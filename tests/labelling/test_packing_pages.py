@@ -78,7 +78,7 @@ def test_from_the_button_to_a_project_elsewhere(project, manager, olga, messages
     assert (order.state, order.error) == ("done", "")
     assert order.sha256 in page(client, "pack", slug)
     response = client.get(reverse("packed_project", args=[slug]))
-    content = b"".join(response.streaming_content)
+    content = b"".join(response)
     assert hashlib.sha256(content).hexdigest() == order.sha256
     assert len(content) == order.size
     assert f'filename="{slug}-' in response["Content-Disposition"]

@@ -21,7 +21,7 @@ from labelling.jobs.packing.container import MANIFEST, Faulty
 from labelling.jobs.packing.tables import TABLES
 from labelling.models import Embedding, Project
 from tests.factories import account, make_user, run_round
-from tests.labelling.packed import line, packed, tampered, whole_project
+from tests.labelling.packed import line, manifest, packed, tampered, whole_project
 
 pytestmark = pytest.mark.django_db
 
@@ -80,7 +80,7 @@ def test_what_is_cut_off_names_the_member(path, opener, tmp_path, share):
     content = path.read_bytes()
     cut = int(share * len(content))
     with zipfile.ZipFile(path) as file:
-        begun = [one.filename for one in file.infolist() if one.header_offset + 100 < cut]
+        begun = [one.filename for one in file.infolist() if one.header_offset + 30 + len(one.filename) <= cut]
     (short := tmp_path / "short.zip").write_bytes(content[:cut])
     assert refused(short, opener) == f"{begun[-1]}: the file is cut off here."
 
@@ -147,9 +147,13 @@ def test_a_member_is_there_once(path, opener):
         (told(members=[]), "members"),
         (told(members={"label.jsonl": {"bytes": -1, "sha256": "0" * 64}}), "members"),
         (told(members={"label.jsonl": {"bytes": 1, "sha256": "x"}}), "members"),
-        (told(tops={"label": 10**18}), "keys"),
-        (told(tops={"label": "1"}), "keys"),
-        (told(tops=None), "keys"),
+        (told(keys={"label": [1, 10**11]}), "keys"),
+        (told(keys={"label": [10**18, 10**18]}), "keys"),
+        (told(keys={"label": [0, 1]}), "keys"),
+        (told(keys={"label": [2, 1]}), "keys"),
+        (told(keys={"label": [1]}), "keys"),
+        (told(keys={"label": ["1", 2]}), "keys"),
+        (told(keys=None), "keys"),
         (told(encoder=7), "encoder"),
         (lambda text: b"[1]", "no file of a project"),
         (lambda text: b"{", "no JSON"),
@@ -228,8 +232,8 @@ def in_a_ring(content: bytes) -> bytes:
         ("project", line(0, id=0), "no project of this key"),
         ("project", line(0, id=10**9), "no project of this key"),
         ("project", line(0, id=-5), "no project of this key"),
-        ("label", line(1, project_id=1), "project leads to a row that is not in the file"),
-        ("label", line(1, parent_id=1), "parent leads to a row that is not in the file"),
+        ("label", line(1, project_id=1), "no project of this key"),
+        ("label", line(1, parent_id=1), "no label of this key"),
         ("label", lambda content: content + content, "can't stand beside each other"),
         ("label", appended([]), "no row"),
         ("label", appended({"surprise": 1}), "surprise is unknown"),
@@ -244,11 +248,11 @@ def in_a_ring(content: bytes) -> bytes:
         ("round", line(0, rivals={"x": []}), "a key is wanted"),
         ("round", line(0, expected=[]), "expected"),
         ("prediction", line(0, candidates=[[1]]), "too short"),
-        ("prediction", line(0, candidates=[[1, "x"]]), "a number is wanted"),
+        ("prediction", line(0, candidates=[[None, "x"]]), "a number is wanted"),
         ("prediction", line(0, candidates="x"), "candidates"),
         ("prediction", line(0, posterior=None), "posterior is empty"),
         ("query", line(0, examples=[["1", 1, 0.5]]), "a key is wanted"),
-        ("query", line(0, words={"1": 7}), "a list is wanted"),
+        ("query", line(0, examples={}), "a list is wanted"),
         ("call", line(0, state="in flight"), "on its way"),
         ("call", line(0, fingerprint="f"), "fingerprint is unknown"),
         ("call", line(0, cost="much"), "cost"),
@@ -277,7 +281,9 @@ def test_every_row_is_what_the_tables_hold(path, opener, file, change, why):
 @pytest.mark.usefixtures("nothing_changes")
 def test_no_row_leads_to_one_that_was_here_before(path, opener, name):
     """Whatever key a file names, it is moved to where only its own rows are."""
-    refusal = refused(tampered(path, {"prediction.jsonl": line(0, **{name: 1})}), opener)
+    keys = {model: [1, highest] for model, (_, highest) in manifest(path)["keys"].items()}
+    stray = {"prediction.jsonl": line(0, **{name: 1}), MANIFEST: told(keys=keys)}
+    refusal = refused(tampered(path, stray), opener)
     assert refusal == f"prediction.jsonl: {name[:-3]} leads to a row that is not in the file."
 
 

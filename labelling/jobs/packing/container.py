@@ -33,8 +33,8 @@ MOST_LINE_BYTES = 32 * 2**20
 # JSON lines are some ten times as long as they are packed; what is meant to fill a disk, a thousand times.
 MOST_TIMES = 100
 SMALL_BYTES = 16 * 2**20
-# Keys are reserved up to the highest one: nobody shall use them all up.
-MOST_KEY = 10**10
+# As many keys are reserved as lie between a table's lowest and highest: nobody shall use them all up.
+MOST_KEY, MOST_KEYS = 2**53, 10**10
 CHUNK_BYTES = 2**20
 # A member's head in a ZIP: its packed bytes, and the lengths of its name and of what follows. There stand the packed
 # bytes of a member that may be large, as all may here.
@@ -144,9 +144,9 @@ class Packed:
         if not isinstance(manifest, dict) or manifest.get("kind") != KIND:
             faulty(MANIFEST, "this is no file of a project.")
         _check_version(manifest)
-        tops = manifest.get("tops")
-        if not isinstance(tops, dict) or not all(_is_whole(top, MOST_KEY) for top in tops.values()):
-            faulty(MANIFEST, "the highest keys are missing, or too high.")
+        keys = manifest.get("keys")
+        if not isinstance(keys, dict) or not all(map(_is_span, keys.values())):
+            faulty(MANIFEST, "the lowest and highest keys are missing, or too far from each other.")
         if not isinstance(manifest.get("encoder"), str):
             faulty(MANIFEST, "the encoder is missing.")
         members = manifest.get("members")
@@ -196,6 +196,12 @@ def _is_whole(value: object, most: int) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= most
 
 
+def _is_span(keys: object) -> bool:
+    if not isinstance(keys, list) or len(keys) != 2 or not all(_is_whole(key, MOST_KEY) for key in keys):
+        return False
+    return 0 < keys[0] <= keys[1] < keys[0] + MOST_KEYS
+
+
 def _is_member(told: object) -> bool:
     return (
         isinstance(told, dict)
@@ -219,7 +225,9 @@ def _why_unreadable(path: Path) -> tuple[str, str]:
             last, size = "", path.stat().st_size
             while file.tell() < size and (head := file.read(HEAD.size))[:4] == b"PK\x03\x04" and len(head) == HEAD.size:
                 packed, n_name, n_more = HEAD.unpack(head)
-                last = file.read(n_name).decode("utf-8", "replace")
+                if len(name := file.read(n_name)) < n_name:
+                    break
+                last = name.decode("utf-8", "replace")
                 if len(more := file.read(n_more)) >= LARGE.size:
                     (packed,) = LARGE.unpack_from(more)
                 file.seek(packed, 1)

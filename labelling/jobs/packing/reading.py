@@ -68,6 +68,7 @@ class _Unpacker:
     """One file on its way in.
 
     Attributes:
+        keys: by model, those in the file, with what lies between them.
         moved_by: by model, what is added to each key.
         people: accounts by the keys that people have in the file.
         releases: numbers of those that were read.
@@ -76,16 +77,18 @@ class _Unpacker:
     packed: Packed
     opener: User
     same_people: bool
+    keys: dict[type[Model], range] = field(default_factory=dict)
     moved_by: dict[type[Model], int] = field(default_factory=dict)
     people: dict[int, int] = field(default_factory=dict)
     releases: set[int] = field(default_factory=set)
     project: Project | None = None
 
     def __post_init__(self) -> None:
-        self.tops: dict[str, int] = self.packed.manifest["tops"]
-        for table in TABLES:
-            if top := self._top(table.model):
-                self.moved_by[table.model] = reserve(table.model, top)
+        told = self.packed.manifest["keys"]
+        for model in (table.model for table in TABLES):
+            lowest, highest = told.get(model._meta.model_name, (1, 0))
+            self.keys[model] = keys = range(lowest, highest + 1)
+            self.moved_by[model] = reserve(model, len(keys)) + 1 - lowest if keys else 0
 
     def write(self) -> Project:
         self._make_people()
@@ -110,9 +113,6 @@ class _Unpacker:
             shutil.rmtree(_release_folder(self.project), ignore_errors=True)
             self.project.model_file.unlink(missing_ok=True)
 
-    def _top(self, model: type[Model]) -> int:
-        return self.tops.get(str(model._meta.model_name), 0)
-
     def _move(self, model: type[Model], key: Any) -> int:
         """The key here of a row in the file.
 
@@ -125,7 +125,7 @@ class _Unpacker:
             if key not in self.people:
                 raise Misshapen("nobody is known by this key")
             return self.people[key]
-        if not 0 < key <= self._top(model):
+        if key not in self.keys[model]:
             raise Misshapen(f"there is no {model._meta.verbose_name} of this key")
         return self.moved_by[model] + key
 
@@ -162,7 +162,7 @@ class _Unpacker:
         known = {name: readers[name].read(raw) for name, raw in row.items()}
         for name, value in known.items():
             column = readers[name].column
-            target = table.model if column.primary_key else column.related_model
+            target: Any = table.model if column.primary_key else column.related_model
             if target and value is not None:
                 known[name] = self._move(target, value)
         for name, shape in table.shapes.items():
@@ -187,14 +187,13 @@ class _Unpacker:
 
     def _check_links(self, table: Table) -> None:
         """Make sure that what a row leads to came along; the database would say so later, and not where."""
-        if not (top := self._top(table.model)):
-            return
-        first = self.moved_by[table.model]
-        ours = table.model._base_manager.filter(pk__gt=first, pk__lte=first + top)
+        keys, moved_by = self.keys[table.model], self.moved_by[table.model]
+        ours = table.model._base_manager.filter(pk__gte=keys.start + moved_by, pk__lt=keys.stop + moved_by)
         for column in table.fields:
             if column.remote_field is None or leads_to_person(column):
                 continue
-            there = column.related_model._base_manager.filter(pk=OuterRef(column.attname))
+            model: Any = column.related_model
+            there = model._base_manager.filter(pk=OuterRef(column.attname))
             lost = ours.filter(~Exists(there), **{f"{column.attname}__isnull": False})
             if lost.exists():
                 faulty(table.file, f"{column.name} leads to a row that is not in the file.")

@@ -61,7 +61,7 @@ def _rows(packed: Packed, texts: set[str]) -> Iterator[Embedding]:
 
 def _row(encoder: str, told: dict[str, Any]) -> Embedding:
     n_windows = Reader.of(Embedding._meta.get_field("n_windows")).read(told.get("n_windows"))
-    return Embedding(text_hash=told.get("text_hash"), encoder=encoder, vector=_vector(told), n_windows=n_windows)
+    return Embedding(text_hash=str(told.get("text_hash")), encoder=encoder, vector=_vector(told), n_windows=n_windows)
 
 
 def _vector(told: dict[str, Any]) -> bytes:

@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import zipfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date, datetime
 from decimal import Decimal
@@ -58,7 +58,7 @@ class _Packer:
     def __init__(self, file: zipfile.ZipFile):
         self.file = file
         self.members: dict[str, dict[str, Any]] = {}
-        self.tops: dict[str, int] = {}
+        self.keys: dict[str, tuple[int, int]] = {}
         self.people: set[int] = set()
 
     def write(self, project: Project) -> None:
@@ -91,7 +91,7 @@ class _Packer:
             "packed_at": timezone.now().isoformat(timespec="seconds"),
             "project": project.name,
             "encoder": vectors.encoder_name(),
-            "tops": self.tops,
+            "keys": self.keys,
             "members": self.members,
         }
 
@@ -141,11 +141,12 @@ class _Packer:
         if not isinstance(key, int) or not 0 < key <= MOST_KEY:
             raise Misshapen(f"{key!r} is no key")
         name = str(model._meta.model_name)
-        self.tops[name] = max(self.tops.get(name, 0), key)
+        lowest, highest = self.keys.get(name, (key, key))
+        self.keys[name] = min(lowest, key), max(highest, key)
         return key
 
 
-def _vectors(project: Project) -> Iterable[dict[str, Any]]:
+def _vectors(project: Project) -> Iterable[Mapping[str, Any]]:
     """Of the project's texts, those of this installation's encoder."""
     of_project = Document.objects.filter(project=project, text_hash=OuterRef("text_hash"))
     rows = Embedding.objects.filter(Exists(of_project), encoder=vectors.encoder_name()).order_by("pk")
@@ -158,7 +159,7 @@ def _info(name: str) -> zipfile.ZipInfo:
     return info
 
 
-def _line(row: dict[str, Any]) -> bytes:
+def _line(row: Mapping[str, Any]) -> bytes:
     return json.dumps(row, ensure_ascii=False, default=_plain, separators=(",", ":")).encode() + b"\n"
 
 
