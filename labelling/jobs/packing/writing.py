@@ -74,8 +74,8 @@ class _Packer:
             for pk, name in names:
                 write(_line({"id": pk, "name": name}))
         with self._member(VECTORS) as write:
-            for row in _vectors(project):
-                write(_line(row))
+            for vector in _vectors(project):
+                write(_line(vector))
         for release in project.releases.order_by("number"):
             for name in release.files:
                 self._copy(f"releases/{release.number}/{name}", release.folder / name)
