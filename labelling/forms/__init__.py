@@ -9,7 +9,7 @@ from labelling.forms.accounts import (
     SignUpForm,
     TokenForm,
 )
-from labelling.forms.files import MappingForm, UploadForm
+from labelling.forms.files import MappingForm, ProjectFileForm, UploadForm
 from labelling.forms.judge import ComparisonForm, PriceForm
 from labelling.forms.labels import DraftingForm, LabelForm
 from labelling.forms.notices import MailsForm, WebhookForm
@@ -31,6 +31,7 @@ __all__ = [
     "MappingForm",
     "MemberForm",
     "PriceForm",
+    "ProjectFileForm",
     "ProjectForm",
     "ProjectSettingsForm",
     "ReleaseForm",

@@ -19,6 +19,7 @@ from labelling.models import CsvImport
 class UploadForm(forms.Form):
     """A file of documents."""
 
+    TOO_LARGE = gettext_lazy("The file has %(size)s; at most %(limit)s are allowed. Split it.")
     ACCEPTED = ".csv,.tsv,.txt,.xlsx,.xls,.ods,.json,.jsonl,.zip,.parquet,text/csv"
 
     file = forms.FileField(label=gettext_lazy("File"), widget=forms.FileInput(attrs={"accept": ACCEPTED}))
@@ -28,8 +29,18 @@ class UploadForm(forms.Form):
         limit = settings.MAX_UPLOAD_MB * 1024 * 1024
         if file.size > limit:
             told = {"size": filesizeformat(file.size), "limit": filesizeformat(limit)}
-            raise forms.ValidationError(_("The file has %(size)s; at most %(limit)s are allowed. Split it.") % told)
+            raise forms.ValidationError(self.TOO_LARGE % told)
         return file
+
+
+class ProjectFileForm(UploadForm):
+    """A project that another installation has packed."""
+
+    TOO_LARGE = gettext_lazy(
+        "The file has %(size)s; at most %(limit)s can be sent. "
+        "An administrator unpacks larger ones on the command line."
+    )
+    file = forms.FileField(label=gettext_lazy("File"), widget=forms.FileInput(attrs={"accept": ".zip"}))
 
 
 class MappingForm(forms.ModelForm):

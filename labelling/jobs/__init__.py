@@ -9,7 +9,17 @@ from __future__ import annotations
 from django.db import transaction
 
 from labelling.jobs.lease import hold
-from labelling.models import BackgroundJob, Comparison, CsvImport, Drafting, Measurement, Release, Round
+from labelling.models import (
+    BackgroundJob,
+    Comparison,
+    CsvImport,
+    Drafting,
+    Measurement,
+    Packing,
+    Release,
+    Round,
+    Unpacking,
+)
 from labelling.services import notices
 from labelling.services.rounds import start_if_due
 
@@ -85,3 +95,21 @@ def run_sending() -> None:
         delivering.run()
     finally:
         mailing.run()
+
+
+def run_packing(pk: int) -> None:
+    """Write a project into one file."""
+    from labelling.jobs import packing
+
+    with hold(Packing, pk) as lease:
+        if lease:
+            packing.run_packing(lease)
+
+
+def run_unpacking(pk: int) -> None:
+    """Make a project of a file."""
+    from labelling.jobs import packing
+
+    with hold(Unpacking, pk) as lease:
+        if lease:
+            packing.run_unpacking(lease)

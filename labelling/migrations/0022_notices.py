@@ -10,7 +10,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('labelling', '0020_review_desk'),
+        ('labelling', '0021_project_files'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

@@ -13,6 +13,7 @@ from labelling.models.label_events import LabelEvent, Revision
 from labelling.models.ledger import Call, MessageBatch, Price, Total
 from labelling.models.measuring import ComparedAnswer, Comparison, Measurement
 from labelling.models.notices import Delivery, Event, Mailbox, Notice, Webhook
+from labelling.models.packing import Packing, Unpacking
 from labelling.models.projects import Definition, Label, Membership, Project
 from labelling.models.proposed_labels import ProposedLabel
 from labelling.models.releases import Release
@@ -62,6 +63,7 @@ __all__ = [
     "Mention",
     "MessageBatch",
     "Notice",
+    "Packing",
     "People",
     "Prediction",
     "Price",
@@ -80,6 +82,7 @@ __all__ = [
     "Token",
     "Total",
     "TrainingExample",
+    "Unpacking",
     "Verdict",
     "Webhook",
     "Worker",

@@ -39,6 +39,8 @@ class DiaryEntry(models.Model):
         IMPORT_UNDONE = "import-undone", _("Import undone")
         DOCUMENTS_DELETED = "documents-deleted", _("Documents deleted")
         EXPORTED = "exported", _("Documents exported")
+        PROJECT_PACKED = "packed", _("Project packed into a file")
+        PROJECT_UNPACKED = "unpacked", _("Project unpacked from a file")
         RELEASED = "released", _("Release ordered")
         RELEASE_TAKEN = "release-taken", _("File of a release downloaded")
         LEDGER_RESTARTED = "ledger-restarted", _("Audits begun anew")

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django_q.tasks import async_task
 
-from labelling.models import BackgroundJob, Comparison, CsvImport, Drafting, Measurement, Release, Round
+from labelling.models import (
+    BackgroundJob,
+    Comparison,
+    CsvImport,
+    Drafting,
+    Measurement,
+    Packing,
+    Project,
+    Release,
+    Round,
+    Unpacking,
+)
 from labelling.services import Refused
 
 QUICK_LANE = "quick"
@@ -21,7 +34,23 @@ TASKS: dict[type[BackgroundJob], str] = {
     Comparison: "labelling.jobs.run_comparison",
     Measurement: "labelling.jobs.run_measurement",
     Release: "labelling.jobs.run_release",
+    Packing: "labelling.jobs.run_packing",
+    Unpacking: "labelling.jobs.run_unpacking",
 }
+
+
+def check_idle(project: Project, *kinds: Any) -> None:
+    """Make sure that no job is under way in a project.
+
+    Args:
+        project: to be left alone.
+        kinds: models of jobs that a project has.
+
+    Raises:
+        Refused: when one is.
+    """
+    if any(kind._default_manager.filter(project=project, state__in=BackgroundJob.ACTIVE).exists() for kind in kinds):
+        raise Refused(_("Something is running in this project. Wait until it has ended."))
 
 
 @transaction.atomic

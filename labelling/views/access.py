@@ -21,8 +21,8 @@ from labelling.services import Refused, access
 
 P = ParamSpec("P")
 
-# What can be done with a project in the archive: open it again, or delete it.
-IN_ARCHIVE = ("remove",)
+# What can be done with a project in the archive: open it again, delete it, or pack it into a file.
+IN_ARCHIVE = ("remove", "pack")
 
 
 class Request(HttpRequest):

@@ -420,6 +420,8 @@ def all_pages(page: Page) -> Iterator[str]:
         DESK + "documents/decisions/",
         DESK + "documents/?verdict=valid&sort=sure",
         DESK + "remove/",
+        DESK + "file/",
+        "/projects/unpack/",
         DESK + "predict/",
         DESK + "diary/",
         DESK + "members/",

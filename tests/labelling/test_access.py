@@ -116,6 +116,10 @@ ONLY_MANAGERS = {
     "resume_webhook",
     "remove_webhook",
     "resend",
+    "pack",
+    "packing_progress",
+    "cancel_packing",
+    "packed_project",
 }
 ALL = sorted(pattern.name for pattern in project_urls if isinstance(pattern, URLPattern) and pattern.name)
 NOT_LOGGED_IN = {"login", "health", "metrics", "password_reset"}
@@ -404,6 +408,7 @@ def test_every_other_address_needs_a_login_too(client):
     names = (
         "project_list",
         "create_project",
+        "unpack",
         "worker_status",
         "password_change",
         "tokens",

@@ -31,6 +31,7 @@ from labelling.services import (
     logins,
     mails,
     notices,
+    packing,
     prices,
     projects,
     releases,
@@ -103,6 +104,8 @@ def acts(ann, project, monkeypatch) -> dict[Act, Callable[[], object]]:
             project, ann, project.documents.filter(pk=project.documents.last().pk), "ticked"
         ),
         Act.EXPORTED: lambda: selections.write(project, "csv", selections.Selection()),
+        Act.PROJECT_PACKED: lambda: packing.start(project, ann),
+        Act.PROJECT_UNPACKED: lambda: packing.note_unpacked(project, ann),
         Act.RELEASED: lambda: releases.start(project, ann, "for the meeting"),
         Act.RELEASE_TAKEN: lambda: releases.take(release(), Release.LABELS_CSV).close(),
         Act.SPENDING_AGREED: agree,
