@@ -10,6 +10,7 @@ from django.db.models import ForeignKey, Model, QuerySet
 from django.http import HttpRequest
 from import_export.admin import ImportExportModelAdmin
 
+from labelling.back_office import EVIDENCE, PROJECTS, SITE, WORK
 from labelling.models import (
     Audit,
     Call,
@@ -21,6 +22,7 @@ from labelling.models import (
     Draft,
     Drafting,
     Flag,
+    Guideline,
     JudgeFailure,
     Label,
     Membership,
@@ -38,17 +40,15 @@ from labelling.models import (
 from labelling.resources import LabelCsv, LabelResource
 from labelling.services import labels as label_services
 
-admin.site.site_header = admin.site.site_title = "R.E.D. administration"
-admin.site.index_title = "Back office"
-
 
 class ProjectScoped(admin.ModelAdmin):
     """Shows and changes only rows of projects that the user manages.
 
-    ``project_path`` leads from a row to its project.
+    ``project_path`` leads from a row to its project; ``group``: where the index lists it.
     """
 
     project_path = "project"
+    group = PROJECTS
 
     def get_queryset(self, request: HttpRequest) -> QuerySet:
         rows = super().get_queryset(request)
@@ -89,6 +89,8 @@ class OfOneProject(ProjectScoped):
 
 class ReadOnly(ProjectScoped):
     """Evidence and what jobs write: to look at, never to change."""
+
+    group = EVIDENCE
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -212,24 +214,28 @@ class MembershipAdmin(OfOneProject):
 
 @admin.register(Round)
 class RoundAdmin(ReadOnly):
+    group = WORK
     list_display = ["project", "number", "state", "step", "training_examples", "uncertain", "holdout_accuracy"]
     list_filter = (("project", ManagedProjects), "state")
 
 
 @admin.register(Release)
 class ReleaseAdmin(ReadOnly):
+    group = WORK
     list_display = ["project", "number", "state", "created_by", "created_at", "note"]
     list_filter = (("project", ManagedProjects), "state")
 
 
 @admin.register(CsvImport)
 class CsvImportAdmin(ReadOnly):
+    group = WORK
     list_display = ["filename", "project", "state", "created_by", "created_at"]
     list_filter = (("project", ManagedProjects), "state")
 
 
 @admin.register(Document)
 class DocumentAdmin(ReadOnly):
+    group = PROJECTS
     list_display = ["text", "project", "external_id", "holdout", "given_label"]
     list_filter = (("project", ManagedProjects), "holdout")
     search_fields = ["text", "external_id"]
@@ -254,6 +260,7 @@ class PredictionAdmin(OfDocument):
 
 @admin.register(QueueEntry)
 class QueueEntryAdmin(ReadOnly):
+    group = WORK
     list_display = ["document", "project", "priority", "people", "claimed_by", "claimed_until"]
     list_filter = (("project", ManagedProjects),)
 
@@ -315,6 +322,7 @@ class CallAdmin(ReadOnly):
 class PriceAdmin(admin.ModelAdmin):
     """Prices hold for the whole site: whoever may change them is given the right by a superuser."""
 
+    group = SITE
     list_display = ["model", "valid_from", "input", "output", "cache_write", "cache_read", "batch_share", "source"]
     list_filter = ("model",)
 
@@ -326,14 +334,22 @@ class DefinitionAdmin(ReadOnly):
     list_filter = (("label__project", ManagedProjects),)
 
 
+@admin.register(Guideline)
+class GuidelineAdmin(ReadOnly):
+    list_display = ["project", "version", "author", "created_at"]
+    list_filter = (("project", ManagedProjects),)
+
+
 @admin.register(Drafting)
 class DraftingAdmin(ReadOnly):
+    group = WORK
     list_display = ["project", "scope", "model", "state", "created_by", "created_at"]
     list_filter = (("project", ManagedProjects), "state")
 
 
 @admin.register(Draft)
 class DraftAdmin(ReadOnly):
+    group = WORK
     project_path = "label__project"
     list_display = ["label", "state", "model", "decided_by", "decided_at"]
     list_filter = (("label__project", ManagedProjects), "state")
@@ -342,12 +358,14 @@ class DraftAdmin(ReadOnly):
 
 @admin.register(Comparison)
 class ComparisonAdmin(ReadOnly):
+    group = WORK
     list_display = ["project", "base_model", "model", "question", "state", "created_at"]
     list_filter = (("project", ManagedProjects), "state")
 
 
 @admin.register(Worker)
 class WorkerAdmin(ReadOnly):
+    group = WORK
     list_display = ["host", "pid", "seen_at"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet:

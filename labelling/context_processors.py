@@ -1,9 +1,14 @@
 """What every page shows beside its own content."""
 
+from functools import partial
+
 from django.conf import settings
 from django.http import HttpRequest
 
 from labelling.models import Worker
+from labelling.services import notices
+
+MANY_UNREAD = 100
 
 
 def worker(request: HttpRequest) -> dict[str, object]:
@@ -11,6 +16,13 @@ def worker(request: HttpRequest) -> dict[str, object]:
     if not request.user.is_authenticated:
         return {}
     return {"worker_alive": Worker.objects.alive().exists()}
+
+
+def bell(request: HttpRequest) -> dict[str, object]:
+    """Say how many notices somebody has not read, where a template asks; the database is asked then alone."""
+    if not request.user.is_authenticated:
+        return {}
+    return {"count_unread": partial(notices.count_unread, request.user, MANY_UNREAD), "many_unread": MANY_UNREAD}
 
 
 def simulated_judge(request: HttpRequest) -> dict[str, object]:

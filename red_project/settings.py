@@ -54,7 +54,7 @@ CONTENT_SECURITY_POLICY = {
 
 INSTALLED_APPS = [
     "labelling",
-    "django.contrib.admin",
+    "red_project.apps.BackOfficeConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -100,6 +100,7 @@ TEMPLATES = [
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
                 "labelling.context_processors.worker",
+                "labelling.context_processors.bell",
                 "labelling.context_processors.simulated_judge",
             ],
         },
@@ -167,6 +168,11 @@ EMAIL_URL = env.str("EMAIL_URL", "")
 if EMAIL_URL:
     vars().update(env.dj_email_url("EMAIL_URL"))
     DEFAULT_FROM_EMAIL = env.str("EMAIL_FROM", "red@localhost")
+EMAIL_TIMEOUT = 10
+# Where the site is, for links in mails and to programs: the worker sees no request that would tell.
+SITE_URL = env.str("SITE_URL", CSRF_TRUSTED_ORIGINS[0] if CSRF_TRUSTED_ORIGINS else "http://127.0.0.1:8000").rstrip("/")
+# Whether webhooks may lead into the machine's own network.
+WEBHOOKS_INSIDE = env.bool("WEBHOOKS_INSIDE", False)
 PASSWORD_RESET_TIMEOUT = 24 * 3600
 
 REDIS_URL = env.str("REDIS_URL", "")
@@ -205,6 +211,8 @@ LOGGING = {
 ENCODER = env.str("ENCODER", "all-MiniLM-L6-v2")
 # Languages that it has learnt, as in "en,de"; empty: all, as a multilingual one has. Other texts are told of on import.
 ENCODER_LANGUAGES: list[str] = env.list("ENCODER_LANGUAGES", ["en"] if ENCODER == "all-MiniLM-L6-v2" else [])
+# Whether the settings page has to say that there is none; the key itself is read by the SDK alone.
+HAS_JUDGE_KEY = any(env.str(name, "") for name in ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN"))
 JUDGE_MODEL = env.str("JUDGE_MODEL", "claude-haiku-4-5")
 # Drafts definitions; a larger model than the judge pays here, as a label is defined once.
 DEFINITION_MODEL = env.str("DEFINITION_MODEL", "claude-opus-4-5")

@@ -7,7 +7,7 @@ from django.contrib.auth.decorators import login_not_required
 from django.urls import URLPattern
 from ninja.throttling import AuthRateThrottle
 
-from labelling.api import decisions, documents, imports, labels, projects, releases, rounds, suggesting
+from labelling.api import decisions, documents, imports, labels, projects, releases, rounds, suggesting, webhooks
 from labelling.api.document import Api, Page
 from labelling.api.problems import explain
 
@@ -29,6 +29,7 @@ for router, tag in (
     (releases.router, "Releases"),
     (imports.router, "Imports"),
     (suggesting.router, "Suggestions"),
+    (webhooks.router, "Webhooks"),
 ):
     api.add_router("/projects", router, tags=[tag])
 

@@ -37,6 +37,7 @@ class Settings(Schema):
     auto_accept: bool | None = None
     limit: Project.Limit | None = None
     level: Project.Level | None = None
+    watch_share: Annotated[float | None, Field(ge=0, le=1)] = None
 
 
 class ShownProject(Schema):
@@ -51,6 +52,7 @@ class ShownProject(Schema):
     auto_accept: bool
     limit: str
     level: str
+    watch_share: float
     metadata_columns: list[Name]
     created_at: datetime
 

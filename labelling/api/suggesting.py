@@ -2,21 +2,25 @@
 
 from typing import Annotated
 
+from django.db import transaction
 from ninja import Router, Schema
 from pydantic import Field
 
 from labelling.api.access import READ, Request, check_manages
 from labelling.api.documents import NamedLabel
 from labelling.api.fields import Words
-from labelling.models import Certificate, Label
-from labelling.services import documents
+from labelling.models import Certificate, DriftLook, Label
+from labelling.services import documents, watching
 from labelling.services import suggesting as services
 
 router = Router()
 
 
 class Texts(Schema):
-    """``queue``: bring the uncertain ones into the project, where the next round lays them out for people."""
+    """``queue``: bring the uncertain ones into the project, where the next round lays them out for people.
+
+    A few of the others come in, too, drawn at random: audits of them tell whether the promise holds for later texts.
+    """
 
     texts: Annotated[list[Annotated[Words, Field(min_length=1)]], Field(min_length=1, max_length=services.MAX_TEXTS)]
     queue: bool = False
@@ -31,6 +35,20 @@ class Promise(Schema):
     threshold: float
 
 
+class Drift(Schema):
+    """What audits say of texts that came later: at least ``at_least`` of the ``audited`` answers' kind are wrong.
+
+    ``more_wrong``: than was promised, so that nothing is promised any more. ``shifted``: they have other labels.
+    """
+
+    audited: int
+    wrong: int
+    at_least: float
+    limit: float
+    more_wrong: bool
+    shifted: bool
+
+
 class Suggestion(Schema):
     """``certified``: as sure as the labels that the promise covers; else ask a person."""
 
@@ -42,11 +60,12 @@ class Suggestion(Schema):
 
 
 class Suggestions(Schema):
-    """In the order of the texts. ``model``: the round whose model it is. ``queued``: the import of uncertain texts."""
+    """In the order of the texts. ``model``: the round whose model it is. ``queued``: the import of what comes in."""
 
     model: int
     release: int | None
     promise: Promise | None
+    drift: Drift | None
     suggestions: list[Suggestion]
     queued: int | None
 
@@ -62,18 +81,34 @@ def suggest(request: Request, slug: str, body: Texts) -> Suggestions:
         model=answer.round_number,
         release=standing.release.number if standing.release else None,
         promise=_promise(standing.certificate, standing.threshold),
+        drift=_drift(standing.drift),
         suggestions=[_shown(suggestion) for suggestion in answer.suggestions],
         queued=_queue(request, body.texts, answer) if body.queue else None,
     )
 
 
+@transaction.atomic
 def _queue(request: Request, texts: list[str], answer: services.Answer) -> int | None:
-    uncertain = [
-        documents.NewText(text, "", "", {})
-        for text, suggestion in zip(texts, answer.suggestions, strict=True)
-        if not suggestion.certified
-    ]
-    return documents.add(request.project, uncertain, request.auth.user).pk if uncertain else None
+    """Bring the uncertain texts in, and a few of the others, to be audited."""
+    answered = list(zip(texts, answer.suggestions, strict=True))
+    certified = [(text, one.label, one.probability) for text, one in answered if one.certified and one.label]
+    to_audit = watching.draw(request.project, certified)
+    kept = [*(text for text, one in answered if not one.certified), *to_audit]
+    new = [documents.NewText(text, "", "", {}) for text in kept]
+    return documents.add(request.project, new, request.auth.user).pk if new else None
+
+
+def _drift(look: DriftLook | None) -> Drift | None:
+    if look is None:
+        return None
+    return Drift(
+        audited=look.n,
+        wrong=look.k,
+        at_least=look.at_least,
+        limit=look.limit,
+        more_wrong=look.is_wrong,
+        shifted=look.is_shifted,
+    )
 
 
 def _promise(certificate: Certificate | None, threshold: float | None) -> Promise | None:

@@ -9,7 +9,18 @@ from __future__ import annotations
 from django.db import transaction
 
 from labelling.jobs.lease import hold
-from labelling.models import Comparison, CsvImport, Drafting, Measurement, Release, Round
+from labelling.models import (
+    BackgroundJob,
+    Comparison,
+    CsvImport,
+    Drafting,
+    Measurement,
+    Packing,
+    Release,
+    Round,
+    Unpacking,
+)
+from labelling.services import notices
 from labelling.services.rounds import start_if_due
 
 
@@ -23,6 +34,8 @@ def run_import(pk: int) -> None:
             with transaction.atomic():
                 # Both or neither: a worker killed in between would leave the new texts to nobody.
                 lease.finish(state)
+                if state == BackgroundJob.State.DONE:
+                    notices.tell(lease.job.project, notices.Kind.IMPORTED, lease.job.filename, pk)
                 start_if_due(lease.job.project, texts_came=True)
     if lease:
         # What was written before somebody cancelled it is there, too.
@@ -72,3 +85,31 @@ def run_release(pk: int) -> None:
     with hold(Release, pk) as lease:
         if lease:
             releasing.run(lease)
+
+
+def run_sending() -> None:
+    """Send the mails and the webhooks' deliveries that are due."""
+    from labelling.jobs import delivering, mailing
+
+    try:
+        delivering.run()
+    finally:
+        mailing.run()
+
+
+def run_packing(pk: int) -> None:
+    """Write a project into one file."""
+    from labelling.jobs import packing
+
+    with hold(Packing, pk) as lease:
+        if lease:
+            packing.run_packing(lease)
+
+
+def run_unpacking(pk: int) -> None:
+    """Make a project of a file."""
+    from labelling.jobs import packing
+
+    with hold(Unpacking, pk) as lease:
+        if lease:
+            packing.run_unpacking(lease)

@@ -17,7 +17,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from classifiers.messages_api import JudgeError, JudgeUnavailable, MessagesClient, Prompt, Reply
-from labelling.jobs.calls import LOOK_SECONDS, Outcome, Paused, Task, answer_again, close, look, pause_after
+from labelling.jobs.calls import LOOK_SECONDS, AtCap, Outcome, Paused, Task, answer_again, close, look, pause_after
 from labelling.jobs.lease import JobFailed, Lease, LeaseLost
 from labelling.models import Call, MessageBatch
 from labelling.services import Refused, ledger
@@ -44,7 +44,7 @@ class BatchSender(Generic[Key, Answer]):
 
     def __init__(self, client: MessagesClient, lease: Lease[Any]):
         self.client, self.lease = client, lease
-        self._paused = ""
+        self._paused: Paused | None = None
         self._stopped = ""
 
     def outcomes(self, tasks: Iterable[Task[Key, Answer]]) -> Generator[Outcome[Key, Answer], None, None]:
@@ -66,7 +66,7 @@ class BatchSender(Generic[Key, Answer]):
                     yield from self._collect(batch, by_fingerprint)
                 self._stop_if_unavailable()
         if self._paused:
-            raise Paused(self._paused)
+            raise self._paused
 
     def collected(self, tasks: Iterable[Task[Key, Answer]]) -> Generator[Outcome[Key, Answer], None, None]:
         """Collect what is still under way, and what came of batches that earlier rounds have left; send nothing.
@@ -147,7 +147,7 @@ class BatchSender(Generic[Key, Answer]):
             try:
                 call = ledger.reserve(row, task.prompt.most_input_tokens, task.prompt.max_tokens, in_batch=True)
             except ledger.OverBudget as refusal:
-                self._paused = "" if prompts else str(refusal)
+                self._paused = None if prompts else AtCap(str(refusal))
                 break
             except Refused as refusal:
                 raise JobFailed(str(refusal)) from refusal

@@ -43,7 +43,15 @@ Answer = TypeVar("Answer")
 
 
 class Paused(Exception):
-    """A cap is reached, or somebody asked to stop. The message says so, and what to do."""
+    """Somebody asked to stop, or see below. The message says so, and what to do."""
+
+
+class AtCap(Paused):
+    """A cap is reached."""
+
+
+class JudgeFails(Paused):
+    """What the judge answers is of no use."""
 
 
 @dataclass
@@ -169,7 +177,8 @@ class Sender(Generic[Key, Answer]):
         # System prompts that are in the provider's cache by now, and those that a first call is putting there.
         self._warm: set[str] = set()
         self._warming: set[str] = set()
-        self._paused = self._stopped = ""
+        self._stopped = ""
+        self._paused: Paused | None = None
         self._full = False
         self._hold_until = self._looked_at = 0.0
         self._limited = self._unheard = self._equal = 0
@@ -205,7 +214,7 @@ class Sender(Generic[Key, Answer]):
         if self._stopped:
             raise JobFailed(self._stopped)
         if self._paused:
-            raise Paused(self._paused)
+            raise self._paused
 
     def _is_over(self) -> bool:
         """Whether nothing more comes: at a cap all calls are waited for, after a stop those that come soon."""
@@ -263,7 +272,7 @@ class Sender(Generic[Key, Answer]):
         except ledger.OverBudget as refusal:
             # What is in flight may cost less than feared.
             self._full = bool(self._flying)
-            self._paused = "" if self._full else str(refusal)
+            self._paused = None if self._full else AtCap(str(refusal))
         except Refused as refusal:
             self._stopped = str(refusal)
         return None
@@ -317,7 +326,8 @@ class Sender(Generic[Key, Answer]):
         self._equal = self._equal + 1 if reason == self._failure else 1
         self._failure = reason
         if self._equal >= EQUAL_FAILURES:
-            self._paused = f"{self._equal} questions in a row got no verdict, all for one reason: {reason}"
+            told = f"{self._equal} questions in a row got no verdict, all for one reason: {reason}"
+            self._paused = JudgeFails(told)
 
     def _hear(self, task: Task[Key, Answer]) -> None:
         self._warm.add(task.prompt.system)

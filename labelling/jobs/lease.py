@@ -24,7 +24,7 @@ from django.utils import timezone
 
 from labelling.csv_io.formats import NotCsv
 from labelling.models import BackgroundJob
-from labelling.services import Refused
+from labelling.services import Refused, notices
 
 logger = logging.getLogger(__name__)
 
@@ -187,8 +187,11 @@ def _told(error: OSError) -> str:
     return f"Unexpected error: {type(error).__name__}: {error}. The worker's log has the details."
 
 
+@transaction.atomic
 def _fail(lease: Lease, message: str) -> None:
-    lease.rows().update(state=State.FAILED, error=message, finished_at=timezone.now(), lease_until=None)
+    failed = {"state": State.FAILED, "error": message, "finished_at": timezone.now(), "lease_until": None}
+    if lease.rows().update(**failed):
+        notices.tell_of_failure(lease.job)
 
 
 @contextmanager

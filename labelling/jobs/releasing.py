@@ -16,7 +16,7 @@ from labelling.jobs.rounds.books import StoredBook
 from labelling.jobs.snapshot import snapshot
 from labelling.models import BackgroundJob, Project, Release
 from labelling.models.documents import Source
-from labelling.services import examples, exports, promises, releases
+from labelling.services import examples, exports, notices, promises, releases
 
 # What the labels' sources are called in the files; "model" is whatever has neither of the others.
 SOURCES = (*Source.values, "model")
@@ -46,6 +46,7 @@ def run(lease: Lease[Release]) -> None:
         shutil.rmtree(release.folder, ignore_errors=True)
         folder.rename(release.folder)
         lease.finish(BackgroundJob.State.DONE, counts=counts, certificate=certificate, files=files)
+        notices.tell(release.project, notices.Kind.RELEASED, release.number, release.number)
 
 
 def _look_at_audits(lease: Lease[Release]) -> None:
@@ -55,7 +56,8 @@ def _look_at_audits(lease: Lease[Release]) -> None:
         releases.check(project, states=[BackgroundJob.State.RUNNING])
         if round_ := project.rounds.first():
             examples.give_way(project)
-            StoredBook.read(project).look(round_)
+            with notices.certificate_watched(project):
+                StoredBook.read(project).look(round_)
 
 
 def _empty_folder(lease: Lease[Release]) -> Path:

@@ -15,7 +15,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from labelling.models import BackgroundJob, Worker
-from labelling.services import queueing
+from labelling.services import mails, queueing, webhooks
 
 logger = logging.getLogger(__name__)
 
@@ -27,6 +27,8 @@ SEND_AGAIN_AFTER = timedelta(seconds=20)
 # A message that is not picked up even then means that the queue between django-q2's processes is
 # stuck: a worker was killed while it waited there (django-q2 issue 23). Only a new cluster helps.
 STUCK_AFTER = timedelta(seconds=60)
+# A message about mails and deliveries that nobody has taken up by then is sent once more.
+SENDING_SECONDS = 30.0
 
 
 class Heart:
@@ -42,6 +44,7 @@ class Heart:
         self.lane = lane
         self.busy = False
         self.spawned_at = timezone.now()
+        self._asked_at = -SENDING_SECONDS
         self._sent: set[tuple[str, int, datetime]] = set()
 
     def start(self) -> None:
@@ -65,9 +68,18 @@ class Heart:
         if not self.busy:
             for job in waiting_jobs(self.lane, longer_than=SEND_AGAIN_AFTER):
                 self._send_again(job)
+            if self.lane == queueing.QUICK_LANE:
+                self._have_sent()
             if timezone.now() - self.spawned_at > STUCK_AFTER and waiting_jobs(self.lane, longer_than=STUCK_AFTER):
                 logger.critical("Jobs wait while this worker idles: the queue is stuck. Starting over.")
                 os.kill(self.main_pid, signal.SIGKILL)
+
+    def _have_sent(self) -> None:
+        """Have mails and deliveries sent that are due; not at each beat, while the message is on its way."""
+        just_now = time.monotonic() - self._asked_at < SENDING_SECONDS
+        if not just_now and (webhooks.due().exists() or mails.due().exists()):
+            self._asked_at = time.monotonic()
+            queueing.send()
 
     def _send_again(self, job: BackgroundJob) -> None:
         key = (type(job).__name__, job.pk, job.queued_at)

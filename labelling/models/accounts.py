@@ -14,15 +14,23 @@ from django.utils.translation import gettext_lazy as _
 from labelling.models.projects import Membership, Project
 
 
+class AccountKind(models.TextChoices):
+    """What an account may do on the site, besides what its person is in projects."""
+
+    MEMBER = "member", _("Works in projects")
+    CREATOR = "creator", _("Makes projects, too")
+    ADMINISTRATOR = "administrator", _("Administers the site")
+
+
 class InvitationQuerySet(models.QuerySet["Invitation"]):
     def open(self) -> InvitationQuerySet:
         return self.filter(used_at=None, expires_at__gt=timezone.now())
 
 
 class Invitation(models.Model):
-    """A link that makes one person a member. Its secret itself is kept nowhere."""
+    """A link that makes one person a member; without a project, one who makes projects. Its secret is kept nowhere."""
 
-    project = models.ForeignKey(Project, models.CASCADE, related_name="invitations")
+    project = models.ForeignKey(Project, models.CASCADE, null=True, blank=True, related_name="invitations")
     role = models.CharField(_("role"), max_length=10, choices=Membership.Role, default=Membership.Role.REVIEWER)
     name = models.CharField(_("whom it is for"), max_length=100)
     digest = models.CharField(max_length=64, unique=True, editable=False, help_text="SHA-256 of the secret, in hex.")

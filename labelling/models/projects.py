@@ -170,6 +170,18 @@ class Project(models.Model):
     restarts = models.PositiveSmallIntegerField(
         default=0, editable=False, help_text="How often the ledger of audits was begun anew."
     )
+    watch_share = models.FloatField(
+        _("share of later texts that is audited"),
+        default=0.05,
+        validators=[MinValueValidator(0), MaxValueValidator(1)],
+        help_text=_(
+            "Of the texts that programs bring with “queue”, and that are answered as certified, this share, 0 to 1, is "
+            "audited, too: it tells when the certificate no longer holds for them."
+        ),
+    )
+    watches = models.PositiveSmallIntegerField(
+        default=0, editable=False, help_text="How often watching later texts was begun anew."
+    )
     combination = models.CharField(
         _("how the classifiers are combined"), max_length=20, choices=Combination, default=Combination.ARBITER
     )

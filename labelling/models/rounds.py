@@ -199,18 +199,21 @@ class Query(models.Model):
         AUDIT = "audit", gettext_lazy("Audit")
         POOL_CHECK = "pool_check", gettext_lazy("Spot check of the pool")
         SPOT_CHECK = "spot_check", gettext_lazy("Spot check of the judge")
+        WATCH = "watch", gettext_lazy("Audit of a later text")
         REVIEW = "review", gettext_lazy("A person's answer teaches much")
         DELEGATED = "delegated", gettext_lazy("Next label after a refusal")
         REDEFINED = "redefined", gettext_lazy("The definition has changed")
         REVISED = "revised", gettext_lazy("The classification has changed")
         TRIAL = "trial", gettext_lazy("Trial of the judge: the label is known")
 
-    # Drawn at random: from the ledger, the whole pool, and what the judge was asked about. Decided on blind.
+    # Drawn at random: from the ledger, the whole pool, and what the judge was asked about. They measure the judge.
     AUDITS = (Reason.AUDIT, Reason.POOL_CHECK, Reason.SPOT_CHECK)
+    # Decided on blind. Later texts are drawn from what the model is sure of: they measure that alone.
+    BLIND = (*AUDITS, Reason.WATCH)
     # Of these, drawn whatever the judge said.
     SPOT_CHECKS = (Reason.POOL_CHECK, Reason.SPOT_CHECK)
     # For people alone.
-    UNASKED = (Reason.AUDIT, Reason.POOL_CHECK, Reason.REVIEW)
+    UNASKED = (Reason.AUDIT, Reason.POOL_CHECK, Reason.WATCH, Reason.REVIEW)
 
     round = models.ForeignKey(Round, models.CASCADE, related_name="queries")
     document = models.ForeignKey(Document, models.CASCADE, related_name="queries")
@@ -246,7 +249,7 @@ class Query(models.Model):
         constraints = [
             models.UniqueConstraint(
                 fields=["round", "document", "label"],
-                condition=~models.Q(reason__in=["audit", "pool_check", "review"]),
+                condition=~models.Q(reason__in=["audit", "pool_check", "watch", "review"]),
                 name="label_asked_once_a_round",
             )
         ]
@@ -256,7 +259,7 @@ class Query(models.Model):
 
     @property
     def is_audit(self) -> bool:
-        return self.reason in self.AUDITS
+        return self.reason in self.BLIND
 
     @property
     def predicted_id(self) -> int:

@@ -39,6 +39,16 @@ def check_may_export(user: User, project: Project) -> None:
         raise PermissionDenied(_("In this project only managers export."))
 
 
+def check_administrator(user: User) -> None:
+    """Make sure that the user administers the site.
+
+    Raises:
+        PermissionDenied: when not.
+    """
+    if not user.is_superuser:
+        raise PermissionDenied(_("Only administrators can do that."))
+
+
 def may_create_projects(user: User) -> bool:
     return user.is_staff
 

@@ -50,7 +50,7 @@ def waiting(project: Project) -> QuerySet[Query]:
 
     Those of a ledger that was begun anew wait no longer, once they have left the queue.
     """
-    undecided = Query.objects.filter(round__project=project, reason__in=Query.AUDITS, document__holdout=False)
+    undecided = Query.objects.filter(round__project=project, reason__in=Query.BLIND, document__holdout=False)
     # A label that rests on the judge's word is audited like any other.
     undecided = undecided.exclude(document__example__source__in=[Source.HUMAN, Source.SEED])
     return undecided.exclude(draw__member__cohort__ledger__lt=F("round__project__restarts"), queue_entry=None)

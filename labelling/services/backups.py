@@ -14,7 +14,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from copy import deepcopy
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -26,14 +25,13 @@ from django.db import connection, connections, transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from labelling.services import Refused
+from labelling.services import Refused, rows
 
 SQLITE, DUMP, FILES, ABOUT = "database.sqlite3", "database.dump", "files", "backup.json"
 # Made anew where it is missing.
-CACHES = {"encoders"}
+CACHES = {"encoders", "packed"}
 # The name under which a file beside the installation's own database is opened.
 OTHER = "backup"
-CHUNK = 1_000
 
 
 def back_up(folder: Path, portable: bool = False) -> None:
@@ -125,20 +123,13 @@ def _copy_sqlite(source: Path, target: Path) -> None:
 
 
 def _copy_rows(source: str, target: str) -> None:
-    """Carry all rows over as they are, keys and times too, in the place of what migrations have written there.
-
-    Below Django's public functions, which would set the times anew.
-    """
+    """Carry all rows over as they are, keys and times too, in the place of what migrations have written there."""
     models: Any = apps.get_models(include_auto_created=True)
     with connections[target].constraint_checks_disabled(), transaction.atomic(using=target):
         for model in models:
             model._base_manager.using(target).all()._raw_delete(target)
         for model in models:
-            fields = model._meta.local_concrete_fields
-            rows = model._base_manager.using(source).order_by("pk").iterator(CHUNK)
-            size = max(1, min(CHUNK, connections[target].ops.bulk_batch_size(fields, [None] * CHUNK)))
-            while chunk := list(islice(rows, size)):
-                model._base_manager._insert(chunk, fields=fields, using=target, raw=True)
+            rows.insert(model, model._base_manager.using(source).order_by("pk").iterator(rows.CHUNK), target)
     with connections[target].cursor() as cursor:
         for statement in connections[target].ops.sequence_reset_sql(no_style(), models):
             cursor.execute(statement)

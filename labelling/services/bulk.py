@@ -56,7 +56,7 @@ def offered(project: Project, user: User) -> QuerySet[QueueEntry]:
         document__prediction__posterior_label__isnull=False,
         document__prediction__posterior_label__retired_at=None,
     )
-    return free.exclude(query__reason__in=Query.AUDITS)
+    return free.exclude(query__reason__in=Query.BLIND)
 
 
 def labels(project: Project, user: User) -> list[dict]:

@@ -124,6 +124,12 @@ def promise(project: Project) -> Promise:
     )
 
 
+def in_force(project: Project) -> Certificate | None:
+    """The newest that held; None where there is none, or audits say by now that more is wrong than was promised."""
+    last = project.rounds.exclude(settled_at=None).order_by("-number").only("settling_stopped").first()
+    return None if last and last.settling_stopped else project.certificates.filter(holds=True).first()
+
+
 def draws(project: Project) -> QuerySet[AuditDraw]:
     """The audits of the present ledger, the last drawn first."""
     found = AuditDraw.objects.filter(member__cohort__project=project, member__cohort__ledger=project.restarts)

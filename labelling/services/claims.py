@@ -87,9 +87,8 @@ def n_waiting(project: Project) -> int:
 
 
 def reviewing(project: Project) -> QuerySet[Membership]:
-    """The members who have decided on anything: others are not waited for."""
-    decided = Decision.objects.filter(reviewer=OuterRef("user"), document__project=project)
-    return project.memberships.filter(Exists(decided))
+    """The members who have decided on anything, and may log in: others are not waited for."""
+    return _reviewing().filter(project=project)
 
 
 def people(query: Query) -> People:
@@ -113,22 +112,33 @@ def available(project: Project, user: User, disputed: bool = False) -> QuerySet[
 
     ``disputed``: those on which two others disagree, instead of all the rest.
     """
+    return open_to(user, project.queue.all(), disputed)
+
+
+def open_to(user: User, entries: QuerySet[QueueEntry], disputed: bool = False) -> QuerySet[QueueEntry]:
+    """Of entries, perhaps of many projects, those that are ``available`` to this user."""
     said = Decision.objects.filter(
         Q(action=Decision.Action.SKIP) | Q(people=People.TWO),
         document=OuterRef("document"),
         reviewer=user,
         withdrawn_by=None,
     )
-    return project.queue.filter(_free_for(user), ~Exists(said), _kind(disputed))
+    return entries.filter(_free_for(user), ~Exists(said), _kind(disputed))
 
 
 def second_looks(project: Project, user: User) -> QuerySet[QueueEntry]:
     """Audits in which this user found an error, and nobody else reviews here: they look again, later."""
+    return looked_at_again_by(user, project.queue.all())
+
+
+def looked_at_again_by(user: User, entries: QuerySet[QueueEntry]) -> QuerySet[QueueEntry]:
+    """Of entries, perhaps of many projects, those that are this user's ``second_looks``."""
     own = Decision.objects.filter(
         people=People.TWO, document=OuterRef("document"), query=OuterRef("query"), reviewer=user, withdrawn_by=None
     )
-    drawn = project.queue.filter(people=People.TWO, query__draw__isnull=False)
-    return drawn.filter(_free_for(user), Exists(own), ~Exists(reviewing(project).exclude(user=user)))
+    drawn = entries.filter(people=People.TWO, query__draw__isnull=False)
+    others = _reviewing().filter(project=OuterRef("project")).exclude(user=user)
+    return drawn.filter(_free_for(user), Exists(own), ~Exists(others))
 
 
 def looks_again(entry: QueueEntry, user: User) -> bool:
@@ -252,6 +262,11 @@ def _shown(entries: QuerySet[QueueEntry]) -> QueueEntry | None:
         # The same rows by another way: the page would read them again.
         entry.query.document, entry.query.round.project = entry.document, entry.project
     return entry
+
+
+def _reviewing() -> QuerySet[Membership]:
+    decided = Decision.objects.filter(reviewer=OuterRef("user"), document__project=OuterRef("project"))
+    return Membership.objects.filter(Exists(decided), user__is_active=True)
 
 
 def _free_for(user: User) -> Q:

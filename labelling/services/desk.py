@@ -128,7 +128,7 @@ def _checked(reach: Reach) -> list[Document]:
 def _questions(documents: list[Document]) -> list[Query]:
     """For each document its last question that waits nowhere, or else a new one about what is predicted."""
     pks = [document.pk for document in documents]
-    asked = Query.objects.filter(document__in=pks, queue_entry=None).exclude(reason__in=Query.AUDITS)
+    asked = Query.objects.filter(document__in=pks, queue_entry=None).exclude(reason__in=Query.BLIND)
     asked = asked.exclude(label__retired_at__isnull=False).select_related("round").order_by("pk")
     last = {query.document_id: query for query in asked}
     predicted = Prediction.objects.filter(document__in=[pk for pk in pks if pk not in last]).select_related("round")

@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 
 from labelling.csv_io.exporting import csv_lines
 from labelling.models import CsvImport, Document, Label, Project
-from labelling.services import Refused, diary, imports
+from labelling.services import Refused, diary, imports, packing
 
 # Names that an import gives a meaning to.
 OWN_NAMES = ("id", "text", "label")
@@ -92,5 +92,6 @@ def delete(document: Document) -> None:
     if locked.decisions.exists() or locked.queries.exists() or locked.settled_labels.exists():
         raise Refused(_("Decisions, questions or the certificate rest on this document: it stays."))
     locked.delete()
+    packing.forget(locked.project)
     about = locked.external_id or document.pk
     diary.write(diary.Act.DOCUMENTS_DELETED, locked.project, about, before={"documents": 1})

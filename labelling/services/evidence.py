@@ -40,6 +40,7 @@ BY_REASON = {
     Query.Reason.AUDIT: gettext_lazy("Drawn at random: an audit of what the machine settled."),
     Query.Reason.POOL_CHECK: gettext_lazy("Drawn at random, to measure with."),
     Query.Reason.SPOT_CHECK: gettext_lazy("Drawn at random, to measure with."),
+    Query.Reason.WATCH: gettext_lazy("Drawn at random: an audit of a text that came later."),
     # As people's questions are chosen, see labelling.jobs.rounds.settling.
     Query.Reason.REVIEW: gettext_lazy("Two labels are close."),
     Query.Reason.DELEGATED: gettext_lazy("The judge refused what was more probable before."),

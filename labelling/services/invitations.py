@@ -11,19 +11,19 @@ from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from labelling.models import Invitation, Project
-from labelling.services import Refused, diary, projects
+from labelling.models import AccountKind, Invitation, Project
+from labelling.services import Refused, accounts, diary, projects
 from labelling.services.diary import Act
 
 LASTS = timedelta(days=7)
 
 
 @transaction.atomic
-def invite(project: Project, user: User, name: str, role: str) -> str:
+def invite(project: Project | None, user: User, name: str, role: str) -> str:
     """Invite one person; return the secret of their link, which nobody can read again.
 
     Args:
-        project: into which.
+        project: into which; None: onto the site, to make projects.
         user: who invites.
         name: whom the link is for, to recognize it by.
         role: what they will be.
@@ -43,8 +43,8 @@ def find(secret: str) -> Invitation | None:
 
 
 @transaction.atomic
-def accept(secret: str, user: User) -> Project:
-    """Make the user a member, once; whoever is a manager stays one.
+def accept(secret: str, user: User) -> Project | None:
+    """Make the user what the link says, once; whoever may do more stays as they are.
 
     Raises:
         Refused: when the link was used, taken back, or is too old.
@@ -53,7 +53,10 @@ def accept(secret: str, user: User) -> Project:
     invitation = open_.filter(digest=_digest(secret)).first()
     if invitation is None:
         raise Refused(_("This link was used, was taken back, or is too old. Ask for another one."))
-    if not invitation.project.is_managed_by(user):
+    if invitation.project is None:
+        if not user.is_staff:
+            accounts.set_kind(user, AccountKind.CREATOR)
+    elif not invitation.project.is_managed_by(user):
         projects.set_member(invitation.project, user, invitation.role)
     invitation.used_at, invitation.used_by = timezone.now(), user
     invitation.save(update_fields=["used_at", "used_by"])

@@ -394,7 +394,7 @@ def _questions(label: Label) -> QuerySet[QueueEntry]:
     """What is laid out because of the label and in nobody's hands; audits stay."""
     about = Q(query__label=label) | Q(document__prediction__posterior_label=label)
     free = Q(claimed_until=None) | Q(claimed_until__lte=timezone.now())
-    entries = QueueEntry.objects.filter(about, free, project=label.project).exclude(query__reason__in=Query.AUDITS)
+    entries = QueueEntry.objects.filter(about, free, project=label.project).exclude(query__reason__in=Query.BLIND)
     return QueueEntry.objects.filter(pk__in=entries.values("pk"))
 
 

@@ -165,7 +165,7 @@ def _stay_within(cap: Decimal | None, at_most: Decimal, call: Call, whose: str) 
     if call.ceiling is None:
         raise Refused(
             f"No price is known for the model {call.model!r}, so {whose.lower()} can't be kept: "
-            "have an administrator enter the price, or remove the cap in the project's settings."
+            "enter the price, or remove the cap, in the project's settings."
         )
     if at_most + call.ceiling > cap:
         raise OverBudget(

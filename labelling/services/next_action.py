@@ -149,5 +149,5 @@ def _somebody_can(project: Project) -> bool:
         claims.available(project, member.user).exists()
         or claims.available(project, member.user, disputed=True).exists()
         or claims.held(project, member.user).exists()
-        for member in project.memberships.select_related("user")
+        for member in project.memberships.filter(user__is_active=True).select_related("user")
     )

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import accumulate
+from typing import Any, NamedTuple
 
+from django.contrib.humanize.templatetags.humanize import intcomma
 from django.db.models import Case, Count, Exists, F, OuterRef, Q, Value, When
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
-from labelling.models import CohortMember, Decision, Project, Round, TrainingExample, Verdict
+from labelling.models import CohortMember, Decision, Document, Project, Round, SettledLabel, TrainingExample, Verdict
 from labelling.models.documents import Source
 from labelling.services import claims, rounds
 
@@ -62,6 +67,55 @@ def round_scores(project: Project) -> list[RoundScore]:
     )
     agreement = _by_round(_agreement(project))
     return [_score(round_, verdicts[round_.number], agreement.get(round_.number, {})) for round_ in rounds]
+
+
+class Chart(NamedTuple):
+    """One question about the rounds: the figure of each point that answers it, and the answer in words."""
+
+    key: str
+    question: str
+    words: str
+    is_share: bool
+
+
+QUESTIONS = {
+    "holdout_accuracy": (
+        gettext_lazy("How often are the classifiers right?"),
+        gettext_lazy("On %(now)s of the held-out texts in round %(number)s."),
+    ),
+    "uncertain": (
+        gettext_lazy("How much is left?"),
+        gettext_lazy("%(now)s documents were uncertain in round %(number)s."),
+    ),
+    "agreement": (
+        gettext_lazy("Do people say what the judge says?"),
+        gettext_lazy("On %(now)s of the documents of round %(number)s that both have spoken of."),
+    ),
+    "training_examples": (
+        gettext_lazy("How much has been learnt from?"),
+        gettext_lazy("From %(now)s examples in round %(number)s."),
+    ),
+}
+SHARES = ("holdout_accuracy", "agreement")
+
+
+def charts(scores: Sequence[RoundScore]) -> list[Chart]:
+    """What can be drawn of rounds, the newest first: each question of which anything is known."""
+    points = [score.as_point() for score in scores]
+    return [
+        Chart(key, str(question), _in_words(key, words, known), key in SHARES)
+        for key, (question, words) in QUESTIONS.items()
+        if (known := [point for point in points if point[key] is not None])
+    ]
+
+
+def _in_words(key: str, words: Any, known: Sequence[Mapping[str, Any]]) -> str:
+    """What the newest point says, and how it was in the round before."""
+    told = [f"{100 * point[key]:.1f} %" if key in SHARES else intcomma(point[key]) for point in known[:2]]
+    said = str(words) % {"now": told[0], "number": known[0]["round"]}
+    if len(known) == 1:
+        return said
+    return said + " " + _("In round %(number)s: %(before)s.") % {"before": told[1], "number": known[1]["round"]}
 
 
 @dataclass(frozen=True)
@@ -134,15 +188,35 @@ class Counts:
 
 def counts(project: Project) -> Counts:
     """Where the project's documents stand."""
+    return counts_of([project.pk])[project.pk]
+
+
+def counts_of(projects: Collection[int]) -> dict[int, Counts]:
+    """Where the documents of projects stand, by their keys: three queries for any number of projects."""
     covered = CohortMember.objects.filter(settled=OuterRef("pk"), certificate__isnull=False)
-    in_force = project.settled_labels.filter(left_at=None).annotate(is_covered=Exists(covered))
-    by_human = in_force.filter(document__example__source=Source.HUMAN)
-    certified = in_force.filter(is_covered=True).count()
-    settled = in_force.filter(is_covered=False).exclude(document__example__source=Source.HUMAN).count()
-    humans = TrainingExample.objects.filter(document__project=project, source=Source.HUMAN).count()
-    pool = project.documents.pool()
-    undecided = pool.filter(~Exists(project.settled_labels.filter(document=OuterRef("pk"), left_at=None)))
-    return Counts(certified, settled, humans - by_human.filter(is_covered=True).count(), undecided.count())
+    by_human = TrainingExample.objects.filter(document=OuterRef("document"), source=Source.HUMAN)
+    in_force = SettledLabel.objects.filter(project__in=projects, left_at=None).order_by()
+    told = in_force.annotate(is_covered=Exists(covered), is_human=Exists(by_human))
+    settled = {
+        (project, is_covered, is_human): n
+        for project, is_covered, is_human, n in told.values_list("project", "is_covered", "is_human").annotate(
+            n=Count("pk")
+        )
+    }
+    humans = TrainingExample.objects.filter(document__project__in=projects, source=Source.HUMAN).order_by()
+    n_humans = dict(humans.values_list("document__project").annotate(Count("pk")))
+    pool = Document.objects.filter(project__in=projects).pool().order_by()
+    undecided = pool.filter(~Exists(SettledLabel.objects.filter(document=OuterRef("pk"), left_at=None)))
+    n_open = dict(undecided.values_list("project").annotate(Count("pk")))
+    return {
+        project: Counts(
+            certified=settled.get((project, True, True), 0) + settled.get((project, True, False), 0),
+            settled=settled.get((project, False, False), 0),
+            decided=n_humans.get(project, 0) - settled.get((project, True, True), 0),
+            open=n_open.get(project, 0),
+        )
+        for project in projects
+    }
 
 
 def _agreement(project: Project):

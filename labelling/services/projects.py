@@ -15,7 +15,7 @@ from labelling.services.diary import Act
 @transaction.atomic
 def create_project(name: str, creator: User, **settings) -> Project:
     """Create a project whose first manager is its creator."""
-    project = Project.objects.create(name=name, slug=_free_slug(name), **settings)
+    project = Project.objects.create(name=name, slug=free_slug(name), **settings)
     Membership.objects.create(project=project, user=creator, role=Membership.Role.MANAGER)
     diary.write(Act.PROJECT_CREATED, project, name, user=creator)
     return project
@@ -70,7 +70,8 @@ def _keep_a_manager(project: Project, leaving: User) -> None:
         raise Refused(_("A project needs at least one manager. Make somebody else manager first."))
 
 
-def _free_slug(name: str) -> str:
+def free_slug(name: str) -> str:
+    """The part of a new project's address that is made of its name, and is no other project's."""
     base = slugify(name)[:100] or "project"
     taken = set(Project.objects.filter(slug__startswith=base).values_list("slug", flat=True))
     return next(slug for n in range(1, len(taken) + 2) if (slug := base if n == 1 else f"{base}-{n}") not in taken)

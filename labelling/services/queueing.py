@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django_q.tasks import async_task
 
-from labelling.models import BackgroundJob, Comparison, CsvImport, Drafting, Measurement, Release, Round
+from labelling.models import (
+    BackgroundJob,
+    Comparison,
+    CsvImport,
+    Drafting,
+    Measurement,
+    Packing,
+    Project,
+    Release,
+    Round,
+    Unpacking,
+)
 from labelling.services import Refused
 
 QUICK_LANE = "quick"
 
+SENDING = "labelling.jobs.run_sending"
 TASKS: dict[type[BackgroundJob], str] = {
     Round: "labelling.jobs.run_round",
     CsvImport: "labelling.jobs.run_import",
@@ -20,7 +34,23 @@ TASKS: dict[type[BackgroundJob], str] = {
     Comparison: "labelling.jobs.run_comparison",
     Measurement: "labelling.jobs.run_measurement",
     Release: "labelling.jobs.run_release",
+    Packing: "labelling.jobs.run_packing",
+    Unpacking: "labelling.jobs.run_unpacking",
 }
+
+
+def check_idle(project: Project, *kinds: Any) -> None:
+    """Make sure that no job is under way in a project.
+
+    Args:
+        project: to be left alone.
+        kinds: models of jobs that a project has.
+
+    Raises:
+        Refused: when one is.
+    """
+    if any(kind._default_manager.filter(project=project, state__in=BackgroundJob.ACTIVE).exists() for kind in kinds):
+        raise Refused(_("Something is running in this project. Wait until it has ended."))
 
 
 @transaction.atomic
@@ -48,6 +78,11 @@ def enqueue(job: BackgroundJob, send: bool = True) -> None:
 def notify(job: BackgroundJob) -> None:
     """Tell the worker about a queued job. A message too many is harmless: only one claim succeeds."""
     transaction.on_commit(lambda: async_task(TASKS[type(job)], job.pk, cluster=lane_of(job)))
+
+
+def send() -> None:
+    """Tell the worker that mails or deliveries are due. A message too many is harmless: each is claimed."""
+    async_task(SENDING, cluster=QUICK_LANE)
 
 
 def lane_of(job: BackgroundJob) -> str:

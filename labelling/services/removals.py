@@ -1,7 +1,8 @@
 """What is taken away for good: an import, documents, a project. Each is counted first and leaves an entry in the diary.
 
-Documents go with all that is known of them: lines, vectors, evidence, and the files that brought them. Calls stay
-in the ledger without what was asked and answered; releases that were delivered keep what was delivered.
+Documents go with all that is known of them: lines, vectors, evidence, the files that brought them, and the file that
+their project was packed into. Calls stay in the ledger without what was asked and answered; releases that were
+delivered keep what was delivered.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from django.utils.translation import gettext as _
 from labelling.models import (
     BackgroundJob,
     Call,
+    Comparison,
     CsvImport,
     Decision,
     Document,
@@ -30,11 +32,13 @@ from labelling.models import (
     Project,
     ProposedLabel,
     Query,
+    Release,
+    Round,
     Row,
     SettledLabel,
     TrainingExample,
 )
-from labelling.services import Refused, certificates, diary, nowhere
+from labelling.services import Refused, certificates, diary, nowhere, packing, queueing
 from labelling.services.diary import Act
 
 # Documents that go in one transaction: small enough that nobody waits for it long.
@@ -97,6 +101,7 @@ def delete_documents(project: Project, user: User, documents: QuerySet[Document]
     for chunk in _chunks(pks):
         counts += _erase(chunk)
     _forget_files(project.imports.filter(pk__in=brought))
+    packing.forget(project)
     diary.write(Act.DOCUMENTS_DELETED, project, chosen, before=counts, user=user)
     return counts["documents"]
 
@@ -139,6 +144,7 @@ def undo_import(csv_import: CsvImport, user: User) -> int:
         csv_import.save(update_fields=["undone_at"])
         diary.write(Act.IMPORT_UNDONE, project, csv_import.filename, before=counts, user=user)
     _forget_files(project.imports.filter(pk=csv_import.pk))
+    packing.forget(project)
     return counts["documents"]
 
 
@@ -168,6 +174,7 @@ def delete_project(project: Project, user: User, typed_name: str) -> None:
         counts += _erase(chunk)
     folders = [release.folder for release in project.releases.all()]
     _forget_files(project.imports.all())
+    packing.forget(project)
     name, model_file = project.name, project.model_file
     with transaction.atomic():
         project.releases.all().delete()
@@ -179,9 +186,7 @@ def delete_project(project: Project, user: User, typed_name: str) -> None:
 
 
 def _make_sure_nothing_runs(project: Project) -> None:
-    jobs = (project.rounds, project.imports, project.releases, project.comparisons)
-    if any(rows.filter(state__in=BackgroundJob.ACTIVE).exists() for rows in jobs):
-        raise Refused(_("Something is running in this project. Wait until it has ended."))
+    queueing.check_idle(project, Round, CsvImport, Release, Comparison)
 
 
 def _decided() -> Exists:

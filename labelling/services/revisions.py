@@ -351,7 +351,7 @@ def _take_questions_back(document_ids: Sequence[int]) -> None:
     """
     begun = QueueEntry.objects.exclude(people=People.ONE).filter(document__in=document_ids).values("document")
     decided = Decision.objects.filter(query=OuterRef("pk"))
-    undecided = Query.objects.filter(~Exists(decided), document__in=document_ids, reason__in=Query.AUDITS)
+    undecided = Query.objects.filter(~Exists(decided), document__in=document_ids, reason__in=Query.BLIND)
     undecided = undecided.exclude(document__in=begun)
     AuditDraw.objects.filter(query__in=undecided).delete()
     undecided.update(reason=Query.Reason.REVIEW)

@@ -11,7 +11,7 @@ from django.contrib.auth.models import AnonymousUser, User
 from django.http import HttpRequest
 
 from labelling.models import Project
-from labelling.services import tokens
+from labelling.services import access, tokens
 
 BEARER = "Bearer "
 
@@ -19,7 +19,10 @@ BEARER = "Bearer "
 def find_sender(headers: dict[str, str]) -> int | None:
     """Return the key of the user who sends a request with these headers, in lower case; None for who may not upload."""
     user = _of_token(headers.get("authorization", "")) or _of_session(headers.get("cookie", ""))
-    return user.pk if user and Project.objects.visible_to(user).exists() else None
+    if user is None:
+        return None
+    # Who makes projects may bring one along in a file.
+    return user.pk if access.may_create_projects(user) or Project.objects.visible_to(user).exists() else None
 
 
 def _of_token(authorization: str) -> User | None:

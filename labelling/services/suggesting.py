@@ -10,12 +10,12 @@ from multiprocessing.connection import Client
 from typing import Any
 
 from django.conf import settings
-from django.db.models import Min
+from django.db.models import Min, QuerySet
 from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext as _
 
-from labelling.models import Certificate, CohortMember, Label, Project, Release, SettledLabel
-from labelling.services import Refused
+from labelling.models import Certificate, CohortMember, DriftLook, Label, Project, Release, SettledLabel
+from labelling.services import Refused, certificates, watching
 
 # Texts in one request.
 MAX_TEXTS = 1_000
@@ -50,34 +50,39 @@ class Standing:
     """Under what promise a project's model answers.
 
     Attributes:
-        certificate: the newest that holds; None where nothing is promised.
+        certificate: the newest that holds; None where nothing is promised, or no longer for later texts.
         threshold: the lowest probability of the labels that it covers and that rest on the model alone; None as above.
         release: the newest that is done.
+        drift: what is known of later texts; None where nothing is.
     """
 
     certificate: Certificate | None
     threshold: float | None
     release: Release | None
+    drift: DriftLook | None = None
 
     @classmethod
     def of(cls, project: Project) -> Standing:
         release = project.releases.filter(state=Release.State.DONE).first()
-        certificate = project.certificates.filter(holds=True).first()
-        last = project.rounds.exclude(settled_at=None).first()
-        if certificate is None or (last and last.settling_stopped):
-            return cls(None, None, release)
-        covered = CohortMember.objects.filter(
-            certificate__isnull=False,
-            settled__project=project,
-            settled__source=SettledLabel.Source.MODEL,
-            settled__left_at=None,
-            settled__is_parent=False,
-        )
-        lowest = covered.aggregate(lowest=Min("settled__posterior"))["lowest"]
-        return cls(certificate if lowest is not None else None, lowest, release)
+        certificate, drift = certificates.in_force(project), watching.last_look(project)
+        if certificate is None or (drift and drift.is_wrong):
+            return cls(None, None, release, drift)
+        lowest = covered(project).aggregate(lowest=Min("settled__posterior"))["lowest"]
+        return cls(certificate if lowest is not None else None, lowest, release, drift)
 
     def covers(self, probability: float) -> bool:
         return self.threshold is not None and probability >= self.threshold
+
+
+def covered(project: Project) -> QuerySet[CohortMember]:
+    """The labels that a certificate covers and that rest on the model alone."""
+    return CohortMember.objects.filter(
+        certificate__isnull=False,
+        settled__project=project,
+        settled__source=SettledLabel.Source.MODEL,
+        settled__left_at=None,
+        settled__is_parent=False,
+    )
 
 
 @dataclass(frozen=True)

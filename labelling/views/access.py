@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Concatenate, ParamSpec
 
@@ -21,8 +21,8 @@ from labelling.services import Refused, access
 
 P = ParamSpec("P")
 
-# What can be done with a project in the archive: open it again, or delete it.
-IN_ARCHIVE = ("remove",)
+# What can be done with a project in the archive: open it again, delete it, or pack it into a file.
+IN_ARCHIVE = ("remove", "pack")
 
 
 class Request(HttpRequest):
@@ -67,6 +67,17 @@ def manager_view(view: ProjectView[P]) -> Callable[..., HttpResponseBase]:
     return project_view(only_managers)
 
 
+def administrator_view(view: Callable[Concatenate[Request, P], HttpResponseBase]) -> Callable[..., HttpResponseBase]:
+    """403 for all who don't administer the site."""
+
+    @wraps(view)
+    def only_administrators(request: Request, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
+        access.check_administrator(request.user)
+        return view(request, *args, **kwargs)
+
+    return only_administrators
+
+
 def export_view(view: ProjectView[P]) -> Callable[..., HttpResponseBase]:
     """Like ``project_view``, and 403 for reviewers where only managers export."""
 
@@ -91,6 +102,12 @@ def attempt(request: Request, service: Callable[..., object], *arguments: object
 def searched(request: HttpRequest) -> str:
     """What was typed into a search field. PostgreSQL knows no NUL."""
     return request.GET.get("q", "").replace("\0", "").strip()
+
+
+def sorted_by(request: HttpRequest, sorts: Mapping[str, object]) -> str:
+    """Which of the orders the address names; the first where it names none."""
+    wanted = request.GET.get("sort", "")
+    return wanted if wanted in sorts else next(iter(sorts))
 
 
 def number(typed: str) -> int:

@@ -71,8 +71,8 @@ def join(request: HttpRequest, secret: str) -> HttpResponse:
             return redirect("join", secret)
         if form:
             login(request, user, backend="django.contrib.auth.backends.ModelBackend")
-        messages.success(request, _("Welcome to “%(project)s”.") % {"project": project})
-        return redirect(project)
+        messages.success(request, _("Welcome to “%(project)s”.") % {"project": project or "R.E.D."})
+        return redirect(project or "project_list")
     return render(request, "labelling/join.html", {"invitation": invitation, "form": form})
 
 

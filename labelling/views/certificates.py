@@ -7,9 +7,10 @@ from django.core.paginator import Paginator
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
+from django.views.decorators.http import require_POST
 
 from labelling.models import Certificate, Project
-from labelling.services import Refused, levels
+from labelling.services import Refused, levels, watching
 from labelling.services import certificates as services
 from labelling.views.access import Request, manager_view, project_view
 
@@ -27,6 +28,7 @@ def certificate(request: Request, project: Project) -> HttpResponse:
         "is_manager": project.is_managed_by(request.user),
         "promise": services.promise(project),
         "levels": levels.levels(project),
+        "drift": watching.last_look(project),
         "ledger_level": services.level_of(project),
         "looks": looks,
         "points": [_point(look) for look in reversed(looks)],
@@ -49,6 +51,15 @@ def restart(request: Request, project: Project) -> HttpResponse:
         messages.error(request, str(refusal))
     else:
         messages.success(request, _("The ledger begins anew with the next round."))
+    return redirect("certificate", project.slug)
+
+
+@require_POST
+@manager_view
+def watch_anew(request: Request, project: Project) -> HttpResponse:
+    """Begin to watch later texts anew."""
+    watching.begin_anew(project)
+    messages.success(request, _("Texts that come from now on are watched anew."))
     return redirect("certificate", project.slug)
 
 

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import json
 
-from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
 from django.db.models import QuerySet
 from django.http import HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.shortcuts import render
 from django.utils import timezone
-from django.utils.translation import gettext as _
 
 from labelling.csv_io.exporting import csv_lines
 from labelling.forms import DiaryForm
 from labelling.models import DiaryEntry, Project
 from labelling.services import diary as services
-from labelling.views.access import Request, manager_view
+from labelling.views.access import Request, administrator_view, manager_view
 
 PER_PAGE = 100
 COLUMNS = ["at", "who", "address", "project", "act", "about", "before", "after"]
@@ -28,10 +26,9 @@ def of_project(request: Request, project: Project) -> HttpResponseBase:
     return _answer(request, project.diary.all(), project)
 
 
+@administrator_view
 def of_everything(request: Request) -> HttpResponseBase:
     """What was done in all projects, and at the door."""
-    if not request.user.is_superuser:
-        raise PermissionDenied(_("Only administrators see the diary of all projects."))
     return _answer(request, DiaryEntry.objects.all(), None)
 
 

@@ -17,7 +17,7 @@ from django.utils.translation import ngettext
 from django.views.decorators.http import require_POST
 
 from labelling.models import BulkAct, Document, Flag, Label, Prediction, Project
-from labelling.services import Refused, access, audits, claims, desk, finding, flags, health, removals
+from labelling.services import Refused, access, audits, claims, desk, finding, flags, health, removals, threads
 from labelling.services.review import relabel
 from labelling.services.suggesting import NotServed
 from labelling.views import finding as filters
@@ -200,6 +200,9 @@ def detail(request: Request, project: Project, pk: int) -> HttpResponse:
     context = {
         "is_manager": project.is_managed_by(request.user),
         "is_blind": audits.waits(document),
+        "comments": threads.of_document(document),
+        "is_hidden": threads.is_blind(document),
+        "colleagues": threads.colleagues(project),
         "is_long": project.documents.in_windows().filter(pk=pk).exists(),
         "candidates": _candidates(prediction),
         **_path(project, prediction),

@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy
 from labelling.models import Project
 from labelling.services import Refused, labels, suspicions
 from labelling.services import health as services
-from labelling.views.access import Request, number, project_view, searched
+from labelling.views.access import Request, number, project_view, searched, sorted_by
 
 PER_PAGE = 50
 WORST_PAIRS = 20
@@ -38,8 +38,8 @@ def table(request: Request, project: Project) -> HttpResponse:
     query, shown = searched(request).casefold(), request.GET.get("show", "")
     keeps = services.FILTERS.get(shown, services.FILTERS[""])[1]
     rows = [row for row in rows if keeps(row) and query in str(row.label).casefold()]
-    sort = request.GET.get("sort", "weak")
-    rows.sort(key=services.SORTS.get(sort, services.SORTS["weak"]))
+    sort = sorted_by(request, services.SORTS)
+    rows.sort(key=services.SORTS[sort])
     context = {
         "project": project,
         "page": Paginator(rows, PER_PAGE).get_page(request.GET.get("page")),

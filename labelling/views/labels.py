@@ -19,7 +19,7 @@ from labelling.csv_io.names import look_alikes
 from labelling.forms import DefinitionsForm, LabelForm
 from labelling.models import Draft, Label, Prediction, Project
 from labelling.resources import LabelCsv, LabelResource
-from labelling.services import Refused, definitions, trees
+from labelling.services import Refused, definitions, threads, trees
 from labelling.services import labels as services
 from labelling.views.access import Request, manager_view, project_view, searched
 
@@ -144,6 +144,8 @@ def detail(request: Request, project: Project, pk: int) -> HttpResponse:
         "label": label,
         "form": form,
         "definitions": label.definitions.select_related("author", "draft"),
+        "comments": threads.of_label(label),
+        "colleagues": threads.colleagues(project),
         "n_stale": definitions.stale(project).filter(query__label=label).count(),
         "n_examples": label.examples.count(),
         "is_learnt": label.examples.exclude(learned_in=None).exists(),

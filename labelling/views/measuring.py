@@ -16,10 +16,10 @@ from django.views.decorators.http import require_POST
 from django_htmx.http import HttpResponseClientRefresh
 
 from labelling.forms import ComparisonForm
-from labelling.models import ComparedAnswer, Comparison, Label, Measurement, Project
+from labelling.models import ComparedAnswer, Comparison, Measurement, Project
 from labelling.services import Refused, audits, measuring, queueing
 from labelling.services.audits import JudgeId
-from labelling.views.access import Request, attempt, manager_view, number
+from labelling.views.access import Request, attempt, manager_view, number, searched, sorted_by
 
 PER_PAGE = 50
 DISAGREEMENTS_PER_PAGE = 20
@@ -31,6 +31,19 @@ RATES = {
     "agreement": gettext_lazy("Agreement with people"),
     "kappa": gettext_lazy("Cohen's kappa"),
 }
+# How a label's row is sorted: the weakest first; those of which nothing is claimed last.
+COLUMNS = {
+    "label": gettext_lazy("Label asked about"),
+    "agreement": RATES["agreement"],
+    "verdicts": gettext_lazy("Verdicts"),
+    "unsure": gettext_lazy("Unsure"),
+}
+SORTS: dict[str, Callable[[dict[str, Any]], Any]] = {
+    "verdicts": lambda row: -row["n"],
+    "label": lambda row: str(row["label"]).casefold(),
+    "agreement": lambda row: (row["agreement"]["value"] is None, row["agreement"]["value"], -row["n"]),
+    "unsure": lambda row: -row["n_unsure"],
+}
 
 
 @manager_view
@@ -39,6 +52,8 @@ def overview(request: Request, project: Project) -> HttpResponse:
     measurement = Measurement.objects.filter(project=project).first()
     figures = measurement.figures if measurement else []
     chosen = min(number(request.GET.get("judge", "")), max(len(figures) - 1, 0))
+    sort, words = sorted_by(request, SORTS), searched(request)
+    labels = _labels(project, figures[chosen]["labels"] if figures else [], words, sort)
     context = {
         "project": project,
         "measurement": measurement,
@@ -47,7 +62,10 @@ def overview(request: Request, project: Project) -> HttpResponse:
         "word": measuring.worth_of_word(project),
         "rates": RATES,
         "chosen": chosen,
-        "page": _labels(request, figures[chosen]["labels"] if figures else []),
+        "page": _with_rates(Paginator(labels, PER_PAGE).get_page(request.GET.get("page"))),
+        "columns": COLUMNS,
+        "sort": sort,
+        "query": words,
         "intervals": _drawn((_named(judge), judge) for judge in figures[:JUDGES_DRAWN]),
         "form": ComparisonForm(figures=figures, project=project),
         "comparisons": project.comparisons.select_related("created_by"),
@@ -73,11 +91,18 @@ def progress(request: Request, project: Project) -> HttpResponse:
     return render(request, "labelling/_measuring.html", {"project": project, "measurement": measurement})
 
 
-def _labels(request: Request, rows: list[dict[str, Any]]) -> Page:
-    """One judge's figures by label, a page of them, with the labels in place of their ids."""
-    page = Paginator(rows, PER_PAGE).get_page(request.GET.get("page"))
-    labels = Label.objects.in_bulk([row["label"] for row in page])
-    page.object_list = [row | {"label": labels[row["label"]]} for row in page if row["label"] in labels]
+def _labels(project: Project, rows: list[dict[str, Any]], words: str, sort: str) -> list[dict[str, Any]]:
+    """One judge's figures by label, with the labels in place of their ids: those whose name holds the words."""
+    labels = project.labels.defer("definition", "synonyms").in_bulk([row["label"] for row in rows])
+    known = [row | {"label": labels[row["label"]]} for row in rows if row["label"] in labels]
+    found = [row for row in known if words.casefold() in str(row["label"]).casefold()]
+    return sorted(found, key=SORTS[sort])
+
+
+def _with_rates(page: Page) -> Page:
+    """Give each label of a page its rates by name, for those who open it."""
+    for row in page:
+        row["rates"] = [(name, title, row[name]) for name, title in RATES.items()]
     return page
 
 

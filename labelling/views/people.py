@@ -2,18 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from django.contrib import messages
 from django.contrib.auth.models import User
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_POST
 
 from labelling.models import Decision, Label, Measurement, People, Project, QueueEntry
 from labelling.services import Refused, claims, leaning, measuring, review
 from labelling.services import people as services
-from labelling.views.access import Request, number, project_view
+from labelling.views.access import Request, number, project_view, sorted_by
 from labelling.views.review import chosen
+
+COLUMNS = {
+    "name": gettext_lazy("Reviewer"),
+    "decisions": gettext_lazy("Decisions"),
+    "today": gettext_lazy("Today"),
+    "agreement": gettext_lazy("Agrees with others"),
+    "overturned": gettext_lazy("Overturned"),
+}
+# The most first; of whom nothing is known comes last.
+SORTS: dict[str, Callable[[services.Numbers], Any]] = {
+    "decisions": lambda one: -one.n_decisions,
+    "name": lambda one: one.reviewer.username.casefold(),
+    "today": lambda one: -one.n_today,
+    "agreement": lambda one: (one.same is None, -(one.same or 0)),
+    "overturned": lambda one: (one.overturned is None, -(one.overturned or 0)),
+}
 
 
 @project_view
@@ -22,10 +42,14 @@ def numbers(request: Request, project: Project) -> HttpResponse:
     is_manager = project.is_managed_by(request.user)
     measurement = Measurement.objects.filter(project=project).first()
     agreement = measurement.people if measurement else {}
+    sort = sorted_by(request, SORTS)
+    people = services.numbers(project, None if is_manager else request.user)
     context = {
         "project": project,
         "is_manager": is_manager,
-        "people": services.numbers(project, None if is_manager else request.user),
+        "people": sorted(people, key=SORTS[sort]),
+        "columns": COLUMNS,
+        "sort": sort,
         "leaning": leaning.measured(project) if is_manager else None,
         "measurement": measurement,
         "is_old": is_manager and measuring.is_old(project, measurement),

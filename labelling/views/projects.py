@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from django.conf import settings as site
 from django.contrib import messages
 from django.contrib.auth.models import User
-from django.db.models import Count, Model, OuterRef, Q, Subquery
-from django.db.models.functions import Coalesce
+from django.core.paginator import Paginator
+from django.db.models import Count, Q
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
-from labelling.forms import InvitationForm, MemberForm, ProjectForm, ProjectSettingsForm
-from labelling.models import Document, Membership, People, Project, QueueEntry, TrainingExample
+from labelling.forms import InvitationForm, MemberForm, PriceForm, ProjectForm, ProjectSettingsForm
+from labelling.models import Membership, People, Price, Project, TrainingExample
 from labelling.models.documents import Source
 from labelling.services import (
     Refused,
@@ -22,26 +23,41 @@ from labelling.services import (
     changes,
     claims,
     definitions,
+    glances,
     invitations,
     ledger,
     levels,
     removals,
     rounds,
+    threads,
+    watching,
 )
+from labelling.services import prices as price_list
 from labelling.services import projects as services
 from labelling.services.next_action import next_action
-from labelling.services.progress import counts, round_scores
-from labelling.views.access import Request, manager_view, project_view
+from labelling.services.progress import charts, counts, round_scores
+from labelling.views.access import Request, manager_view, project_view, searched
+
+PROJECTS_PER_PAGE = 20
 
 
 def project_list(request: Request) -> HttpResponse:
-    projects = Project.objects.visible_to(request.user).annotate(
-        n_documents=_count(Document), n_waiting=_count(QueueEntry)
-    )
+    """One's projects: first those where something waits, then by name; the archived ones apart."""
+    words = searched(request)
+    found = glances.found(request.user, words)
+    projects = found.filter(archived_at=None)
+    waiting = glances.waiting_for(request.user, projects)
+    ordered = sorted(projects, key=lambda project: project.pk not in waiting)
+    page = Paginator(ordered, PROJECTS_PER_PAGE).get_page(request.GET.get("page"))
     context = {
-        "projects": projects.filter(archived_at=None),
-        "archived": projects.exclude(archived_at=None),
+        "page": page,
+        "glances": glances.glances(list(page), waiting),
+        "n_waiting": len(waiting),
+        "archived": found.exclude(archived_at=None),
+        "query": words,
+        "n_mentions": threads.n_unseen(request.user),
         "may_create": access.may_create_projects(request.user),
+        "many": claims.MANY,
     }
     return render(request, "labelling/project_list.html", context)
 
@@ -79,11 +95,13 @@ def overview(request: Request, project: Project) -> HttpResponse:
         "standing": counts(project),
         "action": next_action(project, request.user),
         "promise": promise,
+        "drift": watching.last_look(project),
         "levels": levels.levels(project),
         "ahead": promise.ahead,
         "many": claims.MANY,
         "stale": definitions.stale_counts(project),
         "scores": scores,
+        "charts": charts(scores),
         "points": [score.as_point() for score in reversed(scores)],
     }
     return render(request, "labelling/project.html", context)
@@ -98,7 +116,37 @@ def settings(request: Request, project: Project) -> HttpResponse:
         rounds.start_if_due(form.instance, texts_came=True)
         messages.success(request, _("Saved. The next round uses these settings."))
         return redirect("project_settings", project.slug)
-    return render(request, "labelling/settings.html", {"project": project, "form": form})
+    context = {
+        "project": project,
+        "form": form,
+        "needs": _needs(form["judge"].value(), form["judge_model"].value()),
+        "n_managers": project.memberships.filter(role=Membership.Role.MANAGER).count(),
+        "n_reviewers": project.memberships.filter(role=Membership.Role.REVIEWER).count(),
+    }
+    return render(request, "labelling/settings.html", context)
+
+
+@manager_view
+def judge_needs(request: Request, project: Project) -> HttpResponse:
+    """What the judge that is chosen in the form needs still, before anything is saved."""
+    needs = _needs(request.GET.get("judge"), request.GET.get("judge_model"))
+    return render(request, "labelling/_judge_needs.html", {"project": project, "needs": needs})
+
+
+def _needs(judge: str | None, model: str | None) -> price_list.Missing:
+    return price_list.missing(judge or "", (model or "").replace("\0", ""))
+
+
+@manager_view
+def prices(request: Request, project: Project) -> HttpResponse:
+    """What models cost, and a new price: for the whole site, never in the place of another."""
+    model = request.GET.get("model", "").replace("\0", "") or project.judge_model or site.JUDGE_MODEL
+    form = PriceForm(request.POST or None, initial={"model": model})
+    if request.method == "POST" and form.is_valid():
+        price = price_list.enter(form.save(commit=False), project)
+        messages.success(request, _("The price of %(model)s is known now.") % {"model": price.model})
+        return redirect("prices", project.slug)
+    return render(request, "labelling/prices.html", {"project": project, "form": form, "prices": Price.objects.all()})
 
 
 @manager_view
@@ -207,9 +255,3 @@ def _document_counts(project: Project) -> dict[str, int]:
     by_source = dict(examples.values_list("source").annotate(Count("pk")))
     labelled = {source: by_source.get(source, 0) for source in Source.values}
     return counts | labelled | {"pool": counts["total"] - counts["holdout"] - sum(labelled.values())}
-
-
-def _count(model: type[Model]) -> Coalesce:
-    """How many rows of a table belong to each project; a join of two such tables would multiply them."""
-    rows = model._default_manager.filter(project=OuterRef("pk")).order_by().values("project")
-    return Coalesce(Subquery(rows.annotate(n=Count("pk")).values("n")), 0)

@@ -16,9 +16,11 @@ from labelling.models import Project, Query, Round, Verdict
 from labelling.services import audits, changes, definitions, ledger, queueing
 from labelling.services import rounds as services
 from labelling.services.progress import round_scores
-from labelling.views.access import Request, attempt, manager_view, number, project_view
+from labelling.views.access import Request, attempt, manager_view, number, project_view, sorted_by
 
-PER_PAGE = 50
+# A row is a line, on a phone two: a page of them takes less than three screens.
+PER_PAGE = 30
+SORTS = {"rank": ("rank", "pk"), "label": ("label__name", "rank", "pk"), "probability": ("probability", "pk")}
 
 
 @require_POST
@@ -59,6 +61,8 @@ def progress(request: Request, project: Project) -> HttpResponse:
 def detail(request: Request, project: Project, number: int) -> HttpResponse:
     round_ = get_object_or_404(project.rounds, number=number)
     verdict, reason = request.GET.get("verdict", ""), request.GET.get("reason", "")
+    sort = sorted_by(request, SORTS)
+    queries = _queries(round_, verdict, reason).order_by(*SORTS[sort])
     context = {
         "project": project,
         "is_manager": project.is_managed_by(request.user),
@@ -68,9 +72,10 @@ def detail(request: Request, project: Project, number: int) -> HttpResponse:
         "changes": changes.of_round(round_),
         "score": next((score for score in round_scores(project) if score.round == round_), None),
         "steps": [(label, round_.seconds[step]) for step, label in Round.Step.choices if step in round_.seconds],
-        "page": Paginator(_queries(round_, verdict, reason), PER_PAGE).get_page(request.GET.get("page")),
+        "page": Paginator(queries, PER_PAGE).get_page(request.GET.get("page")),
         "verdict": verdict,
         "reason": reason,
+        "sort": sort,
         "reasons": Query.Reason.choices,
         "verdicts": [*Verdict.Name.choices, ("failed", _("No answer"))],
     }
@@ -100,7 +105,7 @@ def _queries(round_: Round, verdict: str, reason: str) -> QuerySet[Query]:
     elif verdict:
         queries = queries.filter(verdict__verdict=verdict, is_blind=False)
     # That the judge was asked about a further label tells that it refused the one before.
-    return queries.exclude(is_blind=True, reason=Query.Reason.DELEGATED).order_by("rank", "pk")
+    return queries.exclude(is_blind=True, reason=Query.Reason.DELEGATED)
 
 
 @require_POST

@@ -23,8 +23,8 @@ NOT_WRITABLE = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 def worker(request: HttpRequest) -> HttpResponse:
-    """The banner that appears on every page while no worker runs."""
-    return render(request, "_worker.html")
+    """The banner that appears on every page while no worker runs, and the bell as it is now."""
+    return render(request, "_news.html")
 
 
 @login_not_required

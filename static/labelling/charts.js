@@ -3,58 +3,29 @@ const style = getComputedStyle(document.documentElement);
 const colour = (name) => style.getPropertyValue(name).trim();
 const points = JSON.parse(document.getElementById("points")?.textContent ?? "[]");
 
-function line(label, key, name, axis = "y") {
-  return {
-    label,
-    data: points.map((point) => point[key]),
-    borderColor: colour(name),
-    backgroundColor: colour(name),
-    yAxisID: axis,
-    spanGaps: true,
-    clip: false,
-  };
-}
+const share = (value) => `${Math.round(value * 1000) / 10} %`;
 
-function draw(id, datasets, scales) {
-  const canvas = document.getElementById(id);
-  if (!canvas) return;
+// One question, one line: what it shows stands beside it in words.
+function drawRounds(canvas) {
   const axis = { grid: { color: colour("--line") }, ticks: { color: colour("--muted") } };
-  for (const scale of Object.values(scales)) Object.assign(scale, { ...axis, ...scale, ticks: { ...axis.ticks, ...scale.ticks } });
+  const { key, round, isShare } = canvas.dataset;
+  const y = isShare ? { min: 0, max: 1, ticks: { ...axis.ticks, callback: share } } : { beginAtZero: true, ticks: { ...axis.ticks, precision: 0 } };
   new Chart(canvas, {
     type: "line",
-    data: { labels: points.map((point) => `Round ${point.round}`), datasets },
+    data: {
+      labels: points.map((point) => `${round} ${point.round}`),
+      datasets: [{ data: points.map((point) => point[key]), borderColor: colour("--accent"), backgroundColor: colour("--accent"), spanGaps: true, clip: false }],
+    },
     options: {
       animation: false,
       maintainAspectRatio: false,
       interaction: { mode: "index", intersect: false },
-      plugins: { legend: { position: "bottom", labels: { color: colour("--ink"), boxWidth: 12 } } },
-      scales: { x: { ...axis, offset: true }, ...scales },
+      plugins: { legend: { display: false } },
+      scales: { x: { ...axis, offset: true }, y: { ...axis, ...y } },
     },
   });
 }
-
-const share = (value) => `${Math.round(value * 1000) / 10} %`;
-draw(
-  "quality",
-  [
-    line("Holdout accuracy", "holdout_accuracy", "--good"),
-    line("Judge acceptance", "acceptance", "--accent"),
-    line("Judge and reviewers agree", "agreement", "--warn"),
-    line("Expected gain", "expected_gain", "--muted", "right"),
-  ],
-  {
-    y: { min: 0, max: 1, ticks: { callback: share } },
-    right: { beginAtZero: true, position: "right", grid: { drawOnChartArea: false }, title: { display: true, text: "Nats an answer", color: colour("--muted") } },
-  },
-);
-draw(
-  "amounts",
-  [line("Uncertain documents", "uncertain", "--bad"), line("Training examples", "training_examples", "--accent", "right")],
-  {
-    y: { beginAtZero: true, title: { display: true, text: "Uncertain", color: colour("--muted") } },
-    right: { beginAtZero: true, position: "right", grid: { drawOnChartArea: false }, title: { display: true, text: "Training examples", color: colour("--muted") } },
-  },
-);
+document.querySelectorAll("canvas[data-key]").forEach(drawRounds);
 
 // Rates with their intervals: a bar from the lower bound to the upper one, and a stroke at the value.
 const judges = JSON.parse(document.getElementById("interval-data")?.textContent ?? "[]");

@@ -21,6 +21,7 @@ LABELS = {
     "crème": ("", "Accents."),
 }
 WORDS = {name: [f"{name.split('_')[-1]}{n}" for n in range(4)] for name in LABELS}
+GUIDELINES = "# Two wishes\n\nTake the **first**.\n\n| what | label |\n|---|---|\n| card gone | card_lost |\n"
 ARABIC = "أين بطاقتي التي طلبتها قبل أسبوعين؟"
 
 
@@ -56,7 +57,7 @@ def lay_out() -> None:
         Verdict,
         Worker,
     )
-    from labelling.services import flags, revisions
+    from labelling.services import flags, guidelines, revisions, threads
     from tests.factories import import_rows, make_project, make_user, run_round
     from tests.fakes import HashingEncoder
 
@@ -104,6 +105,8 @@ def lay_out() -> None:
     proposal.documents.set(nowhere)
     table = [("crème", "C1", "whipped cream"), ("crème", "C2", "sour cream"), ("card_lost", "L1", "card gone")]
     revisions.lay_out(project, [Correspondence(*row) for row in table], manager)
+    guidelines.write(project, GUIDELINES, manager, 0)
+    threads.say(better, people["ada"], "@mia is a card that fell into a lake lost or swallowed?")
     # The worker's heart beats for as long as the tests take.
     Worker.objects.create(host="desk", pid=1, seen_at=timezone.now() + timedelta(days=1))
 

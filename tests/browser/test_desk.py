@@ -420,12 +420,23 @@ def all_pages(page: Page) -> Iterator[str]:
         DESK + "documents/decisions/",
         DESK + "documents/?verdict=valid&sort=sure",
         DESK + "remove/",
+        DESK + "file/",
+        "/projects/unpack/",
         DESK + "predict/",
         DESK + "diary/",
         DESK + "members/",
+        DESK + "prices/",
+        DESK + "guidelines/",
+        DESK + "guidelines/?edit",
+        DESK + "rounds/1/",
+        "/accounts/",
+        "/mentions/",
         "/diary/",
         "/sessions/",
         "/tokens/",
+        "/notices/",
+        "/notices/settings/",
+        DESK + "webhooks/",
         "/api/",
     )
     for address in (
@@ -439,6 +450,62 @@ def all_pages(page: Page) -> Iterator[str]:
 def faults(page: Page) -> list[str]:
     found = Axe().run(page, options=WCAG).response["violations"]
     return [f"{fault['id']}: {node['html'][:200]}" for fault in found for node in fault["nodes"]]
+
+
+def test_guidelines_are_one_key_away_and_a_thread_names_a_colleague(page, site):
+    log_in(page, site, "mia")
+    page.goto(REVIEW)
+    before = text_of(page)
+    page.keyboard.press("g")
+    dialog = page.get_by_role("dialog", name="Guidelines")
+    expect(dialog.get_by_role("heading", name="Two wishes")).to_be_visible()
+    page.keyboard.press("n")
+    page.keyboard.press("g")
+    expect(dialog).to_be_hidden()
+    assert text_of(page) == before
+    page.goto("/")
+    page.get_by_role("link", name="A colleague has mentioned you").click()
+    page.get_by_role("link", name="card_arrival").click()
+    expect(page.locator(".thread li:target")).to_contain_text("fell into a lake")
+    page.get_by_label("Say something").fill("Swallowed, @ada.")
+    page.get_by_role("button", name="Send").press("Enter")
+    expect(page.locator(".thread li:target")).to_contain_text("Swallowed, @ada.")
+    page.locator(".thread li:target summary").click()
+    page.locator(".thread li:target").get_by_role("button").click()
+    expect(page.locator(".thread li")).to_have_count(1)
+
+
+@pytest.mark.parametrize(("width", "height"), [(1366, 768), (360, 740)])
+def test_a_page_of_a_rounds_questions_is_under_three_screens_and_its_heads_stay(page, site, width, height):
+    page.set_viewport_size({"width": width, "height": height})
+    log_in(page, site, "mia")
+    page.goto(f"{DESK}rounds/1/")
+    rows = page.locator("table.rows tbody tr")
+    expect(rows).to_have_count(30)
+    assert page.evaluate("document.documentElement.scrollHeight") < 3 * height
+    tallest = max(box["height"] for box in (row.bounding_box() for row in rows.all()))
+    assert tallest < (40 if width > 1000 else 65)
+    rows.nth(20).locator("summary").click()
+    expect(rows.nth(20).get_by_text("Why asked")).to_be_visible()
+    page.evaluate("scrollTo(0, document.body.scrollHeight / 2)")
+    if width > 1000:
+        assert page.locator("table.rows thead th").first.bounding_box()["y"] == 0
+    page.evaluate("scrollTo(0, 0)")
+    page.get_by_role("link", name="Probability").click()
+    expect(page.locator("th[aria-sort]")).to_have_text("Probability")
+
+
+def test_a_judge_without_key_or_price_says_so_when_it_is_chosen(page, site):
+    log_in(page, site, "mia")
+    page.goto(f"{DESK}settings/")
+    expect(page.locator("#judge-needs .notice")).to_have_count(0)
+    page.get_by_label("Judge:", exact=True).select_option("anthropic")
+    expect(page.locator("#judge-needs")).to_contain_text("No price is known for")
+    page.get_by_label("Judge model:").fill("big-1")
+    page.get_by_label("Judge model:").blur()
+    expect(page.locator("#judge-needs")).to_contain_text("No price is known for big-1.")
+    page.get_by_role("link", name="Enter its price").click()
+    expect(page.get_by_label("Model:")).to_have_value("big-1")
 
 
 def test_a_label_is_made_of_what_belongs_nowhere_and_taken_back(page, site):

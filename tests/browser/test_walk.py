@@ -138,7 +138,7 @@ def test_the_whole_walk(page: Page, site: Site, tmp_path):
     row = page.get_by_role("row", name="Round 2")
     n_examples = int(page.get_by_role("row", name="Round 1").get_by_role("cell").first.inner_text())
     expect(row.get_by_role("cell").first).to_have_text(str(n_examples + 4))
-    expect(page.locator("canvas#quality")).to_be_visible()
+    expect(page.locator("canvas[data-key=uncertain]")).to_be_visible()
 
     # Export, and import the export into a second project.
     page.get_by_role("link", name="Export").click()

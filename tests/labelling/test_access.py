@@ -17,6 +17,8 @@ from labelling.models import (
     Comparison,
     CsvImport,
     Definition,
+    Delivery,
+    Event,
     Flag,
     Invitation,
     Label,
@@ -27,7 +29,18 @@ from labelling.models import (
     Round,
     Suspicion,
 )
-from labelling.services import definitions, imports, invitations, label_life, labels, releases, rounds
+from labelling.services import (
+    definitions,
+    imports,
+    invitations,
+    label_life,
+    labels,
+    notices,
+    releases,
+    rounds,
+    threads,
+    webhooks,
+)
 from labelling.urls import project_urls
 from tests.factories import account, csv_file, fresh, fruit_project, make_user, run_round
 
@@ -35,6 +48,9 @@ pytestmark = pytest.mark.django_db
 
 ONLY_MANAGERS = {
     "project_settings",
+    "judge_needs",
+    "write_guidelines",
+    "prices",
     "members",
     "diary",
     "invite",
@@ -93,6 +109,17 @@ ONLY_MANAGERS = {
     "mend_definition",
     "retry_release",
     "cancel_release",
+    "watch_anew",
+    "webhooks",
+    "webhook",
+    "pause_webhook",
+    "resume_webhook",
+    "remove_webhook",
+    "resend",
+    "pack",
+    "packing_progress",
+    "cancel_packing",
+    "packed_project",
 }
 ALL = sorted(pattern.name for pattern in project_urls if isinstance(pattern, URLPattern) and pattern.name)
 NOT_LOGGED_IN = {"login", "health", "metrics", "password_reset"}
@@ -141,6 +168,7 @@ def addresses(project, deliver) -> dict[str, str]:
     comparison = Comparison.objects.create(project=project, model="big-1", state="waiting")
     flag = Flag.objects.create(document=project.documents.first(), comment="odd")
     deliver(project)
+    delivery = _delivery(project)
     arguments: dict[str, dict[str, Any]] = {
         **dict.fromkeys(
             [
@@ -156,7 +184,7 @@ def addresses(project, deliver) -> dict[str, str]:
         **dict.fromkeys(["go_on_drafting", "cancel_drafting", "retry_drafting"], {"pk": drafting.pk}),
         "decide_draft": {"pk": drafting.drafts.first().pk},
         **dict.fromkeys(
-            ["label", "delete_label", "versions", "mend_definition"],
+            ["label", "delete_label", "versions", "mend_definition", "comment_on_label"],
             {"pk": Label.objects.filter(project=project)[0].pk},
         ),
         "suspicion": {"pk": _suspected(project).pk},
@@ -172,7 +200,8 @@ def addresses(project, deliver) -> dict[str, str]:
         "undo_label_event": {"pk": label_life.restore(*_retired(project)).pk},
         "undo_act": {"pk": BulkAct.objects.create(project=project, kind="flag", n=0, user=None).pk},
         "saved_view": {"pk": project.saved_views.create(user=project.memberships.all()[0].user, is_shared=True).pk},
-        **dict.fromkeys(["document", "flag"], {"pk": project.documents.first().pk}),
+        **dict.fromkeys(["document", "flag", "comment_on_document"], {"pk": project.documents.first().pk}),
+        "remove_comment": {"pk": threads.say(project.labels.first(), make_user(), "odd").pk},
         "lower_flag": {"pk": project.documents.first().pk, "flag_pk": flag.pk},
         "remove_member": {"pk": project.memberships.first().pk},
         "take_back_invitation": {"pk": _invited(project).pk},
@@ -205,6 +234,8 @@ def addresses(project, deliver) -> dict[str, str]:
         ),
         "release_file": {"number": 2, "name": Release.LABELS_CSV},
         **dict.fromkeys(["decide", "renew_claim", "decide_disagreement"], {"entry_id": project.queue.first().pk}),
+        **dict.fromkeys(["webhook", "pause_webhook", "resume_webhook", "remove_webhook"], {"pk": delivery.webhook_id}),
+        "resend": {"pk": delivery.webhook_id, "delivery_pk": delivery.pk},
         "accept_in_bulk": {"label_id": project.labels.first().pk},
     }
     return {name: reverse(name, kwargs={"slug": project.slug} | arguments.get(name, {})) for name in ALL}
@@ -213,6 +244,12 @@ def addresses(project, deliver) -> dict[str, str]:
 def _invited(project: Project) -> Invitation:
     invitations.invite(project, make_user(), "Bob", "reviewer")
     return project.invitations.get()
+
+
+def _delivery(project: Project) -> Delivery:
+    """An event on its way to a webhook."""
+    webhooks.add(project, project.memberships.first().user, "https://93.184.215.14/", [Event.Kind.RELEASED])
+    return notices.tell(project, Event.Kind.RELEASED, 1, 1).deliveries.get()
 
 
 def _suspected(project: Project) -> Suspicion:
@@ -310,6 +347,12 @@ def test_the_list_shows_ones_own_projects_only(client, project, reviewer):
         "release_diff_csv",
         "retry_release",
         "take_back_invitation",
+        "comment_on_label",
+        "comment_on_document",
+        "remove_comment",
+        "webhook",
+        "remove_webhook",
+        "resend",
     ],
 )
 def test_another_projects_rows_are_not_reached_through_ones_own(client, manager, project, deliver, kind):
@@ -333,6 +376,12 @@ def test_another_projects_rows_are_not_reached_through_ones_own(client, manager,
         **dict.fromkeys(["release", "release_diff", "release_diff_csv", "retry_release"], {"number": 2}),
         "release_file": {"number": 2, "name": Release.LABELS_CSV},
         "take_back_invitation": {"pk": _invited(other).pk},
+        "comment_on_label": {"pk": other.labels.first().pk},
+        "comment_on_document": {"pk": other.documents.first().pk},
+        "remove_comment": {"pk": threads.say(other.labels.first(), make_user(), "odd").pk},
+        **dict.fromkeys(["webhook", "remove_webhook"], {"pk": _delivery(other).webhook_id}),
+        # Its own webhook, the other's delivery.
+        "resend": {"pk": _delivery(project).webhook_id, "delivery_pk": other.webhooks.get().deliveries.get().pk},
     }[kind]
     client.force_login(manager)
     address = reverse(kind, kwargs={"slug": project.slug} | arguments)
@@ -356,8 +405,19 @@ def test_only_staff_create_projects(client, reviewer):
 
 
 def test_every_other_address_needs_a_login_too(client):
-    names = ("project_list", "create_project", "worker_status", "password_change", "tokens", "sessions")
-    for name in (*names, "diary_of_everything"):
+    names = (
+        "project_list",
+        "create_project",
+        "unpack",
+        "worker_status",
+        "password_change",
+        "tokens",
+        "sessions",
+        "notices",
+        "notice_settings",
+        "mentions",
+    )
+    for name in (*names, "diary_of_everything", "accounts"):
         assert client.get(reverse(name)).status_code == 302
     for name in NOT_LOGGED_IN:
         assert client.get(reverse(name)).status_code == 200

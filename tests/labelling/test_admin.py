@@ -9,6 +9,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.urls import reverse
 
 from labelling.admin import ReadOnly
+from labelling.back_office import GROUPS
 from labelling.models import Decision, Label, Membership, Project, Query, Round, Verdict, Worker
 from labelling.services import claims, labels, projects, review
 from tests.factories import account, fresh, fruit_project, make_project, make_user, run_round
@@ -111,6 +112,16 @@ def test_a_staff_reviewer_sees_no_labels_and_changes_none(client, project):
     assert not Label.objects.filter(name="hijacked").exists()
     client.post(address(Label, "add"), {"project": project.pk, "name": "hijacked", "definition": ""})
     assert not Label.objects.filter(name="hijacked").exists()
+
+
+def test_the_index_is_in_groups_and_evidence_is_to_look_at_alone(client, superuser):
+    client.force_login(superuser)
+    shown = {app["name"]: app["models"] for app in client.get(reverse("admin:index")).context["app_list"]}
+    assert list(shown)[-4:] == ["Projects", "Site", "Work", "Evidence"]
+    assert {model["object_name"] for model in shown["Evidence"]} >= {"Decision", "Query", "Verdict", "Audit"}
+    for model in shown["Evidence"]:
+        assert model["perms"] == {"add": False, "change": False, "delete": False, "view": True}
+    assert sum(len(models) for name, models in shown.items() if name in GROUPS) == len(MODELS)
 
 
 def test_the_admin_says_too_that_no_worker_runs(client, superuser):

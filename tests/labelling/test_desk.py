@@ -71,7 +71,9 @@ SAID = (
         f"models/{name}.py"
         for name in ("projects", "definitions", "imports", "jobs", "ledger", "measuring", "diary", "accounts", "tokens")
     ),
-    "forms.py",
+    *(f"services/{name}.py" for name in ("accounts", "guidelines", "threads", "progress")),
+    *(f"views/{name}.py" for name in ("administration", "guidelines")),
+    *(f"forms/{name}.py" for name in ("accounts", "files", "judge", "labels", "projects", "settings", "tables")),
     "resources.py",
     "templatetags/red.py",
 )

@@ -17,22 +17,31 @@ from django.utils import timezone
 
 from labelling import jobs
 from labelling.csv_io.label_lists import ListedLabel
-from labelling.models import DiaryEntry, Invitation, Label, Membership, Project, Release, Token
+from labelling.models import DiaryEntry, Event, Invitation, Label, Mailbox, Membership, Price, Project, Release, Token
 from labelling.services import (
+    accounts,
     certificates,
     diary,
     documents,
     exports,
+    guidelines,
     invitations,
     label_life,
     labels,
     logins,
+    mails,
+    notices,
+    packing,
+    prices,
     projects,
     releases,
     removals,
     rounds,
     selections,
+    threads,
     tokens,
+    watching,
+    webhooks,
 )
 from labelling.services.diary import Act
 from tests.factories import fruit_project, import_rows, make_project, make_user, run_round
@@ -95,12 +104,27 @@ def acts(ann, project, monkeypatch) -> dict[Act, Callable[[], object]]:
             project, ann, project.documents.filter(pk=project.documents.last().pk), "ticked"
         ),
         Act.EXPORTED: lambda: selections.write(project, "csv", selections.Selection()),
+        Act.PROJECT_PACKED: lambda: packing.start(project, ann),
+        Act.PROJECT_UNPACKED: lambda: packing.note_unpacked(project, ann),
         Act.RELEASED: lambda: releases.start(project, ann, "for the meeting"),
         Act.RELEASE_TAKEN: lambda: releases.take(release(), Release.LABELS_CSV).close(),
         Act.SPENDING_AGREED: agree,
         Act.LEDGER_RESTARTED: certify,
+        Act.GUIDELINES: lambda: guidelines.write(project, "# Rules", ann, 0),
+        Act.COMMENT_REMOVED: lambda: threads.remove(threads.say(label(), ann, "Is it?"), ann),
+        Act.ACCOUNT: lambda: accounts.set_kind(rea, "creator"),
+        Act.PRICE: lambda: prices.enter(
+            Price(model="big-1", input=1, output=5, cache_write=1, cache_read=1, cache_min_tokens=0), project
+        ),
+        Act.WATCHED_ANEW: lambda: watching.begin_anew(project),
         Act.TOKEN_CREATED: lambda: tokens.create(ann, "script", Token.Scope.READ, 30, project),
         Act.TOKEN_REVOKED: lambda: tokens.revoke(ann, ann.tokens.get().pk),
+        Act.WEBHOOK_ADDED: lambda: webhooks.add(project, ann, "https://93.184.215.14/", [Event.Kind.RELEASED]),
+        Act.WEBHOOK_PAUSED: lambda: webhooks.pause(project.webhooks.get()),
+        Act.WEBHOOK_RESUMED: lambda: webhooks.resume(project.webhooks.get()),
+        Act.WEBHOOK_RESENT: lambda: webhooks.resend(notices.tell(project, Event.Kind.RELEASED, 1, 1).deliveries.get()),
+        Act.WEBHOOK_REMOVED: lambda: webhooks.remove(project.webhooks.get()),
+        Act.MAILS: lambda: mails.choose(ann, Mailbox.Mail.OFF),
         Act.ADMIN: lambda: LogEntry.objects.create(
             user=ann, action_flag=CHANGE, object_repr="Price 1", change_message="Changed input."
         ),

@@ -543,7 +543,7 @@ def test_settings_are_checked_and_kept(client, manager):
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("subset_size", "1"), ("certainty", "1"), ("batch_size", "0"), ("noise_ratio", "-1"), ("name", "")],
+    [("claim_minutes", "0"), ("certainty", "1"), ("batch_size", "0"), ("overlap", "-1"), ("name", "")],
 )
 def test_impossible_settings_are_refused(client, manager, field, value):
     project = make_project(manager)

@@ -67,7 +67,7 @@ def test_without_a_price_the_pages_say_so(client, api, project):
     run_round(project)
     for name, arguments in (("round", [1]), ("project", []), ("ledger", [])):
         assert "no price known" in page(client, name, project, *arguments)
-    assert "No price is known for stub-1" in page(client, "ledger", project)
+    assert "No price is known for <bdi>stub-1</bdi>" in page(client, "ledger", project)
 
 
 def test_at_the_cap_the_page_says_what_to_do(client, api, price, project):

@@ -166,13 +166,13 @@ def test_without_its_audits_the_ledger_begins_anew(project, ann):
 def test_an_archived_project_is_listed_apart_and_changed_by_nobody(project, ann, client):
     client.post(address(project, "remove_project"), {"archive": ""})
     page = client.get(reverse("project_list"))
-    assert list(page.context["projects"]) == []
+    assert list(page.context["page"].object_list) == []
     assert list(page.context["archived"]) == [project]
     refused = client.post(address(project, "start_round"), follow=True)
     assert "This project is archived" in refused.content.decode()
     assert not project.rounds.exists()
     client.post(address(project, "remove_project"), {"reopen": ""})
-    assert list(client.get(reverse("project_list")).context["projects"]) == [project]
+    assert list(client.get(reverse("project_list")).context["page"].object_list) == [project]
 
 
 def test_a_project_goes_once_its_name_is_typed(project, ann, client, settings):

@@ -297,9 +297,9 @@ def test_numbers_and_agreement(shared, client, ann, bob, cem):
     for user in (ann, bob):
         client.force_login(user)
         pages[user] = client.get(reverse("people", args=[shared.slug])).content.decode()
-    assert ">cem</th>" in pages[ann]
-    assert ">cem</th>" not in pages[bob]
-    assert ">bob</th>" in pages[bob]
+    assert "<bdi>cem</bdi>" in pages[ann]
+    assert "<bdi>cem</bdi>" not in pages[bob]
+    assert "<bdi>bob</bdi>" in pages[bob]
 
     undo_last(shared, cem)
     undo_last(shared, bob)

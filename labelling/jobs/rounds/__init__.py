@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from django.db import transaction
 from django.db.models import Exists, OuterRef
 
+from labelling.jobs.calls import AtCap, JudgeFails, Paused
 from labelling.jobs.lease import Lease
 from labelling.jobs.rounds.forecasting import awaits_consent, forecast_is_due, record_forecast
 from labelling.jobs.rounds.graduating import graduate
@@ -17,10 +18,13 @@ from labelling.jobs.rounds.judging import ask_judge
 from labelling.jobs.rounds.learning import embed_texts, fit, predict
 from labelling.jobs.rounds.memory import remember
 from labelling.jobs.rounds.querying import choose_queries, record_queries
-from labelling.jobs.rounds.settling import settle
+from labelling.jobs.rounds.settling import settle, was_down
 from labelling.jobs.rounds.speaking import note_for_people
 from labelling.jobs.rounds.suspecting import note_suspicions
 from labelling.models import BackgroundJob, CohortMember, Project, Round
+from labelling.services import notices
+from labelling.services.claims import n_waiting
+from labelling.services.notices import Kind
 from labelling.services.rounds import start_if_due
 
 Step = Round.Step
@@ -56,9 +60,11 @@ def run(lease: Lease[Round]) -> None:
         with timed(Step.FORECAST):
             record_forecast(lease)
     if awaits_consent(round_):
-        lease.finish(BackgroundJob.State.WAITING)
+        with transaction.atomic():
+            lease.finish(BackgroundJob.State.WAITING)
+            notices.tell(round_.project, Kind.ROUND_WAITS, round_.number)
         return
-    paused = ""
+    paused = None
     if round_.has_judge:
         with timed(Step.JUDGE):
             paused = ask_judge(lease)
@@ -68,7 +74,9 @@ def run(lease: Lease[Round]) -> None:
         note_for_people(lease)
         propose_labels(lease)
     if paused:
-        lease.finish(BackgroundJob.State.PAUSED, error=paused)
+        with transaction.atomic():
+            lease.finish(BackgroundJob.State.PAUSED, error=str(paused))
+            _tell(round_, paused)
         return
     round_.refresh_from_db(fields=["learning_over"])
     stop_reason = "" if _audits_go_on(round_.project) else round_.learning_over
@@ -78,7 +86,19 @@ def run(lease: Lease[Round]) -> None:
     with transaction.atomic():
         # Both or neither: a worker killed in between would leave the next round to nobody.
         lease.finish(BackgroundJob.State.DONE, stop_reason=stop_reason)
+        _tell(round_, None)
         start_if_due(round_.project, texts_came=True)
+
+
+def _tell(round_: Round, paused: Paused | None) -> None:
+    """Tell what a round that ends, or pauses, leaves to people."""
+    project, number = round_.project, round_.number
+    if isinstance(paused, AtCap):
+        notices.tell(project, Kind.ROUND_AT_CAP, number, number)
+    if isinstance(paused, JudgeFails) or (round_.has_judge and was_down(round_)):
+        notices.tell(project, Kind.JUDGE_FAILING, number, number)
+    if n_waiting(project):
+        notices.tell(project, Kind.QUEUE_READY, number)
 
 
 def _audits_go_on(project: Project) -> bool:

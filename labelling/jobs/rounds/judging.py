@@ -26,13 +26,13 @@ from labelling.services.audits import JudgeId
 Step = Round.Step
 
 
-def ask_judge(lease: Lease[Round]) -> str:
+def ask_judge(lease: Lease[Round]) -> Paused | None:
     """Get a verdict, or the reason why there is none, for each query that has neither.
 
     A label that the judge refuses leads to the next question about the same document.
 
     Returns:
-        Why the round pauses before all is asked; nothing when it does not.
+        Why the round pauses before all is asked; None when it does not.
 
     Raises:
         JobFailed: when the judge can't answer anything until somebody acts.
@@ -54,8 +54,8 @@ def ask_judge(lease: Lease[Round]) -> str:
             else:
                 _ask_here(lease, judge, queries, record)
     except Paused as reason:
-        return str(reason)
-    return ""
+        return reason
+    return None
 
 
 def asked(round_: Round) -> QuerySet[Query]:

@@ -21,8 +21,9 @@ from labelling.jobs.rounds.books import StoredBook
 from labelling.jobs.rounds.outlook import outlook
 from labelling.jobs.rounds.paths import as_arrays, tree_of
 from labelling.jobs.rounds.querying import Known, Seen, note_near_duplicates, query_about
+from labelling.jobs.rounds.watching import look_at_later_texts
 from labelling.models import Decision, Document, People, Prediction, Query, QueueEntry, Round, Verdict
-from labelling.services import audits, examples
+from labelling.services import audits, examples, notices, watching
 from labelling.services.claims import entry_for, n_waiting, reviews_a_round
 
 # How people's questions are chosen.
@@ -33,7 +34,7 @@ def settle(lease: Lease[Round]) -> None:
     """Settle what is certain, look at the ledger, and lay out what people do next, all at once."""
     round_ = lease.job
     known = Known.of(round_.project)
-    with lease.transaction():
+    with lease.transaction(), notices.certificate_watched(round_.project):
         measure_judge(lease)
         examples.give_way(round_.project)
         book = StoredBook.read(round_.project)
@@ -57,6 +58,7 @@ def settle(lease: Lease[Round]) -> None:
             settling_stopped=settling.is_too_wrong(book.book.standing(), book.limit),
             outlook=outlook(book.book, look, reviews_a_round(round_.project)),
         )
+        look_at_later_texts(round_)
 
 
 def _settle(round_: Round, stored: StoredBook) -> int:
@@ -110,7 +112,7 @@ def _dismiss(round_: Round) -> int:
     now = timezone.now()
     unclaimed = round_.project.queue.filter(Q(claimed_until=None) | Q(claimed_until__lte=now), sent_by=None)
     unclaimed.filter(document__example__source="human").delete()
-    questions = unclaimed.filter(~Exists(_skips()), ~Exists(_half_decided())).exclude(query__reason__in=Query.AUDITS)
+    questions = unclaimed.filter(~Exists(_skips()), ~Exists(_half_decided())).exclude(query__reason__in=Query.BLIND)
     settled = questions.filter(document__in=round_.project.settled_labels.final().values("document"))
     n_settled = settled.filter(query__round__number__lt=round_.number).count()
     questions.delete()
@@ -120,8 +122,10 @@ def _dismiss(round_: Round) -> int:
 def _for_people(round_: Round, stored: StoredBook, look: Look, known: Known, learns: bool) -> list[Query]:
     """The questions that people get now, in the order in which they are to be asked."""
     book = stored.book
+    capacity = max(reviews_a_round(round_.project) - n_waiting(round_.project), 0)
+    later = _later(round_, capacity)
     shares = reviewing.share_out(
-        max(reviews_a_round(round_.project) - n_waiting(round_.project), 0),
+        capacity - len(later),
         look if book.entered.any() else None,
         has_held=bool(book.certified.any()),
         n_outside=int((book.present & ~book.entered).sum()),
@@ -130,13 +134,16 @@ def _for_people(round_: Round, stored: StoredBook, look: Look, known: Known, lea
     )
     drawn = stored.draw(shares.audits)
     taken = book.document[drawn].tolist()
-    checks = _checks(round_, shares.from_pool, taken)
+    later = [document for document in later if document not in taken]
+    checks = _checks(round_, shares.from_pool, [*taken, *later])
     n_questions = shares.questions_beside(len(drawn))
-    disputed = _disputed(round_, [*taken, *checks])
-    others = _questions(round_, max(n_questions - len(disputed), 0), [*taken, *checks, *disputed])
+    audited = [*taken, *later, *checks]
+    disputed = _disputed(round_, audited)
+    others = _questions(round_, max(n_questions - len(disputed), 0), [*audited, *disputed])
     questions = [*disputed, *others]
     reasons = [
         *((document, Query.Reason.AUDIT) for document in taken),
+        *((document, Query.Reason.WATCH) for document in later),
         *((document, Query.Reason.POOL_CHECK) for document in checks),
         *((document, Query.Reason.REVIEW) for document in questions),
     ]
@@ -147,6 +154,12 @@ def _for_people(round_: Round, stored: StoredBook, look: Look, known: Known, lea
     queries = _asked(round_, known, reasons, dict(zip(taken, settled.tolist(), strict=True)))
     stored.write_draws(drawn, queries[: len(drawn)])
     return queries
+
+
+def _later(round_: Round, capacity: int) -> list[int]:
+    """Later texts that were drawn to be audited, for half of the reviews at most."""
+    drawn = watching.to_audit(round_.project).filter(prediction__isnull=False)
+    return list(drawn.values_list("pk", flat=True)[: (capacity + 1) // 2])
 
 
 def _checks(round_: Round, size: int, taken: Sequence[int]) -> list[int]:
@@ -258,7 +271,7 @@ def _learning_over(round_: Round, uncertain_now: int) -> str:
     if not round_.learns:
         earlier = round_.project.rounds.filter(number__lt=round_.number).exclude(learning_over="")
         return earlier.values_list("learning_over", flat=True)[0]
-    if not round_.asks or _was_down(round_):
+    if not round_.asks or was_down(round_):
         return ""
     comparable = round_.project.rounds.filter(
         number__lt=round_.number,
@@ -277,7 +290,7 @@ def _learning_over(round_: Round, uncertain_now: int) -> str:
     return stopping.stop_reason(uncertain, examples, question=round_.question) or ""
 
 
-def _was_down(round_: Round) -> bool:
+def was_down(round_: Round) -> bool:
     """Whether the judge failed on every question: an outage is no convergence."""
     return (
         round_.queries.filter(judge_failure__isnull=False).exists()

@@ -35,7 +35,7 @@ def note_for_people(lease: Lease[Round]) -> None:
 
 def _waiting(round_: Round) -> list[Query]:
     waiting = Query.objects.filter(queue_entry__round=round_, queue_entry__answer_first=False, words={})
-    waiting = waiting.exclude(reason__in=Query.AUDITS).filter(document__prediction__isnull=False)
+    waiting = waiting.exclude(reason__in=Query.BLIND).filter(document__prediction__isnull=False)
     return list(waiting.select_related("document__prediction").order_by("queue_entry__priority")[:MAX_DOCUMENTS])
 
 
