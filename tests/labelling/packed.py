@@ -28,7 +28,10 @@ from labelling.models import (
     ComparedAnswer,
     Comparison,
     Drafting,
+    DriftLook,
     JudgeFailure,
+    LaterCount,
+    LaterText,
     MessageBatch,
     Project,
     ProposedLabel,
@@ -38,7 +41,18 @@ from labelling.models import (
     TrainingExample,
     Verdict,
 )
-from labelling.services import definitions, desk, label_life, labels, projects, releases, review, revisions
+from labelling.services import (
+    definitions,
+    desk,
+    guidelines,
+    label_life,
+    labels,
+    projects,
+    releases,
+    review,
+    revisions,
+    threads,
+)
 from labelling.services.claims import claim_next
 from tests.factories import fruit_project, import_doubtful, import_rows, run_round
 
@@ -74,7 +88,30 @@ def whole_project(manager: User, reviewer: User) -> Project:
     ProposedLabel.objects.get(project=project).neighbours.set(project.documents.all()[2:4])
     document = project.documents.filter(example__source="seed").exclude(suspicion__isnull=False)[0]
     Suspicion.objects.create(project=project, document=document, label=document.example.label, margin=-0.1)
+    _later_texts(project)
+    guidelines.write(project, "# Fruit\n\nThe riper one counts.", manager, 0)
+    threads.say(document, manager, f"Is this ripe, @{reviewer.username}?")
+    threads.say(document.example.label, reviewer, "It is.")
     return project
+
+
+def _later_texts(project: Project) -> None:
+    label, round_ = project.labels.first(), project.rounds.last()
+    LaterText.objects.create(project=project, watch=0, text_hash="a" * 64, label=label, probability=0.9)
+    LaterCount.objects.create(project=project, watch=0, label=label, n=3)
+    DriftLook.objects.create(
+        project=project,
+        watch=0,
+        round=round_,
+        limit=0.1,
+        level=0.95,
+        n=1,
+        k=0,
+        at_least=0.0,
+        is_wrong=False,
+        n_texts=3,
+        is_shifted=False,
+    )
 
 
 def _review(project: Project, reviewer: User, n: int = 99) -> None:

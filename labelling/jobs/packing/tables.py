@@ -19,26 +19,36 @@ from labelling.models import (
     Certificate,
     Cohort,
     CohortMember,
+    Comment,
     ComparedAnswer,
     Comparison,
     CsvImport,
     Decision,
     Definition,
+    Delivery,
     DiaryEntry,
     Document,
     Draft,
     Drafting,
+    DriftLook,
     Embedding,
+    Event,
     Flag,
+    Guideline,
     Habit,
     Invitation,
     JudgeFailure,
     KeyedRequest,
     Label,
     LabelEvent,
+    LaterCount,
+    LaterText,
+    Mailbox,
     Measurement,
     Membership,
+    Mention,
     MessageBatch,
+    Notice,
     Packing,
     Prediction,
     Price,
@@ -59,6 +69,7 @@ from labelling.models import (
     TrainingExample,
     Unpacking,
     Verdict,
+    Webhook,
     Worker,
 )
 
@@ -211,24 +222,36 @@ TABLES = (
     Table(Draft, "drafting__project", shapes={"rivals": LABELS, "examples": keyed(Label, DOCUMENTS)}),
     Table(Comparison, plain=frozenset({"forecast", "result"})),
     Table(ComparedAnswer, "comparison__project"),
+    Table(LaterText),
+    Table(LaterCount),
+    Table(DriftLook),
+    Table(Guideline),
+    Table(Comment),
+    Table(Mention, "comment__project"),
 )
 
 # Kept by the text, whatever project it is in; in a file of their own.
 VECTORS = Embedding
 
-# What is of an installation or of a person's work there, and what is counted again when somebody looks.
+# What is of an installation or of a person's work there, who is told of what happens in it, and what is counted again
+# when somebody looks.
 LEFT_OUT: tuple[type[Model], ...] = (
+    Delivery,
     DiaryEntry,
+    Event,
     Habit,
     Invitation,
     KeyedRequest,
+    Mailbox,
     Measurement,
+    Notice,
     Packing,
     Price,
     SavedView,
     Session,
     Token,
     Unpacking,
+    Webhook,
     Worker,
 )
 
