@@ -192,6 +192,11 @@ class Ensemble:
                 parts = list(pool.map(lambda rows: self._candidates(X[rows], k, self.counted(texts, rows)), chunks))
         return Candidates.joined(parts, k)
 
+    @property
+    def can_leave_out(self) -> bool:
+        """Whether all views can tell what they would say of an example: a stored global expert can't."""
+        return self.global_expert is None or len(self.global_expert.held_out) > 0
+
     def left_out(self, X: np.ndarray, y: np.ndarray, k: int) -> Candidates:
         """Return the k most probable labels of examples, each as if it had not been learnt.
 

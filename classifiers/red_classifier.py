@@ -231,10 +231,10 @@ class RedClassifier(ClassifierMixin, BaseEstimator):
             y: their label codes, shape (n,).
 
         Returns:
-            None for the article's combination, which can't tell.
+            None where that can't be told: for the article's combination, and of a model that was stored.
         """
         check_is_fitted(self, "ensemble_")
-        if not isinstance(self.ensemble_, Ensemble):
+        if not isinstance(self.ensemble_, Ensemble) or not self.ensemble_.can_leave_out:
             return None
         return self.ensemble_.left_out(self._vectors(X), y, k)
 

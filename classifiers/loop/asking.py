@@ -7,7 +7,7 @@ import numpy as np
 from classifiers.loop.believing import next_question, open_belief
 from classifiers.loop.settling import bars
 from classifiers.query import Asked, choose
-from classifiers.reliability import Rates
+from classifiers.reliability import N_OFFERED, Rates
 
 # A refused label leads to the next while its verdict is expected to tell so many nats, at most so many in a row.
 DELEGATION_FLOOR = 0.05
@@ -16,8 +16,9 @@ MAX_IN_A_ROW = 3
 
 def tells_something(rates: Rates, question: str) -> bool:
     """Whether an answer of this judge is worth asking for where two labels are equally probable."""
-    even = np.array([[0.5, 0.5, 0.0]])
-    _, gain = next_question(even, np.zeros((1, 2), dtype=bool), rates, question)
+    even = np.zeros((1, N_OFFERED + 1))
+    even[0, :2] = 0.5
+    _, gain = next_question(even, np.zeros((1, N_OFFERED), dtype=bool), rates, question)
     return bool(gain[0] >= DELEGATION_FLOOR)
 
 

@@ -48,6 +48,12 @@ class Trial:
         return len(self.rows)
 
 
+def n_tried(calls: int) -> int:
+    """Return on how many examples a judge is tried at most in a round with so many calls."""
+    n = min(N_TRIED, int(SHARE_OF_CALLS * calls))
+    return n if n >= LEAST_TRIED else 0
+
+
 def looked_at(y: np.ndarray, random_state: int) -> np.ndarray:
     """Return positions of the examples to look at: of labels that have another one, rising.
 
@@ -78,8 +84,7 @@ def trial(rows: np.ndarray, y: np.ndarray, found: Candidates, calls: int) -> Tri
     doubtful = (best_two == y[:, None]).any(axis=1) & (np.abs(of_two[:, 0] - 0.5) <= DOUBT)
     order = np.flatnonzero(doubtful)
     order = order[np.argsort(np.abs(of_two[order, 0] - 0.5), kind="stable")]
-    n = min(N_TRIED, int(SHARE_OF_CALLS * calls))
-    chosen = order[:n] if min(n, len(order)) >= LEAST_TRIED else order[:0]
+    chosen = order[: n_tried(calls)] if len(order) >= LEAST_TRIED else order[:0]
     belief = np.zeros((len(chosen), found.labels.shape[1] + 1))
     belief[:, :2] = of_two[chosen]
     return Trial(rows[chosen], found.labels[chosen], found.probabilities[chosen], found.entropy[chosen], belief)

@@ -189,6 +189,41 @@ def answered(round_: Round) -> dict[tuple[JudgeId, str], list[Answered]]:
     return found
 
 
+class Tried(NamedTuple):
+    """How a round's judge did on texts whose label is known, before it was asked about others.
+
+    Attributes:
+        n: of them that it answered.
+        n_right: where it was right.
+        was_asked: whether it was then asked about others.
+    """
+
+    n: int
+    n_right: int
+    was_asked: bool
+
+
+def tried(round_: Round) -> Tried | None:
+    """What a round's trial found; None without one, or while it goes on."""
+    trial = round_.queries.filter(reason=Query.Reason.TRIAL)
+    if not trial.exists() or trial.filter(verdict=None, judge_failure=None).exists():
+        return None
+    truths = _labels_of_trials(round_.project)
+    verdicts = Verdict.objects.filter(query__in=trial, query__document__in=list(truths)).select_related("query")
+    right = [_was_right(verdict, truths[verdict.query.document_id]) for verdict in verdicts]
+    return Tried(
+        len(right), sum(right), round_.queries.exclude(reason__in=[Query.Reason.TRIAL, *Query.UNASKED]).exists()
+    )
+
+
+def _was_right(verdict: Verdict, truth: int | None) -> bool:
+    """Whether a judge said the right thing; "unsure" is not."""
+    if verdict.verdict == Verdict.Name.UNSURE:
+        return False
+    called_right = bool(verdict.query.offered) or verdict.verdict == Verdict.Name.VALID
+    return _is_right(verdict, truth) == called_right
+
+
 def _labels_of_trials(project: Project) -> dict[int, int | None]:
     """By document that a judge was tried on: the label it is an example of."""
     tried = Query.objects.filter(round__project=project, reason=Query.Reason.TRIAL, document=OuterRef("document"))

@@ -68,6 +68,7 @@ def detail(request: Request, project: Project, number: int) -> HttpResponse:
         "is_manager": project.is_managed_by(request.user),
         "round": round_,
         "spent": ledger.spent(project, round_),
+        "trial": audits.tried(round_),
         "may_go_on": round_.state in services.STOPPED,
         "changes": changes.of_round(round_),
         "score": next((score for score in round_scores(project) if score.round == round_), None),

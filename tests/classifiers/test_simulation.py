@@ -176,7 +176,7 @@ def assert_budget_is_kept(kind: type[Loop], plan: Plan) -> None:
     loop = usual(kind, plan)
     judge, results = loop.judge, loop.results
     calls, reviews = ([0, *(getattr(result, name) for result in results)] for name in ("judge_calls", "reviews"))
-    assert calls[-1] == len(judge.asked)
+    assert calls[-1] == len(judge.asked) + len(judge.on_trial)
     # A refused label leads to the next, so that a round's calls are kept to on the average only.
     in_a_row = MAX_IN_A_ROW if kind is Loop and plan.question == "validate" else 1
     assert all(0 <= spent <= in_a_row * plan.judge_calls for spent in np.diff(calls))

@@ -220,6 +220,7 @@ def sides(monkeypatch):
     """Make both sides of the same texts, with the same judge; without calls there is none."""
 
     def make(calls: int, question: str = "validate", right: float = RIGHT) -> tuple[Product, Watched]:
+        monkeypatch.setattr("classifiers.loop.trying.DOUBT", 0.5)  # the seeds are clear, and doubted all the same
         texts, encoder = Texts.drawn(), HashingEncoder()
         truth = np.array([label for _, label in texts.pool])
         judge = simulation.Judge(truth, right, right, SEED)

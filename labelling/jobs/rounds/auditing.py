@@ -10,6 +10,7 @@ import numpy as np
 from django.conf import settings
 
 from classifiers.judge import AnthropicJudge, Form, Judge, make_judge
+from classifiers.loop.trying import n_tried
 from classifiers.reliability import Reliability, Said, measure, reliability
 from labelling.jobs.lease import JobFailed, Lease
 from labelling.models import Project, Query, Round, Verdict
@@ -67,6 +68,13 @@ def _said(rows: Sequence[Answered]) -> Said:
         right=np.array([np.nan if row.right is None else float(row.right) for row in rows]),
         spot_check=np.array([row.spot_check for row in rows]),
     )
+
+
+def is_new(round_: Round) -> bool:
+    """Whether the round's judge was never asked in its form of question, and is to be tried."""
+    if not round_.asks or not round_.has_judge or not n_tried(round_.settings["batch_size"]):
+        return False
+    return (present_judge(round_), round_.question) not in audits.answered(round_)
 
 
 def present_judge(round_: Round) -> JudgeId:

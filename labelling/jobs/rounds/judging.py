@@ -16,7 +16,7 @@ from classifiers.reliability import Reliability
 from labelling.jobs.batches import BatchSender
 from labelling.jobs.calls import Outcome, Paused, Sender, Task, kept, look
 from labelling.jobs.lease import JobFailed, Lease
-from labelling.jobs.rounds.auditing import ASSUMED, all_rates, judge_of, present_judge
+from labelling.jobs.rounds.auditing import ASSUMED, all_rates, judge_of, measure_judge, present_judge
 from labelling.jobs.rounds.believing import Further, believe_verdict
 from labelling.jobs.rounds.questions import questions
 from labelling.models import Call, JudgeFailure, Query, Round, Verdict
@@ -137,6 +137,7 @@ class _Recorder:
         trial = [query for query in queries if query.reason == Query.Reason.TRIAL]
         if trial or not round_.queries.filter(reason=Query.Reason.TRIAL).exists():
             return trial or queries
+        measure_judge(self.lease)
         self.rates = all_rates(round_)
         rates = self.rates.get(present_judge(round_), ASSUMED).of(round_.question)
         if tells_something(rates, round_.question):

@@ -21,7 +21,7 @@ from classifiers.trees import NOWHERE
 from classifiers.trees import right_by_level as counted_by_level
 from labelling.jobs import vectors
 from labelling.jobs.lease import JobFailed, Lease
-from labelling.jobs.rounds.auditing import measure_judge
+from labelling.jobs.rounds.auditing import is_new, measure_judge
 from labelling.jobs.rounds.believing import DIGITS, Believed, as_fields, believe
 from labelling.jobs.rounds.changes import Top, changes
 from labelling.jobs.rounds.memory import Memory, recall
@@ -128,7 +128,8 @@ def learn(lease: Lease[Round], step: str) -> Learnt:
             "At least two labels are needed before a round can learn. Import labels or labelled texts first."
         )
     wanted = _wanted_model(round_)
-    last = _usable(recall(round_.project), wanted, set(labels), len(rows))
+    # What a new judge is tried on is predicted as if it had not been learnt, which a stored model can't.
+    last = None if is_new(round_) else _usable(recall(round_.project), wanted, set(labels), len(rows))
     # New labels come after those that the last round knew, so that its classifiers keep theirs.
     label_ids = [*last.label_ids, *sorted(labels.keys() - set(last.label_ids))] if last else sorted(labels)
     codes = {label_id: code for code, label_id in enumerate(label_ids)}

@@ -17,10 +17,9 @@ from classifiers.subset_classifier import NOISE
 from classifiers.subsets import unit_rows
 from labelling.jobs import vectors
 from labelling.jobs.lease import Lease
-from labelling.jobs.rounds.auditing import present_judge
+from labelling.jobs.rounds.auditing import is_new
 from labelling.jobs.rounds.learning import Learnt, Predicted, listed
 from labelling.models import Decision, Prediction, Project, Query, QueueEntry, Round, TrainingExample
-from labelling.services.audits import answered
 from labelling.services.audits import waiting as waiting_audits
 from labelling.services.claims import reviews_a_round
 from labelling.services.definitions import stale
@@ -198,7 +197,7 @@ def choose_queries(round_: Round, learnt: Learnt, predicted: Predicted) -> list[
 
 def _trial(round_: Round, known: Known, learnt: Learnt) -> list[Query]:
     """Questions about examples, for a judge that was never asked in this form; see classifiers.loop.trying."""
-    if (present_judge(round_), round_.question) in answered(round_):
+    if not is_new(round_):
         return []
     rows = trying.looked_at(learnt.y, round_.settings["random_seed"])
     found = learnt.memory.model.left_out(learnt.X[rows], learnt.y[rows]) if len(rows) else None
