@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Protocol, Self
 
 import numpy as np
 
@@ -109,7 +109,7 @@ class Judge:
     specificity: float
     random_state: int = 0
 
-    def on_seeds(self, data: Data) -> Judge:
+    def on_seeds(self, data: Data) -> Self:
         """The same judge, asked about the seeds."""
         return replace(self, truth=data.y, random_state=self.random_state + 1)
 

@@ -6,6 +6,7 @@ import sys
 from collections import Counter
 from dataclasses import astuple, dataclass, field, replace
 from functools import cache
+from typing import Self
 
 import numpy as np
 import pytest
@@ -51,7 +52,7 @@ class WatchedJudge(Judge):
     asked: list[tuple[int, tuple[int, ...]]] = field(default_factory=list)
     on_trial: list[tuple[int, tuple[int, ...]]] = field(default_factory=list)
 
-    def on_seeds(self, data: Data) -> WatchedJudge:
+    def on_seeds(self, data: Data) -> Self:
         return replace(super().on_seeds(data), asked=self.on_trial, on_trial=[])
 
     def is_valid(self, document: int, label: int) -> bool:

@@ -96,7 +96,7 @@ def whole_project(manager: User, reviewer: User) -> Project:
 
 
 def _later_texts(project: Project) -> None:
-    label, round_ = project.labels.first(), project.rounds.last()
+    label, round_ = project.labels.all()[0], project.rounds.all()[0]
     LaterText.objects.create(project=project, watch=0, text_hash="a" * 64, label=label, probability=0.9)
     LaterCount.objects.create(project=project, watch=0, label=label, n=3)
     DriftLook.objects.create(

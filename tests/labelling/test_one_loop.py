@@ -136,14 +136,14 @@ class Product:
         return [self.documents[pk] for pk in batch.values_list("document", flat=True)]
 
     def said(self) -> set[tuple[int, int, bool]]:
-        rows = Verdict.objects.exclude(query__reason="trial")
-        rows = rows.values_list("query__document", "query__label", "verdict")
+        said = Verdict.objects.exclude(query__reason="trial")
+        rows = said.values_list("query__document", "query__label", "verdict")
         return {(self.documents[pk], self.labels[label], verdict == "valid") for pk, label, verdict in rows}
 
     def tried(self) -> list[tuple[float, bool]]:
         """What was believed of the examples that the judge was tried on, and whether it called them valid."""
-        rows = Verdict.objects.filter(query__reason="trial").order_by("query__rank")
-        return [(believed, said == "valid") for believed, said in rows.values_list("query__posterior", "verdict")]
+        said = Verdict.objects.filter(query__reason="trial").order_by("query__rank")
+        return [(believed, word == "valid") for believed, word in said.values_list("query__posterior", "verdict")]
 
     def beliefs(self) -> dict[int, dict[int, float]]:
         found = Prediction.objects.filter(document__in=self.documents, document__example=None)
