@@ -80,7 +80,9 @@ class ProjectSettingsForm(forms.ModelForm):
             "Choose a language model when its answers are cheaper than your experts' time: it is asked about what the "
             "classifiers are least sure of."
         ),
-        "judge_model": gettext_lazy("Change it when the judge's page shows that another one agrees with people more."),
+        "judge_model": gettext_lazy(
+            "Change it when the judge's page shows that another one agrees with people more often."
+        ),
         "project_cap": gettext_lazy("Set it before the first round with a language model."),
         "limit": gettext_lazy("Smaller: more audits before anything is certified, and fewer labels are."),
         "retrain_after": gettext_lazy(
@@ -89,7 +91,7 @@ class ProjectSettingsForm(forms.ModelForm):
         "auto_accept": gettext_lazy("On: people decide on what is uncertain, and on audits."),
         "level": gettext_lazy("Surer: more audits until the certificate."),
         "certainty": gettext_lazy("Higher: fewer labels are settled, fewer of them wrong, and people decide on more."),
-        "batch_size": gettext_lazy("More: more is settled in a round, which takes and costs more."),
+        "batch_size": gettext_lazy("More: a round settles more, takes longer and costs more."),
         "strategy": gettext_lazy("The default needs the fewest questions; the others are there to compare with it."),
         "confirm_spending": gettext_lazy("Off: rounds spend as they start, up to the caps."),
         "question": gettext_lazy(

@@ -38,7 +38,7 @@ class Event(models.Model):
         Kind.ROUND_WAITS: _("Round %(about)s waits for a manager to agree to its forecast."),
         Kind.ROUND_FAILED: _("Round %(about)s failed."),
         Kind.ROUND_AT_CAP: _("Round %(about)s paused at a cap, with what it has."),
-        Kind.JUDGE_FAILING: _("The judge fails: round %(about)s got no use of its answers."),
+        Kind.JUDGE_FAILING: _("The judge fails: round %(about)s could use none of its answers."),
         Kind.CERTIFIED: _("A certificate holds."),
         Kind.CERTIFICATE_LOST: _("The certificate is lost: audits say that more is wrong than was promised."),
         Kind.DRIFT: _("Later texts are no longer like those that the certificate is about."),

@@ -48,7 +48,7 @@ def resolve(host: str, port: int) -> list[str]:
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
-        raise Refused(_("Nothing is known of the server %(host)s.") % {"host": host}) from error
+        raise Refused(_("The server %(host)s can't be found.") % {"host": host}) from error
     ips = list(dict.fromkeys(str(place[0]) for *_kind, place in found))
     if not settings.WEBHOOKS_INSIDE and not all(is_public(ip) for ip in ips):
         raise Refused(

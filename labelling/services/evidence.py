@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
+from django.utils.formats import number_format
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -345,7 +346,7 @@ def _candidates(
 
 def _figure(probability: float | None) -> str:
     # As on the pages: nothing rounds to certain.
-    return f"{min(probability or 0, 0.99):.2f}"
+    return number_format(f"{min(probability or 0, 0.99):.2f}")
 
 
 def _examples(

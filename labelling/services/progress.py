@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from django.contrib.humanize.templatetags.humanize import intcomma
 from django.db.models import Case, Count, Exists, F, OuterRef, Q, Value, When
+from django.utils.formats import number_format
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -111,7 +112,10 @@ def charts(scores: Sequence[RoundScore]) -> list[Chart]:
 
 def _in_words(key: str, words: Any, known: Sequence[Mapping[str, Any]]) -> str:
     """What the newest point says, and how it was in the round before."""
-    told = [f"{100 * point[key]:.1f} %" if key in SHARES else intcomma(point[key]) for point in known[:2]]
+    told = [
+        number_format(f"{100 * point[key]:.1f}") + " %" if key in SHARES else intcomma(point[key])
+        for point in known[:2]
+    ]
     said = str(words) % {"now": told[0], "number": known[0]["round"]}
     if len(known) == 1:
         return said

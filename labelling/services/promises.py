@@ -7,8 +7,10 @@ from datetime import datetime
 from typing import Any
 
 from django.conf import settings
+from django.contrib.humanize.templatetags.humanize import intcomma
 from django.db.models import Count, Max, Min
 from django.utils import timezone, translation
+from django.utils.formats import number_format
 from django.utils.translation import gettext as _
 
 from labelling.models import Certificate, Decision, Project, Release, Verdict
@@ -92,10 +94,10 @@ def claim(certificate: Mapping[str, Any]) -> str:
             "probability of %(level)s %% however often one looks. %(n)s random audits found %(k)s wrong or could not "
             "tell; what was found wrong is corrected."
         ) % {
-            "certified": f"{certificate['certified']:,}",
-            "wrong": f"{certificate['wrong_at_most']:,}",
-            "share": f"{100 * share:.1f}",
-            "level": f"{100 * audits['level']:g}",
+            "certified": intcomma(certificate["certified"]),
+            "wrong": intcomma(certificate["wrong_at_most"]),
+            "share": number_format(f"{100 * share:.1f}"),
+            "level": number_format(f"{100 * audits['level']:g}"),
             "n": audits["n"],
             "k": audits["k"],
         }
@@ -110,10 +112,10 @@ def claim(certificate: Mapping[str, Any]) -> str:
     ) % {
         "n": audits["n"],
         "k": audits["k"],
-        "level": f"{100 * audits['level']:g}",
-        "bound": f"{100 * audits['bound']:.1f}",
-        "now": f"{audits['now']:,}",
-        "limit": f"{100 * audits['limit']:g}",
+        "level": number_format(f"{100 * audits['level']:g}"),
+        "bound": number_format(f"{100 * audits['bound']:.1f}"),
+        "now": intcomma(audits["now"]),
+        "limit": number_format(f"{100 * audits['limit']:g}"),
     }
 
 

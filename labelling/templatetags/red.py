@@ -1,4 +1,4 @@
-"""How figures are written."""
+"""How figures are written, in the reader's language."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from difflib import SequenceMatcher
 from typing import Any
 
 from django import template
+from django.utils.formats import number_format
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
@@ -19,13 +20,13 @@ FEWEST_KEPT_WORDS = 3
 @register.filter
 def percent(share: float | None) -> str:
     """A share in [0, 1] as "93.4 %"; a dash for None."""
-    return "–" if share is None else f"{100 * share:.1f} %"
+    return "–" if share is None else number_format(f"{100 * share:.1f}") + " %"
 
 
 @register.filter
 def in_percent(share: float | str) -> str:
     """A round share in [0, 1] as "5 %" or "97.5 %"."""
-    return f"{100 * float(share):.3g} %"
+    return number_format(f"{100 * float(share):.3g}") + " %"
 
 
 @register.simple_tag
@@ -42,7 +43,7 @@ def probability(value: float | None) -> str:
     """A probability in two digits, a dash for None; what would round to 1.00 without being certain stays 0.99."""
     if value is None:
         return "–"
-    return f"{min(value, 0.99) if value < 1 else value:.2f}"
+    return number_format(f"{min(value, 0.99) if value < 1 else value:.2f}")
 
 
 @register.filter
@@ -57,7 +58,7 @@ def shortened(text: str, n_chars: int) -> str:
 @register.filter
 def nats(gain: float | None) -> str:
     """An information gain as "0.12 nats"; a dash for None."""
-    return "–" if gain is None else f"{gain:.2f} nats"
+    return "–" if gain is None else number_format(f"{gain:.2f}") + " nats"
 
 
 @register.filter
@@ -115,4 +116,4 @@ def dollars(amount: Decimal | str | None) -> str:
     if amount in (None, ""):
         return "–"
     value = Decimal(amount)
-    return f"${value:,.2f}" if value >= 1 or value == 0 else f"${value:.4f}"
+    return "$" + number_format(f"{value:.2f}" if value >= 1 or value == 0 else f"{value:.4f}", force_grouping=True)

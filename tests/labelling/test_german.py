@@ -9,6 +9,7 @@ from django.utils import translation
 from labelling import forms
 from labelling.models import Call, Comparison, CsvImport, Draft, Drafting, Price
 from labelling.services import imports, labels
+from labelling.templatetags.red import dollars, in_percent, nats, percent, probability
 from tests.factories import csv_file, fruit_project, import_bytes, make_project
 
 pytestmark = pytest.mark.django_db
@@ -186,6 +187,24 @@ def test_the_worker_finds_the_columns_that_somebody_chose_in_german(client, ann)
         rows = [("a long enough text", "x", "1"), ("and another one", "y", "2")]
         csv_import = imports.upload(project, csv_file(rows, header=["", "label", "id"]), ann)
     assert csv_import.text_column == "Column 1"
+
+
+@pytest.mark.parametrize(
+    ("written", "figure", "english", "german"),
+    [
+        (percent, 0.9341, "93.4 %", "93,4 %"),
+        (in_percent, "0.975", "97.5 %", "97,5 %"),
+        (in_percent, 1, "100 %", "100 %"),
+        (probability, 0.999, "0.99", "0,99"),
+        (nats, 0.123, "0.12 nats", "0,12 nats"),
+        (dollars, "1234.5", "$1,234.50", "$1.234,50"),
+        (dollars, "0.0042", "$0.0042", "$0,0042"),
+    ],
+)
+def test_a_figure_is_written_as_in_its_language(written, figure, english, german):
+    assert written(figure) == english
+    with translation.override("de"):
+        assert written(figure) == german
 
 
 def said_by(form) -> set[str]:

@@ -160,7 +160,7 @@ def test_others_are(ip):
         ("https://bücher.example/", "encoded"),
         ("https://93.184.215.14/a b", "encoded"),
         ("https://93.184.215.14/\r\nX-More: 1", "encoded"),
-        (f"https://{'a' * 70}.example/", "Nothing is known"),
+        (f"https://{'a' * 70}.example/", "can't be found"),
     ],
 )
 def test_where_nothing_may_be_posted(project, mia, address, reason):
