@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, cast
 
+from allauth.account.utils import perform_login
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth import login, views
@@ -22,7 +23,10 @@ from labelling.views.access import Request
 
 
 class Login(views.LoginView):
-    """The front page of everybody who isn't in; whoever failed too often waits, longer each time."""
+    """The front page of everybody who isn't in; whoever failed too often waits, longer each time.
+
+    Whoever has a second factor is asked for it next.
+    """
 
     form_class = LoginForm
     redirect_authenticated_user = True
@@ -32,6 +36,9 @@ class Login(views.LoginView):
         if self.request.method == "POST":
             seconds = logins.seconds_to_wait(self.request.POST.get("username", "")[:150], diary.address())
         return super().get_form_kwargs() | {"seconds": seconds}
+
+    def form_valid(self, form: Any) -> HttpResponse:
+        return perform_login(self.request, form.get_user(), redirect_url=self.get_success_url())
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         return super().get_context_data(**kwargs) | {"may_reset": bool(settings.EMAIL_URL)}

@@ -9,7 +9,9 @@ from contextlib import nullcontext
 from datetime import timedelta
 
 import pytest
+from allauth.mfa.totp.internal.auth import TOTP, generate_totp_secret
 from django.contrib.admin.models import CHANGE, LogEntry
+from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.test import Client
 from django.urls import reverse
@@ -34,6 +36,7 @@ from labelling.services import (
     releases,
     removals,
     rounds,
+    second_factor,
     selections,
     threads,
     tokens,
@@ -118,10 +121,18 @@ def acts(ann, project, monkeypatch) -> dict[Act, Callable[[], object]]:
         Act.LOGIN_FAILED: lambda: Client().login(username="ann", password="wrong"),
         Act.LOGOUT: lambda: in_and_out(ann),
         Act.PASSWORD: lambda: logins.password_changed(ann),
+        Act.SECOND_FACTOR: lambda: second_factor.note_change(ann, Act.SECOND_FACTOR),
+        Act.RECOVERY_CODES: lambda: second_factor.note_change(ann, Act.RECOVERY_CODES),
+        Act.SECOND_FACTOR_GONE: lambda: second_factor.take_away(with_second_factor(zoe)),
         Act.PROJECT_ARCHIVED: lambda: removals.archive(project),
         Act.PROJECT_REOPENED: lambda: removals.reopen(project),
         Act.PROJECT_DELETED: lambda: removals.delete_project(make_project(ann, name="Old"), ann, "Old"),
     }
+
+
+def with_second_factor(user) -> User:
+    TOTP.activate(user, generate_totp_secret())
+    return user
 
 
 def in_and_out(user) -> None:
