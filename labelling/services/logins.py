@@ -17,7 +17,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from labelling.models import DiaryEntry
-from labelling.services import diary, security_mails, sessions
+from labelling.services import diary, sessions
 from labelling.services.diary import Act
 
 logger = logging.getLogger(__name__)
@@ -50,12 +50,6 @@ def seconds_to_wait(name: str, address: str) -> int:
         _wait_after(failed.filter(about=name, pk__gt=came), FREE_FOR_ACCOUNT),
         _wait_after(failed.filter(address=address), FREE_FROM_ADDRESS) if address else 0,
     )
-
-
-def password_changed(user: User) -> None:
-    """Tell the diary, and them by mail, that somebody has another password."""
-    diary.write(Act.PASSWORD, about=user.get_username(), user=user)
-    security_mails.tell(user, Act.PASSWORD)
 
 
 def code_failed(sender: Any, user: User, **kwargs: Any) -> None:

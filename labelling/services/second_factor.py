@@ -9,7 +9,7 @@ from allauth.mfa.models import Authenticator
 from django.contrib.auth.models import User
 from django.db import transaction
 
-from labelling.services import diary, security_mails
+from labelling.services import account_changes
 from labelling.services.diary import Act
 
 Type = Authenticator.Type
@@ -48,17 +48,11 @@ def is_first_use(authenticator: Authenticator, code: str) -> bool:
     return True
 
 
-def note_change(user: User, act: Act) -> None:
-    """Tell the diary, and the user by mail, what was done to their second factor, in the transaction of what was."""
-    diary.write(act, about=user)
-    security_mails.tell(user, act)
-
-
 @transaction.atomic
 def take_away(user: User) -> bool:
     """Let somebody who lost it log in without it, and set up another; return whether there was one."""
     had = is_set_up(user)
     Authenticator.objects.filter(user=user).delete()
     if had:
-        note_change(user, Act.SECOND_FACTOR_GONE)
+        account_changes.note(user, Act.SECOND_FACTOR_GONE)
     return had

@@ -18,7 +18,8 @@ from django.utils.translation import ngettext
 from django.views.generic import FormView
 
 from labelling.forms import LoginForm, SignUpForm
-from labelling.services import Refused, diary, invitations, logins, sessions
+from labelling.services import Refused, account_changes, diary, invitations, logins, sessions
+from labelling.services.diary import Act
 from labelling.views.access import Request
 
 
@@ -49,7 +50,7 @@ class _ToldOf(FormView):
 
     def form_valid(self, form: Any) -> HttpResponse:
         answer = super().form_valid(form)
-        logins.password_changed(form.user)
+        account_changes.note(form.user, Act.PASSWORD, by=form.user)
         return answer
 
 

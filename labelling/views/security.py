@@ -18,7 +18,7 @@ from django.shortcuts import render
 from django.utils.translation import gettext as _
 
 from labelling.forms import CodeAgainForm, CodeForm, FirstCodeForm, PasswordAgainForm
-from labelling.services import diary, logins, second_factor
+from labelling.services import account_changes, diary, logins, second_factor
 from labelling.services.diary import Act
 from labelling.views.access import Request
 
@@ -89,7 +89,7 @@ class SetUp(ActivateTOTPView):
 
     @transaction.atomic
     def form_valid(self, form: Any) -> HttpResponse:
-        second_factor.note_change(self.request.user, Act.SECOND_FACTOR)
+        account_changes.note(self.request.user, Act.SECOND_FACTOR)
         return super().form_valid(form)
 
 
@@ -100,7 +100,7 @@ class Remove(DeactivateTOTPView):
 
     @transaction.atomic
     def form_valid(self, form: Any) -> HttpResponse:
-        second_factor.note_change(self.request.user, Act.SECOND_FACTOR_GONE)
+        account_changes.note(self.request.user, Act.SECOND_FACTOR_GONE)
         messages.success(self.request, _("The second factor is removed."))
         return super().form_valid(form)
 
@@ -118,5 +118,5 @@ class NewRecoveryCodes(GenerateRecoveryCodesView):
 
     @transaction.atomic
     def form_valid(self, form: Any) -> HttpResponse:
-        second_factor.note_change(self.request.user, Act.RECOVERY_CODES)
+        account_changes.note(self.request.user, Act.RECOVERY_CODES)
         return super().form_valid(form)

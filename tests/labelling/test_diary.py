@@ -21,6 +21,7 @@ from labelling import jobs
 from labelling.csv_io.label_lists import ListedLabel
 from labelling.models import DiaryEntry, Invitation, Label, Membership, Price, Project, Release, Token
 from labelling.services import (
+    account_changes,
     accounts,
     certificates,
     diary,
@@ -30,7 +31,6 @@ from labelling.services import (
     invitations,
     label_life,
     labels,
-    logins,
     prices,
     projects,
     releases,
@@ -120,9 +120,9 @@ def acts(ann, project, monkeypatch) -> dict[Act, Callable[[], object]]:
         Act.LOGIN: lambda: Client().login(username="ann", password="secret"),
         Act.LOGIN_FAILED: lambda: Client().login(username="ann", password="wrong"),
         Act.LOGOUT: lambda: in_and_out(ann),
-        Act.PASSWORD: lambda: logins.password_changed(ann),
-        Act.SECOND_FACTOR: lambda: second_factor.note_change(ann, Act.SECOND_FACTOR),
-        Act.RECOVERY_CODES: lambda: second_factor.note_change(ann, Act.RECOVERY_CODES),
+        Act.PASSWORD: lambda: account_changes.note(ann, Act.PASSWORD),
+        Act.SECOND_FACTOR: lambda: account_changes.note(ann, Act.SECOND_FACTOR),
+        Act.RECOVERY_CODES: lambda: account_changes.note(ann, Act.RECOVERY_CODES),
         Act.SECOND_FACTOR_GONE: lambda: second_factor.take_away(with_second_factor(zoe)),
         Act.PROJECT_ARCHIVED: lambda: removals.archive(project),
         Act.PROJECT_REOPENED: lambda: removals.reopen(project),

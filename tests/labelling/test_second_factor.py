@@ -15,7 +15,7 @@ from django.test import Client
 from django.urls import reverse
 
 from labelling.models import DiaryEntry, Membership, Project, Token
-from labelling.services import logins, projects, second_factor, threads, tokens
+from labelling.services import account_changes, logins, projects, second_factor, threads, tokens
 from labelling.services.diary import Act
 from labelling.services.logins import FREE_FOR_ACCOUNT
 from tests.factories import fruit_project, make_project, make_user
@@ -204,9 +204,9 @@ def test_a_mail_that_does_not_go_out_stops_nobody(
         raise ConnectionRefusedError("nobody listens")
 
     settings.EMAIL_URL, ann.email = "smtp://localhost", "ann@example.org"
-    monkeypatch.setattr("labelling.services.security_mails.send_mail", refuse)
+    monkeypatch.setattr("labelling.services.account_changes.send_mail", refuse)
     with django_capture_on_commit_callbacks(execute=True):
-        logins.password_changed(ann)
+        account_changes.note(ann, Act.PASSWORD)
     assert "nobody listens" in caplog.text
 
 

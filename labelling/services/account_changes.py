@@ -1,4 +1,4 @@
-"""Mails about one's account: whoever has not done it themselves learns of it."""
+"""What guards an account has changed: the diary is told, and its person, who may not have done it themselves."""
 
 from __future__ import annotations
 
@@ -19,11 +19,17 @@ from labelling.services.diary import Act
 logger = logging.getLogger(__name__)
 
 
-def tell(user: User, act: Act) -> None:
-    """Tell a person by mail what was done to their account, once that is kept; only where an address is there.
+def note(user: User, act: Act, by: User | None = None) -> None:
+    """Tell the diary what was done to an account, and its person by mail, where there is an address.
 
-    A mail that does not go out stops nobody: the diary has the same.
+    In the transaction of what was done. A mail that does not go out stops nobody: the diary has the same.
+
+    Args:
+        user: whose account it is.
+        act: what was done.
+        by: who did it, where that is not who acts.
     """
+    diary.write(act, about=user.get_username(), user=by)
     if not (settings.EMAIL_URL and user.email):
         return
     told = {
