@@ -6,6 +6,7 @@ from typing import Any, cast
 
 from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
+from allauth.socialaccount.models import SocialAccount, SocialApp, SocialToken
 from django.contrib import admin
 from django.contrib.auth.models import User
 from django.db.models import ForeignKey, Model, QuerySet
@@ -44,7 +45,7 @@ from labelling.services import access
 from labelling.services import labels as label_services
 
 # Secrets of people's log-ins: nobody's to look at.
-admin.site.unregister([Authenticator, EmailAddress])
+admin.site.unregister([Authenticator, EmailAddress, SocialAccount, SocialApp, SocialToken])
 
 
 class ProjectScoped(admin.ModelAdmin):

@@ -5,6 +5,7 @@ A variable with a wrong value stops the start with its name and the reason.
 
 import sys
 import tomllib
+from hashlib import sha256
 from pathlib import Path
 
 from csp.constants import NONE, SELF
@@ -56,6 +57,8 @@ INSTALLED_APPS = [
     # Before labelling, which keeps their tables out of the back office.
     "allauth.account",
     "allauth.mfa",
+    "allauth.socialaccount",
+    "allauth.socialaccount.providers.openid_connect",
     "labelling",
     "red_project.apps.BackOfficeConfig",
     "django.contrib.auth",
@@ -147,6 +150,31 @@ MFA_ALLOW_UNVERIFIED_EMAIL = True
 MFA_RECOVERY_CODES_SHOW_ONCE = True
 # A code holds half a minute longer than its app shows it: people type it at its end, and clocks differ.
 MFA_TOTP_TOLERANCE = 1
+
+# Single sign-on by one provider of OpenID Connect.
+OIDC_SERVER_URL = env.str("OIDC_SERVER_URL", "")
+OIDC_NAME = env.str("OIDC_NAME", "single sign-on")
+OIDC_MAKES_ACCOUNTS = env.bool("OIDC_MAKES_ACCOUNTS", False)
+# Whoever is called the same at another provider is somebody else.
+OIDC_ID = f"oidc-{sha256(OIDC_SERVER_URL.encode()).hexdigest()[:12]}"
+OIDC_APPS = (
+    [
+        {
+            "provider_id": OIDC_ID,
+            "name": OIDC_NAME,
+            "client_id": env.str("OIDC_CLIENT_ID"),
+            "secret": env.str("OIDC_CLIENT_SECRET"),
+            "settings": {"server_url": OIDC_SERVER_URL},
+        }
+    ]
+    if OIDC_SERVER_URL
+    else []
+)
+SOCIALACCOUNT_PROVIDERS = {"openid_connect": {"OAUTH_PKCE_ENABLED": True, "APPS": OIDC_APPS}}
+SOCIALACCOUNT_ADAPTER = "labelling.views.adapters.SignOnAdapter"
+# By a link: the Content-Security-Policy lets no form lead to another site. To link an account asks for the password.
+SOCIALACCOUNT_LOGIN_ON_GET = True
+
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "project_list"
 LOGOUT_REDIRECT_URL = "login"

@@ -18,7 +18,7 @@ from django.utils.translation import ngettext
 from django.views.generic import FormView
 
 from labelling.forms import LoginForm, SignUpForm
-from labelling.services import Refused, account_changes, diary, invitations, logins, sessions
+from labelling.services import Refused, account_changes, diary, invitations, logins, sessions, sign_on
 from labelling.services.diary import Act
 from labelling.views.access import Request
 
@@ -42,7 +42,10 @@ class Login(views.LoginView):
         return perform_login(self.request, form.get_user(), redirect_url=self.get_success_url())
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        return super().get_context_data(**kwargs) | {"may_reset": bool(settings.EMAIL_URL)}
+        return super().get_context_data(**kwargs) | {
+            "may_reset": bool(settings.EMAIL_URL),
+            "sign_on": sign_on.name(),
+        }
 
 
 class _ToldOf(FormView):
@@ -81,7 +84,7 @@ def join(request: HttpRequest, secret: str) -> HttpResponse:
             login(request, user, backend="django.contrib.auth.backends.ModelBackend")
         messages.success(request, _("Welcome to “%(project)s”.") % {"project": project or "R.E.D."})
         return redirect(project or "project_list")
-    return render(request, "labelling/join.html", {"invitation": invitation, "form": form})
+    return render(request, "labelling/join.html", {"invitation": invitation, "form": form, "sign_on": sign_on.name()})
 
 
 def session_list(request: Request) -> HttpResponse:

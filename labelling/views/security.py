@@ -18,7 +18,7 @@ from django.shortcuts import render
 from django.utils.translation import gettext as _
 
 from labelling.forms import CodeAgainForm, CodeForm, FirstCodeForm, PasswordAgainForm
-from labelling.services import account_changes, diary, logins, second_factor
+from labelling.services import account_changes, diary, logins, second_factor, sign_on
 from labelling.services.diary import Act
 from labelling.views.access import Request
 
@@ -26,6 +26,8 @@ from labelling.views.access import Request
 def security(request: Request) -> HttpResponse:
     """What one's account is guarded by."""
     context = {
+        "sign_on": sign_on.name(),
+        "link": sign_on.links(request.user).first(),
         "is_set_up": second_factor.is_set_up(request.user),
         "n_recovery_codes": second_factor.n_recovery_codes(request.user),
     }

@@ -112,6 +112,9 @@ OPEN = {
     "set_language",
     "join",
     "mfa_authenticate",
+    "openid_connect_login",
+    "openid_connect_callback",
+    "socialaccount_login_cancelled",
 }
 NOT_LOGGED_IN = {"login", "health", "metrics", "password_reset"}
 OF_NO_PROJECT = {

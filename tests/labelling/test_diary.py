@@ -10,6 +10,9 @@ from datetime import timedelta
 
 import pytest
 from allauth.mfa.totp.internal.auth import TOTP, generate_totp_secret
+from allauth.socialaccount.models import SocialAccount, SocialLogin
+from allauth.socialaccount.signals import social_account_added
+from django.conf import settings
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.auth.models import User
 from django.core.management import call_command
@@ -38,6 +41,7 @@ from labelling.services import (
     rounds,
     second_factor,
     selections,
+    sign_on,
     threads,
     tokens,
 )
@@ -121,6 +125,8 @@ def acts(ann, project, monkeypatch) -> dict[Act, Callable[[], object]]:
         Act.LOGIN_FAILED: lambda: Client().login(username="ann", password="wrong"),
         Act.LOGOUT: lambda: in_and_out(ann),
         Act.PASSWORD: lambda: account_changes.note(ann, Act.PASSWORD),
+        Act.LINKED: lambda: link(ann),
+        Act.UNLINKED: lambda: sign_on.unlink(ann),
         Act.SECOND_FACTOR: lambda: account_changes.note(ann, Act.SECOND_FACTOR),
         Act.RECOVERY_CODES: lambda: account_changes.note(ann, Act.RECOVERY_CODES),
         Act.SECOND_FACTOR_GONE: lambda: second_factor.take_away(with_second_factor(zoe)),
@@ -128,6 +134,12 @@ def acts(ann, project, monkeypatch) -> dict[Act, Callable[[], object]]:
         Act.PROJECT_REOPENED: lambda: removals.reopen(project),
         Act.PROJECT_DELETED: lambda: removals.delete_project(make_project(ann, name="Old"), ann, "Old"),
     }
+
+
+def link(user) -> None:
+    """What is left of a link once the provider has answered."""
+    account = SocialAccount.objects.create(user=user, provider=settings.OIDC_ID, uid="x")
+    social_account_added.send(SocialLogin, request=None, sociallogin=SocialLogin(user=user, account=account))
 
 
 def with_second_factor(user) -> User:
