@@ -86,6 +86,7 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "labelling.views.middleware.Acting",
+    "labelling.views.middleware.Idle",
     "labelling.views.access.LoginRequired",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
@@ -141,6 +142,8 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 SESSION_ENGINE = "labelling.services.sessions"
 SESSION_COOKIE_AGE = env.int("SESSION_DAYS", 14, validate=validate.Range(min=1)) * 24 * 3600
+# 0: off, as somebody may think about a text for long; for machines that people share.
+SESSION_IDLE_MINUTES = env.int("SESSION_IDLE_MINUTES", 0, validate=validate.Range(min=0))
 # What allauth would do by itself and something here does: waits after failures, mails, accounts for whoever comes by.
 ACCOUNT_ADAPTER = "labelling.views.adapters.AccountAdapter"
 ACCOUNT_EMAIL_VERIFICATION = "none"

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from django.conf import settings
+from django.contrib.auth import logout
 from django.http import HttpRequest, HttpResponseBase
 
-from labelling.services import diary
+from labelling.services import diary, sessions
 
 # Nothing here needs any of it.
 PERMISSIONS = ", ".join(
@@ -28,6 +29,24 @@ class Acting:
             return self.get_response(request)
 
 
+class Idle:
+    """Log out whoever has shown no sign of life for too long; what a page asks by itself is none."""
+
+    def __init__(self, get_response: Answer):
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        return self.get_response(request)
+
+    def process_view(self, request: HttpRequest, *view: object) -> None:
+        if not request.user.is_authenticated:
+            return
+        if sessions.is_idle(request.session):
+            logout(request)
+        elif not _by_itself(request):
+            sessions.note_life(request.session)
+
+
 class NothingKept:
     """Pages hold people's texts: no browser and no proxy keeps them."""
 
@@ -39,6 +58,12 @@ class NothingKept:
         response.headers.setdefault("Cache-Control", "no-store")
         response.headers.setdefault("Permissions-Policy", PERMISSIONS)
         return response
+
+
+def _by_itself(request: HttpRequest) -> bool:
+    """Whether a timer of a page may ask, and no person: parts of a page, and that a document stays reserved."""
+    renews = request.resolver_match is not None and request.resolver_match.url_name == "renew_claim"
+    return renews or ("HX-Request" in request.headers and request.method == "GET")
 
 
 def _address(request: HttpRequest) -> str:
