@@ -30,7 +30,7 @@ class Acting:
 
 
 class Idle:
-    """Log out whoever has shown no sign of life for too long; what a page asks by itself is none."""
+    """Log out whoever has shown no sign of life for too long; the parts that a page asks for by itself are none."""
 
     def __init__(self, get_response: Answer):
         self.get_response = get_response
@@ -43,7 +43,7 @@ class Idle:
             return
         if sessions.is_idle(request.session):
             logout(request)
-        elif not _by_itself(request):
+        elif request.method != "GET" or "HX-Request" not in request.headers:
             sessions.note_life(request.session)
 
 
@@ -58,12 +58,6 @@ class NothingKept:
         response.headers.setdefault("Cache-Control", "no-store")
         response.headers.setdefault("Permissions-Policy", PERMISSIONS)
         return response
-
-
-def _by_itself(request: HttpRequest) -> bool:
-    """Whether a timer of a page may ask, and no person: parts of a page, and that a document stays reserved."""
-    renews = request.resolver_match is not None and request.resolver_match.url_name == "renew_claim"
-    return renews or ("HX-Request" in request.headers and request.method == "GET")
 
 
 def _address(request: HttpRequest) -> str:

@@ -260,17 +260,18 @@ def test_a_project_that_demands_one_lets_nobody_in_without(client, ann, bob, pro
         told = client.get(
             reverse("api:get_project", args=[project.slug]), headers={"Authorization": f"Bearer {secret}"}
         )
+        listed = client.get(reverse("api:list_projects"), headers={"Authorization": f"Bearer {secret}"})
         mentioned = "Look," in read(client.get(reverse("mentions")))
-        return page.status_code, told.status_code, mentioned
+        return page.status_code, told.status_code, project.slug in listed.content.decode(), mentioned
 
-    assert seen() == (200, 200, True)
+    assert seen() == (200, 200, True, True)
     projects.change(project, demands_second_factor=True)
-    assert seen() == (403, 403, False)
+    assert seen() == (403, 403, False, False)
     page = read(client.get(project.get_absolute_url()))
     assert "demands a second factor" in page
     assert reverse("mfa_activate_totp") in page
     set_up(client, now)
-    assert seen() == (200, 200, True)
+    assert seen() == (200, 200, True, True)
 
 
 def test_the_back_office_keeps_such_a_project_too(client, ann, now):
@@ -285,6 +286,16 @@ def test_the_back_office_keeps_such_a_project_too(client, ann, now):
         assert client.get(reverse("admin:labelling_project_change", args=[Project.objects.get().pk])).status_code == 302
     set_up(client, now)
     assert "apple" in read(client.get(reverse("admin:labelling_document_changelist")))
+
+
+def test_so_does_the_diary_of_the_site(client, now):
+    project = make_project(name="Closely kept", demands_second_factor=True)
+    client.force_login(make_user("root", is_superuser=True))
+    address = reverse("diary_of_everything")
+    assert "Logged in" in read(client.get(address))
+    assert project.name not in read(client.get(address))
+    set_up(client, now)
+    assert project.name in read(client.get(address))
 
 
 def test_a_manager_demands_it_in_the_settings(client, ann, project):
