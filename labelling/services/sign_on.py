@@ -83,4 +83,5 @@ def _secret_in(path: str) -> str:
 
 
 def _linked(sender: Any, sociallogin: SocialLogin, **kwargs: Any) -> None:
+    """By allauth's signal, once the link is kept: it has no place between, and a transaction would span the network."""
     account_changes.note(sociallogin.user, Act.LINKED)

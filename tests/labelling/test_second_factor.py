@@ -255,7 +255,7 @@ def test_a_project_that_demands_one_lets_nobody_in_without(client, ann, bob, pro
     _token, secret = tokens.create(bob, "script", Token.Scope.READ, 1)
     client.force_login(bob)
 
-    def seen() -> tuple[int, int, bool]:
+    def seen() -> tuple[int, int, bool, bool]:
         page = client.get(reverse("labels", args=[project.slug]))
         told = client.get(
             reverse("api:get_project", args=[project.slug]), headers={"Authorization": f"Bearer {secret}"}
