@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any, cast
 
+from allauth.account.models import EmailAddress
+from allauth.mfa.models import Authenticator
+from allauth.socialaccount.models import SocialAccount, SocialApp, SocialToken
 from django.contrib import admin
 from django.contrib.auth.models import User
 from django.db.models import ForeignKey, Model, QuerySet
@@ -38,7 +41,11 @@ from labelling.models import (
     Worker,
 )
 from labelling.resources import LabelCsv, LabelResource
+from labelling.services import access
 from labelling.services import labels as label_services
+
+# Secrets of people's log-ins: nobody's to look at.
+admin.site.unregister([Authenticator, EmailAddress, SocialAccount, SocialApp, SocialToken])
 
 
 class ProjectScoped(admin.ModelAdmin):
@@ -52,9 +59,10 @@ class ProjectScoped(admin.ModelAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet:
         rows = super().get_queryset(request)
-        if request.user.is_superuser:
-            return rows
-        return rows.filter(**{f"{self.project_path}__in": Project.objects.managed_by(request.user)})
+        user = cast("User", request.user)
+        if not user.is_superuser:
+            rows = rows.filter(**{f"{self.project_path}__in": Project.objects.managed_by(user)})
+        return rows.exclude(**{f"{self.project_path}__in": access.closed_to(user)})
 
     def formfield_for_foreignkey(self, db_field: ForeignKey, request: HttpRequest, **kwargs: Any) -> Any:
         if db_field.related_model is Project:

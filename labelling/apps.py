@@ -9,9 +9,10 @@ class LabellingConfig(AppConfig):
         post_delete.connect(_delete_files, sender="labelling.CsvImport")
         post_delete.connect(_delete_model, sender="labelling.Project")
         # Services need the tables, which are there now.
-        from labelling.services import logins
+        from labelling.services import logins, sign_on
 
         logins.watch()
+        sign_on.watch()
 
 
 def _delete_files(instance, **kwargs) -> None:

@@ -12,6 +12,7 @@ from tablib import Dataset
 from labelling.csv_io.exporting import csv_lines, restore
 from labelling.csv_io.rows import MAX_LABEL_CHARS
 from labelling.models import Label, Project
+from labelling.services import access
 from labelling.services import labels as services
 
 
@@ -65,7 +66,8 @@ class LabelResource(resources.ModelResource):
             raise ValueError(_("The name has %(n)s characters; at most %(limit)s are allowed.") % told)
         if any("\0" in (cell or "") for cell in row.values()):
             raise ValueError(_("The row holds a NUL byte."))
-        project = Project.objects.filter(slug=row.get("project") or "").first()
+        let_in = Project.objects.exclude(pk__in=access.closed_to(self.user))
+        project = let_in.filter(slug=row.get("project") or "").first()
         if project is None or not project.is_managed_by(self.user):
             raise ValueError(_("You manage no project “%(project)s”.") % {"project": row.get("project") or ""})
 

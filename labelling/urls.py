@@ -178,6 +178,7 @@ urlpatterns = [
     path("accounts/<int:pk>/kind/", administration.set_kind, name="set_account_kind"),
     path("accounts/<int:pk>/deactivate/", administration.deactivate, name="deactivate_account"),
     path("accounts/<int:pk>/activate/", administration.activate, name="activate_account"),
+    path("accounts/<int:pk>/second-factor/", administration.take_second_factor_away, name="take_second_factor_away"),
     path("diary/", diary.of_everything, name="diary_of_everything"),
     path("mentions/", guidelines.mentions, name="mentions"),
     path("notices/", notices.notice_list, name="notices"),

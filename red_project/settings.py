@@ -5,6 +5,7 @@ A variable with a wrong value stops the start with its name and the reason.
 
 import sys
 import tomllib
+from hashlib import sha256
 from pathlib import Path
 
 from csp.constants import NONE, SELF
@@ -53,6 +54,11 @@ CONTENT_SECURITY_POLICY = {
 }
 
 INSTALLED_APPS = [
+    # Before labelling, which keeps their tables out of the back office.
+    "allauth.account",
+    "allauth.mfa",
+    "allauth.socialaccount",
+    "allauth.socialaccount.providers.openid_connect",
     "labelling",
     "red_project.apps.BackOfficeConfig",
     "django.contrib.auth",
@@ -80,10 +86,12 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "labelling.views.middleware.Acting",
+    "labelling.views.middleware.Idle",
     "labelling.views.access.LoginRequired",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
 ]
 
 ROOT_URLCONF = "red_project.urls"
@@ -135,6 +143,42 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 SESSION_ENGINE = "labelling.services.sessions"
 SESSION_COOKIE_AGE = env.int("SESSION_DAYS", 14, validate=validate.Range(min=1)) * 24 * 3600
+# 0: off, as somebody may think about a text for long; for machines that people share.
+SESSION_IDLE_MINUTES = env.int("SESSION_IDLE_MINUTES", 0, validate=validate.Range(min=0))
+# What allauth would do by itself and something here does: waits after failures, mails, accounts for whoever comes by.
+ACCOUNT_ADAPTER = "labelling.views.adapters.AccountAdapter"
+ACCOUNT_EMAIL_VERIFICATION = "none"
+ACCOUNT_RATE_LIMITS = False
+MFA_ADAPTER = "labelling.views.adapters.SecondFactorAdapter"
+MFA_ALLOW_UNVERIFIED_EMAIL = True
+MFA_RECOVERY_CODES_SHOW_ONCE = True
+# A code holds half a minute longer than its app shows it: people type it at its end, and clocks differ.
+MFA_TOTP_TOLERANCE = 1
+
+# Single sign-on by one provider of OpenID Connect.
+OIDC_SERVER_URL = env.str("OIDC_SERVER_URL", "")
+OIDC_NAME = env.str("OIDC_NAME", "single sign-on")
+OIDC_MAKES_ACCOUNTS = env.bool("OIDC_MAKES_ACCOUNTS", False)
+# Whoever is called the same at another provider is somebody else.
+OIDC_ID = f"oidc-{sha256(OIDC_SERVER_URL.encode()).hexdigest()[:12]}"
+OIDC_APPS = (
+    [
+        {
+            "provider_id": OIDC_ID,
+            "name": OIDC_NAME,
+            "client_id": env.str("OIDC_CLIENT_ID"),
+            "secret": env.str("OIDC_CLIENT_SECRET"),
+            "settings": {"server_url": OIDC_SERVER_URL},
+        }
+    ]
+    if OIDC_SERVER_URL
+    else []
+)
+SOCIALACCOUNT_PROVIDERS = {"openid_connect": {"OAUTH_PKCE_ENABLED": True, "APPS": OIDC_APPS}}
+SOCIALACCOUNT_ADAPTER = "labelling.views.adapters.SignOnAdapter"
+# By a link: the Content-Security-Policy lets no form lead to another site. To link an account asks for the password.
+SOCIALACCOUNT_LOGIN_ON_GET = True
+
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "project_list"
 LOGOUT_REDIRECT_URL = "login"

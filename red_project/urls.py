@@ -1,5 +1,6 @@
 """Every address of the site."""
 
+from django.conf import settings
 from django.contrib import admin
 from django.contrib.auth import views as auth
 from django.contrib.auth.decorators import login_not_required
@@ -7,12 +8,28 @@ from django.urls import include, path
 from django.views.generic import RedirectView
 from django.views.i18n import set_language
 
-from labelling.views import accounts
+from labelling.views import accounts, security, sign_on
 
 handler500 = "labelling.views.status.server_error"
 
+PROVIDER = {"provider_id": settings.OIDC_ID}
+
 urlpatterns = [
     path("login/", accounts.Login.as_view(), name="login"),
+    # Names that are allauth's, which looks for them.
+    path("login/", accounts.Login.as_view(), name="account_login"),
+    path("login/code/", security.CodeAtLogin.as_view(), name="mfa_authenticate"),
+    path("login/oidc/", sign_on.leave, PROVIDER, name="openid_connect_login"),
+    path("login/oidc/callback/", sign_on.come_back, PROVIDER, name="openid_connect_callback"),
+    path("login/oidc/cancelled/", sign_on.cancelled, name="socialaccount_login_cancelled"),
+    path("security/unlink/", sign_on.unlink, name="unlink"),
+    path("security/", security.security, name="mfa_index"),
+    path("security/password/", security.PasswordAgain.as_view(), name="account_reauthenticate"),
+    path("security/code/", security.CodeAgain.as_view(), name="mfa_reauthenticate"),
+    path("security/app/", security.SetUp.as_view(), name="mfa_activate_totp"),
+    path("security/app/remove/", security.Remove.as_view(), name="mfa_deactivate_totp"),
+    path("security/recovery-codes/", security.RecoveryCodes.as_view(), name="mfa_view_recovery_codes"),
+    path("security/recovery-codes/new/", security.NewRecoveryCodes.as_view(), name="mfa_generate_recovery_codes"),
     # One door alone, with one lock.
     path("admin/login/", login_not_required(RedirectView.as_view(pattern_name="login", query_string=True))),
     path("join/<str:secret>/", accounts.join, name="join"),

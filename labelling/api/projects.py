@@ -86,7 +86,7 @@ def change_project(request: Request, slug: str, body: Settings) -> ShownProject:
 
 
 def _of(request: Request) -> QuerySet[Project]:
-    projects = Project.objects.visible_to(request.auth.user)
+    projects = Project.objects.visible_to(request.auth.user).exclude(pk__in=access.closed_to(request.auth.user))
     return projects.filter(pk=request.auth.project_id) if request.auth.project_id else projects
 
 

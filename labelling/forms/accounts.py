@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from allauth.account.forms import ReauthenticateForm
+from allauth.mfa.base.forms import AuthenticateForm
+from allauth.mfa.base.forms import ReauthenticateForm as MfaReauthenticateForm
+from allauth.mfa.totp.forms import ActivateTOTPForm
 from django import forms
 from django.contrib.auth.forms import AuthenticationForm, BaseUserCreationForm
 from django.contrib.auth.models import User
@@ -14,23 +18,73 @@ from django.utils.translation import gettext_lazy, ngettext
 from labelling.models import AccountKind, Invitation, Membership, Project, Token
 
 
-class LoginForm(AuthenticationForm):
-    """Name and password; ``seconds``: how long nobody may try."""
+class Guarded(forms.Form):
+    """Something that can be guessed; ``seconds``: how long nobody may try."""
 
     def __init__(self, *args: Any, seconds: int = 0, **kwargs: Any):
         super().__init__(*args, **kwargs)
         self.seconds = seconds
 
+    def check_wait(self) -> None:
+        if not self.seconds:
+            return
+        told = {"minutes": -(-self.seconds // 60)}
+        text = ngettext(
+            "Too many attempts have failed. Try again in %(minutes)s minute.",
+            "Too many attempts have failed. Try again in %(minutes)s minutes.",
+            told["minutes"],
+        )
+        raise forms.ValidationError(text % told)
+
+
+class LoginForm(Guarded, AuthenticationForm):
+    """Name and password."""
+
     def clean(self) -> dict[str, Any]:
-        if self.seconds:
-            told = {"minutes": -(-self.seconds // 60)}
-            text = ngettext(
-                "Too many attempts have failed. Try again in %(minutes)s minute.",
-                "Too many attempts have failed. Try again in %(minutes)s minutes.",
-                told["minutes"],
-            )
-            raise forms.ValidationError(text % told)
+        self.check_wait()
         return super().clean()
+
+
+class PasswordAgainForm(Guarded, ReauthenticateForm):
+    """The password of somebody who is logged in."""
+
+    password = forms.CharField(
+        label=gettext_lazy("Your password"),
+        strip=False,
+        widget=forms.PasswordInput({"autocomplete": "current-password", "autofocus": True}),
+    )
+
+    def clean_password(self) -> str:
+        self.check_wait()
+        return super().clean_password()
+
+
+class _Code(forms.Form):
+    code = forms.CharField(
+        label=gettext_lazy("Code"),
+        max_length=20,
+        widget=forms.TextInput({"autocomplete": "one-time-code", "autofocus": True, "spellcheck": "false"}),
+    )
+
+
+class CodeForm(_Code, Guarded, AuthenticateForm):
+    """A code of the app, or a recovery code, to log in with."""
+
+    def clean_code(self) -> str:
+        self.check_wait()
+        return super().clean_code()
+
+
+class CodeAgainForm(_Code, Guarded, MfaReauthenticateForm):
+    """The same of somebody who is logged in."""
+
+    def clean_code(self) -> str:
+        self.check_wait()
+        return super().clean_code()
+
+
+class FirstCodeForm(_Code, ActivateTOTPForm):
+    """The first code of an app that is being set up."""
 
 
 class SignUpForm(BaseUserCreationForm):

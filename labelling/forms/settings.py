@@ -46,6 +46,7 @@ class ProjectSettingsForm(forms.ModelForm):
             "answer_first",
             "claim_minutes",
             "reviewers_export",
+            "demands_second_factor",
         ]
         labels = {
             "name": gettext_lazy("Name"),
@@ -72,7 +73,8 @@ class ProjectSettingsForm(forms.ModelForm):
             "use_batches",
             "judge_base_url",
         ],
-        gettext_lazy("How people review"): ["overlap", "answer_first", "claim_minutes", "reviewers_export"],
+        gettext_lazy("How people review"): ["overlap", "answer_first", "claim_minutes"],
+        gettext_lazy("Who gets in, and what gets out"): ["demands_second_factor", "reviewers_export"],
     }
     # When to change it, or what that does.
     ADVICE = {

@@ -63,6 +63,11 @@ class DiaryEntry(models.Model):
         LOGIN_FAILED = "login-failed", _("Log-in failed")
         LOGOUT = "logout", _("Logged out")
         PASSWORD = "password", _("Password changed")
+        SECOND_FACTOR = "second-factor", _("Second factor set up")
+        SECOND_FACTOR_GONE = "second-factor-gone", _("Second factor taken away")
+        LINKED = "linked", _("Linked with single sign-on")
+        UNLINKED = "unlinked", _("Unlinked from single sign-on")
+        RECOVERY_CODES = "recovery-codes", _("New recovery codes made")
 
     at = models.DateTimeField(default=timezone.now, db_index=True)
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")

@@ -221,6 +221,14 @@ class Project(models.Model):
         default=True,
         help_text=_("Off: only managers take documents and releases out."),
     )
+    demands_second_factor = models.BooleanField(
+        _("demand a second factor"),
+        default=False,
+        help_text=_(
+            "On: whoever logs in with a password alone sees nothing of this project, by pages or programs, until they "
+            "have set up a second factor."
+        ),
+    )
     answer_first = models.FloatField(
         _("share answered before the machine's word"),
         default=0,

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
 from django.shortcuts import get_object_or_404
 from django.utils.translation import gettext as _
 
 from labelling.models import Project
+from labelling.services import second_factor
+
+
+class SecondFactorDemanded(PermissionDenied):
+    """A project lets nobody in without a second factor, and the user has none."""
 
 
 def project_of(user: User, slug: str) -> Project:
@@ -15,8 +21,18 @@ def project_of(user: User, slug: str) -> Project:
 
     Raises:
         Http404: when there is none; a stranger isn't told whether there is one.
+        SecondFactorDemanded: when they have to set one up first.
     """
-    return get_object_or_404(Project.objects.visible_to(user), slug=slug)
+    project = get_object_or_404(Project.objects.visible_to(user), slug=slug)
+    if project.demands_second_factor and not second_factor.is_set_up(user):
+        raise SecondFactorDemanded(_("This project demands a second factor: set one up first, under “Security”."))
+    return project
+
+
+def closed_to(user: User) -> QuerySet[Project]:
+    """The projects that demand a second factor which the user has not, for lists over several projects."""
+    demanding = Project.objects.filter(demands_second_factor=True)
+    return demanding.none() if second_factor.is_set_up(user) else demanding
 
 
 def check_manager(user: User, project: Project) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from allauth.mfa.models import Authenticator
 from django.contrib.auth.models import User
 from django.db import transaction
-from django.db.models import Count, Q, QuerySet
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 from django.utils.translation import gettext as _
 
 from labelling.models import AccountKind, Membership, Project, QueueEntry, Session
@@ -13,8 +14,13 @@ from labelling.services.diary import Act
 
 
 def found(words: str = "") -> QuerySet[User]:
-    """The accounts whose name or e-mail address holds the words, with ``n_projects``; those who may log in first."""
-    accounts = User.objects.annotate(n_projects=Count("memberships")).order_by("-is_active", "username")
+    """The accounts whose name or e-mail address holds the words; those who may log in first.
+
+    With ``n_projects``, and ``has_second_factor``.
+    """
+    theirs = Authenticator.objects.filter(user=OuterRef("pk"))
+    accounts = User.objects.annotate(n_projects=Count("memberships"), has_second_factor=Exists(theirs))
+    accounts = accounts.order_by("-is_active", "username")
     return accounts.filter(Q(username__icontains=words) | Q(email__icontains=words)) if words else accounts
 
 

@@ -7,6 +7,7 @@ from datetime import timedelta
 from math import ceil
 from typing import Any
 
+from allauth.mfa.signals import authentication_failed
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
 from django.contrib.auth.signals import user_logged_in, user_logged_out, user_login_failed
@@ -34,6 +35,7 @@ def watch() -> None:
     user_logged_in.connect(_came, dispatch_uid="diary")
     user_logged_out.connect(_went, dispatch_uid="diary")
     user_login_failed.connect(_failed, dispatch_uid="diary")
+    authentication_failed.connect(code_failed, dispatch_uid="diary")
     post_save.connect(_changed_in_admin, LogEntry, dispatch_uid="diary")
 
 
@@ -50,9 +52,10 @@ def seconds_to_wait(name: str, address: str) -> int:
     )
 
 
-def password_changed(user: User) -> None:
-    """Tell the diary that somebody has another password."""
-    diary.write(Act.PASSWORD, about=user.get_username(), user=user)
+def code_failed(sender: Any, user: User, **kwargs: Any) -> None:
+    """Tell the diary that somebody's second factor was not what it had to be: they wait as after a wrong password."""
+    logger.warning("The second factor of %r failed, from %s", user.get_username(), diary.address() or "nowhere")
+    diary.write(Act.LOGIN_FAILED, about=user.get_username(), after={"by": "second factor"})
 
 
 def _wait_after(failed: QuerySet[DiaryEntry], free: int) -> int:

@@ -22,7 +22,7 @@ from labelling.models import (
     Round,
 )
 from labelling.models.notices import NoticeQuerySet
-from labelling.services import certificates
+from labelling.services import access, certificates
 
 Kind = Event.Kind
 
@@ -73,6 +73,7 @@ def certificate_watched(project: Project) -> Iterator[None]:
 def of(user: User, project: Project | None = None) -> NoticeQuerySet:
     """What a person was told and may still see, the newest first; of one project, or of all."""
     found = Notice.objects.filter(user=user).to_see().select_related("event__project")
+    found = found.exclude(event__project__in=access.closed_to(user))
     return found.filter(event__project=project) if project else found
 
 

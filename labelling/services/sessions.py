@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, cast
 
+from django.conf import settings
 from django.contrib.auth import SESSION_KEY
 from django.contrib.auth.models import User
 from django.contrib.sessions.backends.base import SessionBase
@@ -43,8 +44,27 @@ class Place:
 
 
 def note_place(session: SessionBase, address: str, browser: str) -> None:
-    """Keep with a session where it began."""
-    session["place"] = {"address": address, "browser": browser[:200], "since": timezone.now().isoformat()}
+    """Keep with a session where it began, and when it ends, whatever is written into it meanwhile."""
+    now = timezone.now()
+    session["place"] = {"address": address, "browser": browser[:200], "since": now.isoformat()}
+    session.set_expiry(now + timedelta(seconds=settings.SESSION_COOKIE_AGE))
+
+
+def is_idle(session: SessionBase) -> bool:
+    """Whether nobody has shown a sign of life in a session for ``SESSION_IDLE_MINUTES``."""
+    limit = settings.SESSION_IDLE_MINUTES
+    return bool(limit) and _rest(session) > timedelta(minutes=limit)
+
+
+def note_life(session: SessionBase) -> None:
+    """Keep that somebody is there, where that is asked for; to the minute, as each time is written."""
+    if settings.SESSION_IDLE_MINUTES and ("seen" not in session or _rest(session) > timedelta(minutes=1)):
+        session["seen"] = timezone.now().isoformat()
+
+
+def _rest(session: SessionBase) -> timedelta:
+    seen = parse_datetime(session.get("seen", ""))
+    return timezone.now() - seen if seen else timedelta()
 
 
 def places(user: User, here: str) -> list[Place]:

@@ -14,7 +14,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from labelling.models import Comment, Document, Label, Mention, People, Project, Query, QueueEntry
-from labelling.services import Refused, diary
+from labelling.services import Refused, access, diary
 from labelling.services.diary import Act
 
 NAMED = re.compile(r"(?<![\w@])@([\w.@+-]+)")
@@ -87,8 +87,9 @@ def remove(comment: Comment, user: User) -> None:
 
 
 def mentions_of(user: User) -> QuerySet[Mention]:
-    """Where the user is named, in projects that they may see, the newest first; ``is_blind``: not to be told now."""
+    """Where the user is named, in projects that let them in, the newest first; ``is_blind``: not to be told now."""
     found = user.mentions.filter(comment__project__in=Project.objects.visible_to(user))
+    found = found.exclude(comment__project__in=access.closed_to(user))
     blind = _blind_entries().filter(document=OuterRef("comment__document"))
     return found.annotate(is_blind=Exists(blind)).select_related(
         "comment__author", "comment__project", "comment__label", "comment__document"

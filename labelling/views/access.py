@@ -11,7 +11,7 @@ from django.contrib import messages
 from django.contrib.auth.middleware import LoginRequiredMiddleware
 from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponseBase
-from django.shortcuts import redirect
+from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django_htmx.http import HttpResponseClientRefresh
 from django_htmx.middleware import HtmxDetails
@@ -47,7 +47,10 @@ def project_view(view: ProjectView[P]) -> Callable[..., HttpResponseBase]:
 
     @wraps(view)
     def wrapper(request: Request, slug: str, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
-        project = access.project_of(request.user, slug)
+        try:
+            project = access.project_of(request.user, slug)
+        except access.SecondFactorDemanded as demand:
+            return render(request, "labelling/second_factor_demanded.html", {"demand": demand}, status=403)
         if project.archived_at and request.method == "POST" and view.__name__ not in IN_ARCHIVE:
             messages.error(request, _("This project is archived: a manager has to open it again first."))
             return redirect(project)

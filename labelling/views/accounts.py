@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, cast
 
+from allauth.account.utils import perform_login
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth import login, views
@@ -17,12 +18,16 @@ from django.utils.translation import ngettext
 from django.views.generic import FormView
 
 from labelling.forms import LoginForm, SignUpForm
-from labelling.services import Refused, diary, invitations, logins, sessions
+from labelling.services import Refused, account_changes, diary, invitations, logins, sessions, sign_on
+from labelling.services.diary import Act
 from labelling.views.access import Request
 
 
 class Login(views.LoginView):
-    """The front page of everybody who isn't in; whoever failed too often waits, longer each time."""
+    """The front page of everybody who isn't in; whoever failed too often waits, longer each time.
+
+    Whoever has a second factor is asked for it next.
+    """
 
     form_class = LoginForm
     redirect_authenticated_user = True
@@ -33,8 +38,14 @@ class Login(views.LoginView):
             seconds = logins.seconds_to_wait(self.request.POST.get("username", "")[:150], diary.address())
         return super().get_form_kwargs() | {"seconds": seconds}
 
+    def form_valid(self, form: Any) -> HttpResponse:
+        return perform_login(self.request, form.get_user(), redirect_url=self.get_success_url())
+
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        return super().get_context_data(**kwargs) | {"may_reset": bool(settings.EMAIL_URL)}
+        return super().get_context_data(**kwargs) | {
+            "may_reset": bool(settings.EMAIL_URL),
+            "sign_on": sign_on.name(),
+        }
 
 
 class _ToldOf(FormView):
@@ -42,7 +53,7 @@ class _ToldOf(FormView):
 
     def form_valid(self, form: Any) -> HttpResponse:
         answer = super().form_valid(form)
-        logins.password_changed(form.user)
+        account_changes.note(form.user, Act.PASSWORD, by=form.user)
         return answer
 
 
@@ -73,7 +84,7 @@ def join(request: HttpRequest, secret: str) -> HttpResponse:
             login(request, user, backend="django.contrib.auth.backends.ModelBackend")
         messages.success(request, _("Welcome to “%(project)s”.") % {"project": project or "R.E.D."})
         return redirect(project or "project_list")
-    return render(request, "labelling/join.html", {"invitation": invitation, "form": form})
+    return render(request, "labelling/join.html", {"invitation": invitation, "form": form, "sign_on": sign_on.name()})
 
 
 def session_list(request: Request) -> HttpResponse:

@@ -13,7 +13,7 @@ from django.views.decorators.http import require_POST
 
 from labelling.forms import AccountInvitationForm, AccountKindForm
 from labelling.models import Invitation, Membership
-from labelling.services import Refused, accounts, invitations
+from labelling.services import Refused, accounts, invitations, second_factor
 from labelling.views.access import Request, administrator_view, attempt, searched
 
 PER_PAGE = 50
@@ -76,6 +76,15 @@ def activate(request: Request, pk: int) -> HttpResponse:
     user = get_object_or_404(User, pk=pk)
     accounts.activate(user)
     messages.success(request, _("%(user)s can log in again.") % {"user": user})
+    return redirect("accounts")
+
+
+@require_POST
+@administrator_view
+def take_second_factor_away(request: Request, pk: int) -> HttpResponse:
+    user = get_object_or_404(User, pk=pk)
+    second_factor.take_away(user)
+    messages.success(request, _("%(user)s logs in with a password alone now.") % {"user": user})
     return redirect("accounts")
 
 

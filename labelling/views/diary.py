@@ -13,6 +13,7 @@ from django.utils import timezone
 from labelling.csv_io.exporting import csv_lines
 from labelling.forms import DiaryForm
 from labelling.models import DiaryEntry, Project
+from labelling.services import access
 from labelling.services import diary as services
 from labelling.views.access import Request, administrator_view, manager_view
 
@@ -29,7 +30,7 @@ def of_project(request: Request, project: Project) -> HttpResponseBase:
 @administrator_view
 def of_everything(request: Request) -> HttpResponseBase:
     """What was done in all projects, and at the door."""
-    return _answer(request, DiaryEntry.objects.all(), None)
+    return _answer(request, DiaryEntry.objects.exclude(project__in=access.closed_to(request.user)), None)
 
 
 def _answer(request: Request, entries: QuerySet[DiaryEntry], project: Project | None) -> HttpResponseBase:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from django.conf import settings
+from django.contrib.auth import logout
 from django.http import HttpRequest, HttpResponseBase
 
-from labelling.services import diary
+from labelling.services import diary, sessions
 
 # Nothing here needs any of it.
 PERMISSIONS = ", ".join(
@@ -26,6 +27,24 @@ class Acting:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         with diary.acting(lambda: request.user, _address(request)):
             return self.get_response(request)
+
+
+class Idle:
+    """Log out whoever has shown no sign of life for too long; the parts that a page asks for by itself are none."""
+
+    def __init__(self, get_response: Answer):
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        return self.get_response(request)
+
+    def process_view(self, request: HttpRequest, *view: object) -> None:
+        if not request.user.is_authenticated:
+            return
+        if sessions.is_idle(request.session):
+            logout(request)
+        elif request.method != "GET" or "HX-Request" not in request.headers:
+            sessions.note_life(request.session)
 
 
 class NothingKept:

@@ -41,7 +41,8 @@ from labelling.services import (
     threads,
     webhooks,
 )
-from labelling.urls import project_urls
+from labelling.urls import project_urls, urlpatterns
+from red_project.urls import urlpatterns as site_urls
 from tests.factories import account, csv_file, fresh, fruit_project, make_user, run_round
 
 pytestmark = pytest.mark.django_db
@@ -122,7 +123,30 @@ ONLY_MANAGERS = {
     "packed_project",
 }
 ALL = sorted(pattern.name for pattern in project_urls if isinstance(pattern, URLPattern) and pattern.name)
+# What strangers are shown, and what of that is a page without more than its address.
+OPEN = {
+    "login",
+    "account_login",
+    "health",
+    "metrics",
+    "password_reset",
+    "password_reset_done",
+    "password_reset_complete",
+    "password_reset_confirm",
+    "set_language",
+    "join",
+    "stop_mails",
+    "mfa_authenticate",
+    "openid_connect_login",
+    "openid_connect_callback",
+    "socialaccount_login_cancelled",
+}
 NOT_LOGGED_IN = {"login", "health", "metrics", "password_reset"}
+OF_NO_PROJECT = {
+    pattern.name: pattern.pattern
+    for pattern in (*site_urls, *urlpatterns)
+    if isinstance(pattern, URLPattern) and pattern.name
+}
 
 
 @pytest.fixture
@@ -405,20 +429,12 @@ def test_only_staff_create_projects(client, reviewer):
 
 
 def test_every_other_address_needs_a_login_too(client):
-    names = (
-        "project_list",
-        "create_project",
-        "unpack",
-        "worker_status",
-        "password_change",
-        "tokens",
-        "sessions",
-        "notices",
-        "notice_settings",
-        "mentions",
-    )
-    for name in (*names, "diary_of_everything", "accounts"):
-        assert client.get(reverse(name)).status_code == 302
+    login = reverse("login")
+    assert set(OF_NO_PROJECT) >= OPEN
+    for name in set(OF_NO_PROJECT) - OPEN:
+        address = reverse(name, kwargs=dict.fromkeys(OF_NO_PROJECT[name].converters, 1))
+        for answer in (client.get(address), client.post(address)):
+            assert (answer.status_code, answer.headers.get("Location", "")[: len(login)]) == (302, login), name
     for name in NOT_LOGGED_IN:
         assert client.get(reverse(name)).status_code == 200
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from django.conf import settings as site_settings
@@ -127,6 +127,60 @@ def test_one_sees_and_ends_where_one_is_logged_in(ann):
     there.force_login(ann)
     here.post(reverse("sessions"), {"place": "others"})
     assert (here.get("/").status_code, there.get("/").status_code) == (200, 302)
+
+
+@pytest.fixture
+def clock(monkeypatch) -> list[datetime]:
+    """What time it is, for tests to move."""
+    now = [timezone.now()]
+    monkeypatch.setattr(timezone, "now", lambda: now[0])
+    return now
+
+
+def test_a_log_in_ends_whatever_is_done(client, ann, clock, settings):
+    client.force_login(ann)
+    ends = Session.objects.get(user=ann).expire_date
+    assert ends == clock[0] + timedelta(seconds=settings.SESSION_COOKIE_AGE)
+    clock[0] = ends - timedelta(seconds=1)
+    session = client.session
+    session["written"] = "late"
+    session.save()
+    assert Session.objects.get(user=ann).expire_date == ends
+    assert client.get("/").status_code == 200
+    clock[0] = ends + timedelta(seconds=1)
+    assert client.get("/").status_code == 302
+
+
+def test_so_it_does_without_a_sign_of_life_where_that_is_asked_for(client, ann, clock, settings):
+    def wait(minutes: int) -> None:
+        clock[0] += timedelta(minutes=minutes)
+
+    client.force_login(ann)
+    for limit, status in ((0, 200), (30, 302)):
+        settings.SESSION_IDLE_MINUTES = limit
+        assert client.get("/").status_code == 200
+        wait(29)
+        assert client.get("/").status_code == 200
+        wait(29)
+        # A page's own questions keep nobody in.
+        for _ in range(2):
+            client.get(reverse("worker_status"), headers={"HX-Request": "true"})
+        wait(2)
+        assert client.get("/").status_code == status
+    assert DiaryEntry.objects.filter(act=Act.LOGOUT, who="ann").exists()
+
+
+def test_a_sign_of_life_is_written_once_a_minute(client, ann, clock, settings):
+    settings.SESSION_IDLE_MINUTES = 30
+    client.force_login(ann)
+    client.get("/")
+    written = client.session["seen"]
+    clock[0] += timedelta(seconds=59)
+    client.get("/")
+    assert client.session["seen"] == written
+    clock[0] += timedelta(seconds=2)
+    client.post(reverse("sessions"), {"place": "others"}, headers={"HX-Request": "true"})
+    assert client.session["seen"] > written
 
 
 def test_a_forgotten_password_comes_back_by_mail(client, ann, settings):

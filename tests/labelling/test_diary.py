@@ -9,7 +9,12 @@ from contextlib import nullcontext
 from datetime import timedelta
 
 import pytest
+from allauth.mfa.totp.internal.auth import TOTP, generate_totp_secret
+from allauth.socialaccount.models import SocialAccount, SocialLogin
+from allauth.socialaccount.signals import social_account_added
+from django.conf import settings
 from django.contrib.admin.models import CHANGE, LogEntry
+from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.test import Client
 from django.urls import reverse
@@ -19,6 +24,7 @@ from labelling import jobs
 from labelling.csv_io.label_lists import ListedLabel
 from labelling.models import DiaryEntry, Event, Invitation, Label, Mailbox, Membership, Price, Project, Release, Token
 from labelling.services import (
+    account_changes,
     accounts,
     certificates,
     diary,
@@ -28,7 +34,6 @@ from labelling.services import (
     invitations,
     label_life,
     labels,
-    logins,
     mails,
     notices,
     packing,
@@ -37,7 +42,9 @@ from labelling.services import (
     releases,
     removals,
     rounds,
+    second_factor,
     selections,
+    sign_on,
     threads,
     tokens,
     watching,
@@ -131,11 +138,27 @@ def acts(ann, project, monkeypatch) -> dict[Act, Callable[[], object]]:
         Act.LOGIN: lambda: Client().login(username="ann", password="secret"),
         Act.LOGIN_FAILED: lambda: Client().login(username="ann", password="wrong"),
         Act.LOGOUT: lambda: in_and_out(ann),
-        Act.PASSWORD: lambda: logins.password_changed(ann),
+        Act.PASSWORD: lambda: account_changes.note(ann, Act.PASSWORD),
+        Act.LINKED: lambda: link(ann),
+        Act.UNLINKED: lambda: sign_on.unlink(ann),
+        Act.SECOND_FACTOR: lambda: account_changes.note(ann, Act.SECOND_FACTOR),
+        Act.RECOVERY_CODES: lambda: account_changes.note(ann, Act.RECOVERY_CODES),
+        Act.SECOND_FACTOR_GONE: lambda: second_factor.take_away(with_second_factor(zoe)),
         Act.PROJECT_ARCHIVED: lambda: removals.archive(project),
         Act.PROJECT_REOPENED: lambda: removals.reopen(project),
         Act.PROJECT_DELETED: lambda: removals.delete_project(make_project(ann, name="Old"), ann, "Old"),
     }
+
+
+def link(user) -> None:
+    """What is left of a link once the provider has answered."""
+    account = SocialAccount.objects.create(user=user, provider=settings.OIDC_ID, uid="x")
+    social_account_added.send(SocialLogin, request=None, sociallogin=SocialLogin(user=user, account=account))
+
+
+def with_second_factor(user) -> User:
+    TOTP.activate(user, generate_totp_secret())
+    return user
 
 
 def in_and_out(user) -> None:
