@@ -1,7 +1,7 @@
 # make run            install, set up, and start the product at http://127.0.0.1:8000
 # make run-judge      the same with a judge that needs no key: a simulation that answers from the demo's true labels
 # make test           install, lint, type-check, and run all tests but the slow ones
-# make test-postgres  those of the tests that need a database on PostgreSQL, and 100,000 rows
+# make test-postgres  those of the tests that need a database on PostgreSQL, 100,000 rows, and the migrations
 # make test-slow      the long checks: worker killed at every step, real data, load
 # make measure        the figures of the README, on the banking77 data set
 # make measure-loop   whole loops through the product on banking77, the benchmark of the same deal beside them: hours
@@ -66,7 +66,7 @@ lint: .venv/installed-dev
 
 test-postgres: .venv/installed-dev
 	DATABASE_URL=$(POSTGRES_URL) $(PYTEST) -m "not slow and (django_db or browser)"
-	DATABASE_URL=$(POSTGRES_URL) pytest -m slow tests/slow/test_scale.py
+	DATABASE_URL=$(POSTGRES_URL) pytest -m slow tests/slow/test_scale.py tests/labelling/test_migrations.py
 
 test-slow: .venv/installed-dev
 	pytest -m slow

@@ -120,7 +120,7 @@ def test_it_measures_all_arms(benchmark, files, oos, tmp_path):
     for rounds in figures["loop"].values():
         assert [row["round"] for row in rounds] == list(range(1, len(rounds) + 1))
         assert all(set(row) == with_sd(FIGURES) - {"round_sd"} for row in rounds)
-        assert rounds[-1]["reviews"] <= 9 / 72
+        assert rounds[-1]["reviews"] <= 10 / 72  # a last audit may need a second look
     calls = {arm: rounds[-1]["judge_calls"] for arm, rounds in figures["loop"].items()}
     assert calls.pop("people") == 0
     # A refused label leads to the next, at most three in a row.
