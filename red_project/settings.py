@@ -9,6 +9,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from csp.constants import NONE, SELF
+from django.utils.translation import gettext_lazy
 from environs import Env, validate
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -157,7 +158,7 @@ MFA_TOTP_TOLERANCE = 1
 
 # Single sign-on by one provider of OpenID Connect.
 OIDC_SERVER_URL = env.str("OIDC_SERVER_URL", "")
-OIDC_NAME = env.str("OIDC_NAME", "single sign-on")
+OIDC_NAME = env.str("OIDC_NAME", "") or gettext_lazy("single sign-on")
 OIDC_MAKES_ACCOUNTS = env.bool("OIDC_MAKES_ACCOUNTS", False)
 # Whoever is called the same at another provider is somebody else.
 OIDC_ID = f"oidc-{sha256(OIDC_SERVER_URL.encode()).hexdigest()[:12]}"

@@ -26,7 +26,7 @@ def watch() -> None:
 
 def name() -> str:
     """What people call the provider; empty where the installation has none."""
-    return settings.OIDC_NAME if settings.OIDC_SERVER_URL else ""
+    return str(settings.OIDC_NAME) if settings.OIDC_SERVER_URL else ""
 
 
 def links(user: User) -> QuerySet[SocialAccount]:

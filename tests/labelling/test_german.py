@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import time
+
 import pytest
 from django.urls import reverse
 from django.utils import translation
@@ -11,6 +14,7 @@ from labelling.models import Call, Comparison, CsvImport, Draft, Drafting, Price
 from labelling.services import imports, labels
 from labelling.templatetags.red import dollars, in_percent, nats, percent, probability
 from tests.factories import csv_file, fruit_project, import_bytes, make_project
+from tests.labelling.test_second_factor import code_of
 
 pytestmark = pytest.mark.django_db
 
@@ -94,6 +98,39 @@ def test_a_label_and_its_versions_speak_german(client, project):
     text = page(client, "versions", project.slug, label.pk)
     assert "Fassungen von „<bdi>apple</bdi>“" in text
     assert "von Hand geschrieben oder importiert" in text
+
+
+def test_the_second_factor_speaks_german(client, ann, project, settings):
+    ann.is_superuser = True
+    ann.save()
+    settings.OIDC_SERVER_URL = "https://id.example"
+    text = page(client, "mfa_index")
+    assert "Aus: Zum Anmelden genügt Ihr Passwort." in text
+    assert "Mit Single Sign-on verknüpfen" in text
+    project.demands_second_factor = True
+    project.save()
+    answer = client.get(reverse("labels", args=[project.slug]))
+    assert "Dieses Projekt verlangt einen zweiten Faktor" in answer.content.decode()
+
+    asked = client.get(reverse("mfa_activate_totp"))["Location"]
+    assert "Das ist nicht Ihr Passwort." in client.post(asked, {"password": "wrong"}).content.decode()
+    client.post(asked, {"password": "secret"})
+    assert "QR-Code des Geheimnisses" in page(client, "mfa_activate_totp")
+    text = client.post(reverse("mfa_activate_totp"), {"code": "000000"}).content.decode()
+    assert "Dieser Code ist falsch, wurde schon benutzt oder ist zu alt." in text
+    secret = re.search(r"<code[^>]*>([A-Z2-7]{32})<", text)[1]
+    made = client.post(reverse("mfa_activate_totp"), {"code": code_of(secret, time.time())}, follow=True)
+    assert "Ich habe sie" in made.content.decode()
+    assert "10 Wiederherstellungscodes sind übrig." in page(client, "mfa_index")
+    assert "10 verbliebene Codes gelten dann nicht mehr." in page(client, "mfa_generate_recovery_codes")
+    assert "bleiben Ihnen verschlossen" in page(client, "mfa_deactivate_totp")
+    assert "Den zweiten Faktor von ann entfernen" in page(client, "accounts")
+
+    client.post(reverse("logout"))
+    client.post("/language/", {"language": "de", "next": "/"})
+    assert "Mit Single Sign-on anmelden" in page(client, "login")
+    client.post(reverse("login"), {"username": "ann", "password": "secret"})
+    assert "oder einen Ihrer Wiederherstellungscodes" in page(client, "mfa_authenticate")
 
 
 @pytest.mark.parametrize(
