@@ -23,8 +23,8 @@ CREDIBLE = 0.95
 # A judge reads the same text as the model: on what the model gets wrong it errs more often than elsewhere. So its word
 # counts a little less than if the two were independent, and never more: what it is tried on is easier than what is left
 # to ask about in later rounds (banking77, a judge right 85 % of the time, after eight rounds: 91 % of the labels that
-# were claimed with 96 % were right; with this bound 93 of 95 %). The deviation is so large that a judge that adds nothing
-# is no surprise, and shows after some 30 answers whose truth is known.
+# were claimed with 96 % were right; with this bound 93 of 95 %). The deviation is so large that a judge that adds
+# nothing is no surprise, and shows after some 30 answers whose truth is known.
 EXPECTED_WEIGHT = 0.85
 WEIGHT_DEVIATION = 0.5
 # Nats: two verdicts that tell so nearly the same tell nothing.
