@@ -21,11 +21,11 @@ EXPECTED_STRENGTH = 20.0
 # Mass of the interval around a rate.
 CREDIBLE = 0.95
 # A judge reads the same text as the model: on what the model gets wrong it errs more often than elsewhere. So its word
-# counts a little less than if the two were independent, and never more: what it is tried on is easier than what is left
-# to ask about in later rounds (banking77, a judge right 85 % of the time, after eight rounds: 91 % of the labels that
-# were claimed with 96 % were right; with this bound 93 of 95 %). The deviation is so large that a judge that adds
-# nothing is no surprise, and shows after some 30 answers whose truth is known.
+# counts a little less than if the two were independent, until answers whose truth is known tell how much it really adds;
+# it never counts for more. The deviation is so large that a judge that adds nothing is no surprise, and shows after some
+# 30 answers.
 EXPECTED_WEIGHT = 0.85
+MAX_WEIGHT = 1.0
 WEIGHT_DEVIATION = 0.5
 # Nats: two verdicts that tell so nearly the same tell nothing.
 NOTHING = 1e-6
@@ -191,7 +191,7 @@ def _weight(found: Reliability, said: Said, known: np.ndarray, question: str) ->
         prior = (weight - EXPECTED_WEIGHT) ** 2 / (2 * WEIGHT_DEVIATION**2)
         return float(prior - log_expit(sign * (before + weight * told[known])).sum())
 
-    return float(minimize_scalar(misfit, bounds=(0.0, EXPECTED_WEIGHT), method="bounded").x)
+    return float(minimize_scalar(misfit, bounds=(0.0, MAX_WEIGHT), method="bounded").x)
 
 
 def expected(q: np.ndarray, valid: np.ndarray) -> tuple[Prior, Prior]:

@@ -12,6 +12,7 @@ from classifiers.posterior import after_verdict
 from classifiers.reliability import (
     EXPECTED_STRENGTH,
     EXPECTED_WEIGHT,
+    MAX_WEIGHT,
     MIN_AUDITS,
     N_OFFERED,
     PRIOR,
@@ -247,7 +248,7 @@ def test_the_weight_lies_within_its_bounds_and_counts_the_decisions():
     for seed in range(5):
         for judge in (of_independent_judge, of_copying_judge):
             found = measure(judge(77, seed))
-            assert 0 <= found.weight <= EXPECTED_WEIGHT
+            assert 0 <= found.weight <= MAX_WEIGHT
             assert found.n_weighed == 77
 
 
