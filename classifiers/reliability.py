@@ -21,9 +21,9 @@ EXPECTED_STRENGTH = 20.0
 # Mass of the interval around a rate.
 CREDIBLE = 0.95
 # A judge reads the same text as the model: on what the model gets wrong it errs more often than elsewhere. So its word
-# counts a little less than if the two were independent, until answers whose truth is known tell how much it really adds;
-# it never counts for more. The deviation is so large that a judge that adds nothing is no surprise, and shows after some
-# 30 answers.
+# counts a little less than if the two were independent, until answers whose truth is known tell how much it really
+# adds; it never counts for more. The deviation is so large that a judge that adds nothing is no surprise, and shows
+# after some 30 answers.
 EXPECTED_WEIGHT = 0.85
 MAX_WEIGHT = 1.0
 WEIGHT_DEVIATION = 0.5
