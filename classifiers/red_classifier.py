@@ -23,10 +23,15 @@ from classifiers.words import Texts, counts
 COMBINATIONS = ("arbiter", "highest")
 EXPERTS = ("diverse", "rival", "global")
 
-# Self-training takes labels that the model holds for right rather than wrong, at most so many a label, and only where
-# this share of the unlabelled texts has one: below it the model is too unsure of itself to be taught by. (With one
-# example a label few are surer than 0.8, and to wait for that left banking77 3 to 6 points behind.)
-SELF_CERTAIN = 0.5
+# Self-training takes labels that the model gives itself from this probability on, at most so many a label, and only
+# where this share of the unlabelled texts has one: below it the model is too unsure of itself to be taught by.
+SELF_CERTAIN = 0.8
+# With fewer examples a label than this on average few labels are as sure, and to wait for that left banking77 3 to 6
+# points behind: what it holds for right rather than wrong will do. What leaving one out of so few says of the model is
+# too modest; what it says once it has taught itself is too sure: it becomes as much surer as the middle of both.
+FEW_EXAMPLES = 3
+FEW_CERTAIN = 0.5
+FEW_SURER = 0.5
 SELF_EXAMPLES = 100
 SELF_SHARE = 0.5
 # This share of the unlabelled texts is set aside, to see how sure of itself the model is of texts that it has not
@@ -123,7 +128,7 @@ class RedClassifier(ClassifierMixin, BaseEstimator):
         self.ensemble_ = self._fit(X, codes, described=described, counted=counted, progress=progress)
         n_examples = int((codes != NOISE).sum())
         if pool is not None and len(pool) and n_examples < self.self_training * len(self.classes_):
-            self._train_itself(pool, pool_texts, progress)
+            self._train_itself(pool, pool_texts, n_examples < FEW_EXAMPLES * len(self.classes_), progress)
         self._count()
         return self
 
@@ -171,9 +176,8 @@ class RedClassifier(ClassifierMixin, BaseEstimator):
     ) -> Self:
         """Fit once more, on the examples and on texts whose labels the model is certain of by now.
 
-        A share of the pool is set aside. Of these texts the model becomes half as much surer as its own labels make
-        it think: before, examples that were left out made it too modest; after, what it taught itself makes it too
-        sure. The article's combination knows no such thing and stays as it is.
+        A share of the pool is set aside: its own labels can't make the model surer of other texts than it was. The
+        article's combination knows no such thing and stays as it is.
 
         Args:
             pool: vectors of texts without label, shape (n_pool, n_dims).
@@ -182,35 +186,7 @@ class RedClassifier(ClassifierMixin, BaseEstimator):
             texts: those of the pool.
             progress: as in ``fit``.
         """
-        check_is_fitted(self, "ensemble_")
-        last = self.ensemble_
-        if not isinstance(last, Ensemble):
-            return self
-        pool = self._vectors(pool)
-        rng = np.random.default_rng(self.random_state)
-        n_aside = min(round(SELF_ASIDE * len(pool)), MAX_ASIDE)
-        aside, others = np.split(rng.permutation(len(pool)), [n_aside])
-        others = others[certain[others]]
-        taken = np.concatenate([others[labels[others] == code][:SELF_EXAMPLES] for code in range(len(self.classes_))])
-        own = last.own_examples()
-        counted = last.counted(_chosen(texts, taken))
-        self.ensemble_ = self._fit(
-            np.concatenate([last.bank[own], pool[taken]]),
-            np.append(last.codes[own], labels[taken]),
-            last.splits,
-            len(own),
-            last.descriptions,
-            None if last.counts is None else vstack([last.counts[own], counted], format="csr"),
-            progress,
-        )
-        if n_aside:
-            texts_aside = _chosen(texts, aside)
-            before, after = (
-                float(ensemble.candidates(pool[aside], 1, texts_aside).probabilities.mean())
-                for ensemble in (last, self.ensemble_)
-            )
-            self.ensemble_.temper(pool[aside], (before + after) / 2, texts_aside)
-        self._count()
+        self._teach_itself(pool, labels, certain, texts, progress, surer=0.0)
         return self
 
     def candidates(self, X: np.ndarray, k: int = 10, texts: Texts | None = None) -> Candidates:
@@ -334,12 +310,51 @@ class RedClassifier(ClassifierMixin, BaseEstimator):
             )
         return Ensemble.fit(self.choices, X, codes, splits, n_own, described, counted, progress)
 
-    def _train_itself(self, pool: np.ndarray, texts: Texts | None, progress) -> None:
+    def _teach_itself(
+        self,
+        pool: np.ndarray,
+        labels: np.ndarray,
+        certain: np.ndarray,
+        texts: Texts | None,
+        progress: Callable[[int, int], None] | None,
+        surer: float,
+    ) -> None:
+        """As ``train_itself``; ``surer``: how much of what it is surer of other texts then may stay, in [0, 1]."""
+        check_is_fitted(self, "ensemble_")
+        last = self.ensemble_
+        if not isinstance(last, Ensemble):
+            return
+        pool = self._vectors(pool)
+        rng = np.random.default_rng(self.random_state)
+        n_aside = min(round(SELF_ASIDE * len(pool)), MAX_ASIDE)
+        aside, others = np.split(rng.permutation(len(pool)), [n_aside])
+        others = others[certain[others]]
+        taken = np.concatenate([others[labels[others] == code][:SELF_EXAMPLES] for code in range(len(self.classes_))])
+        own = last.own_examples()
+        counted = last.counted(_chosen(texts, taken))
+        self.ensemble_ = self._fit(
+            np.concatenate([last.bank[own], pool[taken]]),
+            np.append(last.codes[own], labels[taken]),
+            last.splits,
+            len(own),
+            last.descriptions,
+            None if last.counts is None else vstack([last.counts[own], counted], format="csr"),
+            progress,
+        )
+        if n_aside:
+            texts_aside = _chosen(texts, aside)
+            confidence = _confidence(last, pool[aside], texts_aside)
+            if surer:
+                confidence += surer * (_confidence(self.ensemble_, pool[aside], texts_aside) - confidence)
+            self.ensemble_.temper(pool[aside], confidence, texts_aside)
+        self._count()
+
+    def _train_itself(self, pool: np.ndarray, texts: Texts | None, few: bool, progress) -> None:
         """Teach itself its most certain labels of texts without one, if it is certain of enough of them."""
         found = self.candidates(pool, 1, texts)
-        certain = found.probabilities[:, 0] >= SELF_CERTAIN
+        certain = found.probabilities[:, 0] >= (FEW_CERTAIN if few else SELF_CERTAIN)
         if certain.mean() >= SELF_SHARE:
-            self.train_itself(pool, found.labels[:, 0], certain, texts, progress)
+            self._teach_itself(pool, found.labels[:, 0], certain, texts, progress, FEW_SURER if few else 0.0)
 
     @property
     def choices(self) -> Choices:
@@ -349,6 +364,11 @@ class RedClassifier(ClassifierMixin, BaseEstimator):
     def _count(self) -> None:
         self.n_fitted_, self.n_experts_ = self.ensemble_.n_fitted, self.ensemble_.n_experts
         self.n_taught_ = self.ensemble_.n_taught
+
+
+def _confidence(ensemble: Ensemble, X: np.ndarray, texts: Texts | None) -> float:
+    """How sure an ensemble is of its best labels, on the average."""
+    return float(ensemble.candidates(X, 1, texts).probabilities.mean())
 
 
 def _all_texts(texts: Texts | None, elsewhere: Texts, n_vectors: int) -> list[str] | None:

@@ -170,7 +170,7 @@ def test_audits_come_before_spot_checks_and_those_before_questions(people):
     project = sure_project(people, retrain_after=20)
     import_doubtful(project)
     round_ = run_round(project)
-    assert list(project.queue.values_list("query__reason", flat=True)) == ["pool_check", *["review"] * 16]
+    assert list(project.queue.values_list("query__reason", flat=True)) == ["pool_check", *["review"] * 19]
     entry = project.queue.last()
     audit = entry.query
     audit.pk, audit.reason = None, "audit"

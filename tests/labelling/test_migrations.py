@@ -213,8 +213,6 @@ def test_a_project_under_way_opens_goes_on_and_exports_the_same_labels(old_proje
     assert first.settings["auto_accept"] == "threshold", "what is done stays as it was"
     assert (second.settings["auto_accept"], second.settings["judge"]) == (True, "none")
     waiting = audits.waiting(project).get(reason="audit")
-    # What the judge got accepted uses the smaller limit up.
-    Project.objects.filter(pk=pk).update(limit="0.10")
     rounds.go_on(second)
     jobs.run_round(second.pk)
     second.refresh_from_db()
