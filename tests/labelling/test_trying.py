@@ -92,7 +92,7 @@ def test_a_judge_that_is_no_use_is_asked_no_more_and_the_page_says_so(client, mo
     set_member(project, manager, "manager")
     client.force_login(manager)
     page = client.get(reverse("round", args=[project.slug, round_.number])).content.decode()
-    assert "it was asked no more" in page
+    assert "it was not asked any further" in page
     assert "Choose another judge" in page
 
 
