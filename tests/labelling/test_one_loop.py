@@ -220,7 +220,6 @@ def sides(monkeypatch):
     """Make both sides of the same texts, with the same judge; without calls there is none."""
 
     def make(calls: int, question: str = "validate", right: float = RIGHT) -> tuple[Product, Watched]:
-        monkeypatch.setattr("classifiers.loop.trying.DOUBT", 0.5)  # the seeds are clear, and doubted all the same
         texts, encoder = Texts.drawn(), HashingEncoder()
         truth = np.array([label for _, label in texts.pool])
         judge = simulation.Judge(truth, right, right, SEED)
@@ -283,9 +282,6 @@ def test_both_sides_ask_believe_settle_and_audit_the_same(sides, calls, question
         assert product.asked(round_) == simulated["batch"], where
         if question == "validate":
             assert product.said() == loop.said(), where
-            tried = list(zip(loop.tried.believed.tolist(), loop.tried.valid.tolist(), strict=True))
-            assert [said for _, said in product.tried()] == [said for _, said in tried], where
-            assert [p for p, _ in product.tried()] == pytest.approx([p for p, _ in tried], abs=CLOSE), where
         beliefs = product.beliefs()
         accepted = product.known("judge")
         close = CLOSE if question == "validate" else CHOICE_CLOSE
@@ -309,5 +305,24 @@ def test_both_sides_ask_believe_settle_and_audit_the_same(sides, calls, question
         human = np.flatnonzero(loop.human != UNKNOWN)
         assert product.known("human") == dict(zip(human.tolist(), loop.human[human].tolist(), strict=True)), where
     assert len(product.draws()) > N_REVIEWS, "else this proves little"
-    assert Query.objects.filter(reason="trial").exists() == bool(calls)
     assert Query.objects.filter(reason="delegated").exists() == (bool(calls) and question == "validate")
+
+
+def test_both_sides_try_a_new_judge_on_the_same_examples(sides, monkeypatch):
+    monkeypatch.setattr("classifiers.loop.trying.DOUBT", 0.5)  # the seeds are clear, and doubted all the same
+    product, loop = sides(N_CALLS)
+    simulated = next(loop.watch())
+    round_ = product.ask()
+    assert product.asked(round_) == simulated["batch"]
+    assert product.said() == loop.said()
+    tried = list(zip(loop.tried.believed.tolist(), loop.tried.valid.tolist(), strict=True))
+    assert len(tried) == N_CALLS / 4
+    assert [said for _, said in product.tried()] == [said for _, said in tried]
+    assert [p for p, _ in product.tried()] == pytest.approx([p for p, _ in tried], abs=CLOSE)
+    assert product.settled() == simulated["settled"]
+    assert round_.reliability["weight"] == pytest.approx(loop.reliability.weight, abs=CLOSE)
+    beliefs = product.beliefs()
+    for document, row in simulated["beliefs"].items():
+        if document not in product.known("judge"):
+            labels = [*simulated["labels"][document].tolist(), NOISE]
+            assert beliefs[document] == pytest.approx(dict(zip(labels, row, strict=True)), abs=CLOSE)
