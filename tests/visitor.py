@@ -73,8 +73,7 @@ class Visitor:
         """
         form = page.form(action)
         sent = fields(form)
-        elsewhere = page.find("button", form=value_of(form, "id")) if value_of(form, "id") else []
-        if missing := set(changes) - {value_of(element, "name") for element in (*_elements(form), *elsewhere)}:
+        if missing := set(changes) - {value_of(element, "name") for element in _elements(form)}:
             raise LookupError(f"The form at {address} has no {', '.join(sorted(missing))}.")
         for name, value in changes.items():
             if value is False:
