@@ -376,9 +376,7 @@ class Loop:
     def _reliability(self) -> Reliability:
         """The judge's, from what it said and what people decided."""
         answers, human = self.answers, self.human[self.answers.document]
-        offered = (answers.offered == human[:, None]).any(axis=1)
-        truth = np.where(answers.is_choice & ~offered, NOISE, human)
-        right = np.where(human == UNKNOWN, np.nan, answers.label == truth)
+        right = np.where(human == UNKNOWN, np.nan, _right(answers, human))
         said = Said(self.believed, answers.valid, right, self.spot_checked[answers.document])
         return measure(self.tried.plus(said), self.plan.question)
 
@@ -471,9 +469,7 @@ class Loop:
         rows = zip(trial.rows.tolist(), trial.labels, trial.belief, strict=True)
         said = [asks(judge, row, labels, belief, 0) for row, labels, belief in rows]
         answers = Answers.of([answer for answer, _ in said])
-        truth = self.data.y[answers.document]
-        offered = (answers.offered == truth[:, None]).any(axis=1)
-        right = answers.label == np.where(answers.is_choice & ~offered, NOISE, truth)
+        right = _right(answers, self.data.y[answers.document])
         believed = np.array([belief for _, belief in said])
         self.tried = Said(believed, answers.valid, right.astype(float), np.ones(len(said), dtype=bool))
         self.reliability = self._reliability()
@@ -666,6 +662,12 @@ def _choice(
     choice = judge.choice(document, offered)
     of = (int(offered[choice]), believed[choice]) if choice < len(offered) else (NOISE, 1 - believed.sum())
     return (document, of[0], True, tuple(offered.tolist()), 0), float(of[1])
+
+
+def _right(answers: Answers, truth: np.ndarray) -> np.ndarray:
+    """Which answers are about the right label, or choose "none of these" where it was not offered."""
+    offered = (answers.offered == truth[:, None]).any(axis=1)
+    return answers.label == np.where(answers.is_choice & ~offered, NOISE, truth)
 
 
 def _share(right: np.ndarray) -> float:
