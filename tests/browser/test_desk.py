@@ -622,7 +622,7 @@ def test_everybody_can_read_and_reach_everything(browser: Browser, site: Site, s
     with browser.new_context(base_url=site.url, color_scheme=scheme, viewport=size) as context:
         page = context.new_page()
         errors: list[str] = []
-        page.on("console", lambda said: errors.append(said.text) if is_complaint(said) else None)
+        page.on("console", lambda said: errors.append(said.text) if is_complaint(said, site) else None)
         page.goto("/login/")
         found["/login/"] = faults(page)
         paper = {"light": "rgb(246, 245, 242)", "dark": "rgb(22, 24, 27)"}[scheme]

@@ -20,7 +20,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 from django.db import connections
-from django.db.models import Max, Min, QuerySet
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from labelling import jobs
@@ -109,6 +109,16 @@ def tell(figures: str) -> None:
     sys.stdout.write(f"\n{figures}\n")
 
 
+def seconds_asking() -> float:
+    """In how many seconds a call was under way: what a round learns between two stops is not the judge's time."""
+    seconds, until = 0.0, None
+    for begun, ended in Call.objects.order_by("started_at").values_list("started_at", "ended_at"):
+        since = begun if until is None else max(begun, until)
+        seconds += max((ended - since).total_seconds(), 0)
+        until = ended if until is None else max(until, ended)
+    return seconds
+
+
 def run_on(round_: Round) -> int:
     """Run a round to its end, as somebody does who presses "Go on" whenever it stops; return how often that was."""
     stops = 0
@@ -136,8 +146,7 @@ def test_a_thousand_verdicts_from_a_server_that_fails_in_every_way(settings, que
         round_ = rounds.start_round(project)
         stops = run_on(round_)
         books = server.books()
-    asking = Call.objects.aggregate(begun=Min("started_at"), ended=Max("ended_at"))
-    seconds = (asking["ended"] - asking["begun"]).total_seconds()
+    seconds = seconds_asking()
     queries = asked(round_).count()
     states = Counter(Call.objects.values_list("state", flat=True))
     tell(f"{question}: {queries} questions, {books['calls']} calls, {stops} stops, {seconds:.1f} s, {dict(states)}")
