@@ -137,7 +137,7 @@ def run_on(round_: Round) -> int:
 
 @pytest.mark.parametrize("question", ["validate", "choose"])
 def test_a_thousand_verdicts_from_a_server_that_fails_in_every_way(settings, question):
-    """10 % of the calls fail, in all 13 ways, and the books agree to the cent; under 60 s with 16 calls at a time."""
+    """10 % of the calls fail, in all 13 ways, and the books agree to the cent; under 90 s, 16 calls at a time."""
     set_price()
     shares = dict.fromkeys((*PASSING, *PAID), 0.0097) | dict.fromkeys(LASTING, 0.001)
     with serving(latency=0.3, fail=shares) as server:
@@ -164,7 +164,7 @@ def test_a_thousand_verdicts_from_a_server_that_fails_in_every_way(settings, que
     assert Call.objects.count() == books["calls"]
     assert round(Call.objects.all().known_cost(), 6) == round(Decimal(books["cost"]), 6)
     assert not Call.objects.in_flight().exists()
-    assert seconds < 60
+    assert seconds < 90
 
 
 def test_a_worker_killed_at_ten_random_moments_leaves_books_that_agree(settings, monkeypatch):
