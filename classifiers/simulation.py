@@ -16,7 +16,7 @@ from classifiers.candidates import Candidates
 from classifiers.certificate import LEVEL, LIMIT, level_of
 from classifiers.ensemble import N_CANDIDATES
 from classifiers.ledger import Look, Source, State
-from classifiers.loop import asking, reviewing, trying
+from classifiers.loop import asking, reviewing, settling, trying
 from classifiers.loop.believing import UNKNOWN, Answer, Answers, Factors, asked, best, next_question, weigh
 from classifiers.loop.book import Book, Branches
 from classifiers.loop.trying import Trial
@@ -495,7 +495,8 @@ class Loop:
         rows = np.setdiff1d(np.flatnonzero(self.known == UNKNOWN), waiting)
         label, posterior = (column[rows] for column in self._best())
         branches = self._branches(rows, label)
-        new = book.settle(rows, label, posterior, self.judged[rows], plan.threshold, plan.limit, branches)
+        judged = self.judged[rows] & settling.confirms(self.rates, plan.question)
+        new = book.settle(rows, label, posterior, judged, plan.threshold, plan.limit, branches)
         on_its_word = new[(book.source[new] == Source.JUDGE) & ~book.is_parent[new]]
         self.accepted[book.document[on_its_word]] = book.label[on_its_word]
 
@@ -580,7 +581,9 @@ class Loop:
 
     def _person_says(self, documents: np.ndarray, spot_check: bool = False) -> None:
         truth = self.judge.truth[documents]
-        self.human[documents], self.spot_checked[documents] = truth, spot_check
+        self.human[documents] = truth
+        # An audit may be of a label whose text was drawn for a spot check, too.
+        self.spot_checked[documents] = spot_check | np.isin(documents, self.checks)
         self.off_list[documents] = (self.found.labels[documents] != truth[:, None]).all(axis=1)
         self.n_reviews += len(documents)
 

@@ -157,7 +157,7 @@ class Book:
         Args:
             document: those without a label by a person or on the judge's word, and without a waiting audit, shape (n,).
             label, posterior: their most probable label by now and its probability, shape (n,).
-            judged: whether a judge was asked about them, shape (n,).
+            judged: see settling.bars; shape (n,).
             certainty: see settling.bars.
             limit: the largest share wrong, see settling.settles.
             branches: where they lie in a tree; None without one.

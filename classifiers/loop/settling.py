@@ -7,8 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import betaincinv
 
+from classifiers.reliability import N_OFFERED, Rates
+
 # The model's own word needs more than the judge's: so much of the doubt that would still do after a verdict.
 OWN_DOUBT = 2 / 3
+# A judge's word makes up for what the model's own lacks where it multiplies the odds of what it confirms by so much.
+LEAST_FACTOR = 3.0
 # What sums of thousands of probabilities may be off by.
 ROUNDING = 1e-9
 # Settling stops when audits are so sure that more is wrong than the limit.
@@ -31,12 +35,24 @@ class Standing:
     n_errors: int = 0
 
 
+def confirms(rates: Rates, question: str) -> bool:
+    """Whether labels may be settled on the word of a judge with these rates, and learnt from.
+
+    One that calls nearly everything valid adds next to nothing where it does: what it confirms rests on the model, and
+    a model that learnt from it would only learn its own mistakes.
+    """
+    accuracy, specificity = rates
+    if question == "choose":
+        return bool(accuracy * N_OFFERED >= LEAST_FACTOR * (1 - accuracy))
+    return bool(accuracy >= LEAST_FACTOR * (1 - specificity))
+
+
 def bars(certainty: float, judged: np.ndarray) -> np.ndarray:
     """Return the probability from which each label may be settled.
 
     Args:
         certainty: what is asked of a label that a judge was asked about, in [0, 1].
-        judged: boolean, shape (n,).
+        judged: whether a judge that confirms what it calls right was asked about them, boolean, shape (n,).
     """
     return np.where(judged, certainty, 1 - OWN_DOUBT * (1 - certainty))
 

@@ -28,6 +28,7 @@ from labelling.services import audits, labels, rounds
 from labelling.services.audits import JudgeId
 from labelling.services.claims import claim_next, take
 from labelling.services.evidence import Evidence
+from labelling.services.projects import set_member
 from labelling.services.review import decide, relabel, undo
 from tests.factories import fruit_project, import_doubtful, import_rows, make_project, make_user, run_round
 from tests.fakes import KnowingJudge
@@ -168,6 +169,21 @@ def test_what_the_judge_confirms_is_settled_on_its_word_and_teaches(use_judge):
     checked = round_.queries.filter(reason="spot_check").values("document")
     assert not on_its_word.filter(document__in=checked).exists(), "people see those first"
     assert project.queue.filter(document__in=checked).count() == 2
+
+
+def test_nothing_rests_on_the_word_of_a_judge_that_calls_everything_valid(use_judge, client, expert):
+    use_judge(KnowingJudge(says="valid"))
+    project = doubtful_project(batch_size=300)
+    assert run_round(project).accepted > 20, "nothing is known about it yet"
+    import_doubtful(project)
+    round_ = run_round(project)
+    assert not round_.reliability["confirms"]
+    assert round_.accepted == 0
+    assert asked(round_).count() > 10
+    set_member(project, expert, "reviewer")
+    client.force_login(expert)
+    page = client.get(reverse("round", args=[project.slug, round_.number])).content.decode()
+    assert "So its word settles nothing" in page
 
 
 def test_the_models_own_word_needs_more_than_the_judges(use_judge):

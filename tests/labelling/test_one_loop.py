@@ -219,10 +219,10 @@ class Watched(simulation.Loop):
 def sides(monkeypatch):
     """Make both sides of the same texts, with the same judge; without calls there is none."""
 
-    def make(calls: int, question: str = "validate", right: float = RIGHT) -> tuple[Product, Watched]:
+    def make(calls: int, question: str, specificity: float) -> tuple[Product, Watched]:
         texts, encoder = Texts.drawn(), HashingEncoder()
         truth = np.array([label for _, label in texts.pool])
-        judge = simulation.Judge(truth, right, right, SEED)
+        judge = simulation.Judge(truth, RIGHT, specificity, SEED)
         positions = {text: position for position, (text, _) in enumerate(texts.pool)}
         project = make_project(
             judge="neighbours" if calls else "none",
@@ -267,20 +267,24 @@ def sides(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("calls", "question"),
+    ("calls", "question", "specificity"),
     [
-        (N_CALLS, "validate"),
-        pytest.param(N_CALLS, "choose", marks=pytest.mark.slow),
-        (0, "validate"),
+        (N_CALLS, "validate", RIGHT),
+        pytest.param(N_CALLS, "validate", 0.1, marks=pytest.mark.slow),
+        pytest.param(N_CALLS, "choose", RIGHT, marks=pytest.mark.slow),
+        (0, "validate", RIGHT),
     ],
 )
-def test_both_sides_ask_believe_settle_and_audit_the_same(sides, calls, question):
-    product, loop = sides(calls, question)
+def test_both_sides_try_ask_believe_settle_and_audit_the_same(sides, calls, question, specificity, monkeypatch):
+    monkeypatch.setattr("classifiers.loop.trying.DOUBT", 0.5)  # the seeds are clear, and doubted all the same
+    product, loop = sides(calls, question, specificity)
     for number, simulated in enumerate(loop.watch(), start=1):
         round_ = product.ask()
         where = f"round {number}"
         assert product.asked(round_) == simulated["batch"], where
         if question == "validate":
+            assert [said for _, said in product.tried()] == loop.tried.valid.tolist(), where
+            assert [p for p, _ in product.tried()] == pytest.approx(loop.tried.believed.tolist(), abs=CLOSE), where
             assert product.said() == loop.said(), where
         beliefs = product.beliefs()
         accepted = product.known("judge")
@@ -305,24 +309,5 @@ def test_both_sides_ask_believe_settle_and_audit_the_same(sides, calls, question
         human = np.flatnonzero(loop.human != UNKNOWN)
         assert product.known("human") == dict(zip(human.tolist(), loop.human[human].tolist(), strict=True)), where
     assert len(product.draws()) > N_REVIEWS, "else this proves little"
+    assert len(product.tried()) == calls / 4
     assert Query.objects.filter(reason="delegated").exists() == (bool(calls) and question == "validate")
-
-
-def test_both_sides_try_a_new_judge_on_the_same_examples(sides, monkeypatch):
-    monkeypatch.setattr("classifiers.loop.trying.DOUBT", 0.5)  # the seeds are clear, and doubted all the same
-    product, loop = sides(N_CALLS)
-    simulated = next(loop.watch())
-    round_ = product.ask()
-    assert product.asked(round_) == simulated["batch"]
-    assert product.said() == loop.said()
-    tried = list(zip(loop.tried.believed.tolist(), loop.tried.valid.tolist(), strict=True))
-    assert len(tried) == N_CALLS / 4
-    assert [said for _, said in product.tried()] == [said for _, said in tried]
-    assert [p for p, _ in product.tried()] == pytest.approx([p for p, _ in tried], abs=CLOSE)
-    assert product.settled() == simulated["settled"]
-    assert round_.reliability["weight"] == pytest.approx(loop.reliability.weight, abs=CLOSE)
-    beliefs = product.beliefs()
-    for document, row in simulated["beliefs"].items():
-        if document not in product.known("judge"):
-            labels = [*simulated["labels"][document].tolist(), NOISE]
-            assert beliefs[document] == pytest.approx(dict(zip(labels, row, strict=True)), abs=CLOSE)

@@ -10,6 +10,7 @@ import numpy as np
 from django.conf import settings
 
 from classifiers.judge import AnthropicJudge, Form, Judge, make_judge
+from classifiers.loop import settling
 from classifiers.loop.trying import n_tried
 from classifiers.reliability import Reliability, Said, measure, reliability
 from labelling.jobs.lease import JobFailed, Lease
@@ -49,11 +50,15 @@ def language_model(project: Project, model: str, form: Form = "validate") -> Ant
     return cast("AnthropicJudge", judge_from({**wanted, "judge_base_url": project.judge_base_url}))
 
 
-def measure_judge(lease: Lease[Round]) -> None:
-    """Estimate from everything that people decided how often the round's judge is right, and record it."""
+def measure_judge(lease: Lease[Round]) -> dict[JudgeId, Reliability]:
+    """Estimate from everything that people decided how often each judge is right; record it of the round's own."""
+    rates = all_rates(lease.job)
     if lease.job.has_judge:
         judge = present_judge(lease.job)
-        lease.update(reliability={**judge._asdict(), **asdict(all_rates(lease.job).get(judge, ASSUMED))})
+        found = rates.get(judge, ASSUMED)
+        confirms = settling.confirms(found.of(lease.job.question), lease.job.question)
+        lease.update(reliability={**judge._asdict(), **asdict(found), "confirms": confirms})
+    return rates
 
 
 def all_rates(round_: Round) -> dict[JudgeId, Reliability]:

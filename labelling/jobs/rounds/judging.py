@@ -137,8 +137,7 @@ class _Recorder:
         trial = [query for query in queries if query.reason == Query.Reason.TRIAL]
         if trial or not round_.queries.filter(reason=Query.Reason.TRIAL).exists():
             return trial or queries
-        measure_judge(self.lease)
-        self.rates = all_rates(round_)
+        self.rates = measure_judge(self.lease)
         rates = self.rates.get(present_judge(round_), ASSUMED).of(round_.question)
         if tells_something(rates, round_.question):
             return queries

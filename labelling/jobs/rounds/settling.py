@@ -98,6 +98,9 @@ def _may_settle(round_: Round) -> QuerySet[Prediction]:
 
 
 def _judged(round_: Round) -> list[int]:
+    """Documents that a judge was asked about, where labels may be settled on its word."""
+    if not round_.reliability.get("confirms", True):
+        return []
     said = Verdict.objects.filter(query__round__project=round_.project_id)
     said = said.filter(verdict__in=[Verdict.Name.VALID, Verdict.Name.INVALID])
     return list(said.values_list("query__document", flat=True).distinct())

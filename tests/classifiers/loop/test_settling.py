@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from classifiers.loop.settling import OWN_DOUBT, SURE, Standing, bars, is_too_wrong, settles
+from classifiers.loop.settling import OWN_DOUBT, SURE, Standing, bars, confirms, is_too_wrong, settles
+from classifiers.reliability import Rates
 
 LIMIT = 0.05
 NOTHING = Standing()
@@ -24,6 +25,22 @@ def test_the_models_own_word_needs_more_than_the_judges(certainty):
     assert judge == certainty
     assert 1 - model == pytest.approx(OWN_DOUBT * (1 - certainty))
     assert certainty <= model <= 1
+
+
+@pytest.mark.parametrize(
+    ("rates", "question", "does"),
+    [
+        (Rates(0.95, 0.95), "validate", True),
+        (Rates(0.8, 0.8), "validate", True),
+        (Rates(0.6, 0.8), "validate", True),
+        (Rates(0.98, 0.3), "validate", False),
+        (Rates(0.5, 0.5), "validate", False),
+        (Rates(0.4, 0.4), "choose", True),
+        (Rates(1 / 6, 1 / 6), "choose", False),
+    ],
+)
+def test_what_a_judge_calls_right_must_be_much_likelier_by_it(rates, question, does):
+    assert confirms(rates, question) is does
 
 
 @pytest.mark.parametrize(
