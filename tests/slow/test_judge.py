@@ -114,6 +114,7 @@ def seconds_asking() -> float:
     calls = Call.objects.order_by("started_at").values_list("started_at", "ended_at")
     until, seconds = calls[0][0], 0.0
     for begun, ended in calls:
+        assert ended, "none is left in flight"
         seconds += max((ended - max(begun, until)).total_seconds(), 0)
         until = max(until, ended)
     return seconds
