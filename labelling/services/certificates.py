@@ -14,6 +14,7 @@ from django.utils.translation import gettext as _
 
 from labelling.models import AuditDraw, Certificate, Cohort, Decision, Label, Project, QueueEntry
 from labelling.services import Refused, audits, diary
+from labelling.services.counting import kept
 from labelling.services.outlook import Outlook, audited_since, figures, minutes, outlook
 
 # As in classifiers.certificate: the first ledger gets most of what may go wrong, each further one so much less.
@@ -141,8 +142,12 @@ def told(project: Project) -> QuerySet[AuditDraw]:
     return draws(project).filter(Exists(Decision.objects.filter(query=OuterRef("query"), withdrawn_by=None)))
 
 
-def cohorts(project: Project) -> QuerySet[Cohort]:
+def cohorts(project: Project) -> list[Cohort]:
     """The cohorts of the present ledger with ``size``, ``n_left`` (labels that left) and ``n_drawn``."""
+    return kept([project.pk], "cohorts", lambda _keys: {project.pk: list(_cohorts(project))})[project.pk]
+
+
+def _cohorts(project: Project) -> QuerySet[Cohort]:
     left = Q(members__settled__left_at__isnull=False)
     found = project.cohorts.filter(ledger=project.restarts).select_related("round")
     return found.annotate(size=Count("members"), n_left=Count("members", filter=left), n_drawn=Count("members__draw"))

@@ -10,6 +10,7 @@ from typing import Any
 from django.db.models import Max
 
 from labelling.models import CohortMember, Project
+from labelling.services.counting import kept
 
 # What sums and products of shares may be off by.
 ROUNDING = 1e-9
@@ -36,6 +37,11 @@ class Level:
     def share_wrong(self) -> float:
         """As a part of what is certified."""
         return min(self.wrong_at_most / self.n_certified, 1.0) if self.n_certified else 1.0
+
+
+def shown(project: Project) -> list[Level]:
+    """The levels as pages show them: in a large project as they were counted last."""
+    return kept([project.pk], "levels", lambda _keys: {project.pk: levels(project)})[project.pk]
 
 
 def levels(project: Project) -> list[Level]:

@@ -13,6 +13,7 @@ from django.utils.translation import gettext as _
 from labelling.models import Document, Label, LabelEvent, Project, ProposedLabel, SettledLabel, TrainingExample
 from labelling.models.documents import Source
 from labelling.services import Refused, label_life, labels, review
+from labelling.services.counting import kept
 from labelling.services.undoing import log_step, pks
 
 
@@ -21,6 +22,11 @@ def documents(project: Project) -> QuerySet[Document]:
     nothing = TrainingExample.objects.filter(document=OuterRef("pk"), label=None)
     predicted = Q(example=None, prediction__isnull=False, prediction__posterior_label=None)
     return project.documents.filter(Exists(nothing) | predicted, holdout=False)
+
+
+def n_documents(project: Project) -> int:
+    """How many those are."""
+    return kept([project.pk], "nowhere", lambda _keys: {project.pk: documents(project).count()})[project.pk]
 
 
 def waiting(project: Project) -> QuerySet[ProposedLabel]:

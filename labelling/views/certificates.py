@@ -27,7 +27,7 @@ def certificate(request: Request, project: Project) -> HttpResponse:
         "project": project,
         "is_manager": project.is_managed_by(request.user),
         "promise": services.promise(project),
-        "levels": levels.levels(project),
+        "levels": levels.shown(project),
         "drift": watching.last_look(project),
         "ledger_level": services.level_of(project),
         "looks": looks,

@@ -31,7 +31,7 @@ def proposals(request: Request, project: Project) -> HttpResponse:
         "shown": [
             (one, services.texts(one)[:SHOWN_TEXTS], one.neighbours.count(), one.size - SHOWN_TEXTS) for one in page
         ],
-        "n_nowhere": services.documents(project).count(),
+        "n_nowhere": services.n_documents(project),
         "dismissed": project.proposed_labels.exclude(dismissed_at=None).select_related("decided_by"),
         "has_round": project.rounds.exclude(settled_at=None).exists(),
     }

@@ -34,6 +34,7 @@ from labelling.services import (
 )
 from labelling.services import prices as price_list
 from labelling.services import projects as services
+from labelling.services.counting import kept
 from labelling.services.next_action import next_action
 from labelling.services.progress import charts, counts, round_scores
 from labelling.views.access import Request, manager_view, project_view, searched
@@ -96,7 +97,7 @@ def overview(request: Request, project: Project) -> HttpResponse:
         "action": next_action(project, request.user),
         "promise": promise,
         "drift": watching.last_look(project),
-        "levels": levels.levels(project),
+        "levels": levels.shown(project),
         "ahead": promise.ahead,
         "many": claims.MANY,
         "stale": definitions.stale_counts(project),
@@ -250,6 +251,10 @@ def remove_member(request: Request, project: Project, pk: int) -> HttpResponse:
 
 def _document_counts(project: Project) -> dict[str, int]:
     """Documents by where their label comes from; ``pool`` has none yet."""
+    return kept([project.pk], "documents", lambda _keys: {project.pk: _counted(project)})[project.pk]
+
+
+def _counted(project: Project) -> dict[str, int]:
     counts = project.documents.aggregate(total=Count("pk"), holdout=Count("pk", filter=Q(holdout=True)))
     examples = TrainingExample.objects.filter(document__project=project).order_by()
     by_source = dict(examples.values_list("source").annotate(Count("pk")))
