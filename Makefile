@@ -4,7 +4,7 @@
 # make test-postgres  those of the tests that need a database on PostgreSQL, 100,000 rows, and the migrations
 # make test-slow      the long checks: worker killed at every step, real data, load
 # make measure        the figures of the README, on the banking77 data set
-# make measure-loop   whole loops through the product on banking77, the benchmark of the same deal beside them: hours
+# make measure-loop   whole loops through the product on banking77, the benchmark of the same deal beside them
 # make measure-encoder  speed, memory and accuracy of the encoder, beside sentence-transformers in 32-bit floats
 # make measure-suggesting  milliseconds for one text and for 32 at once, and a file beside the encoder alone
 # make load           eight reviewers without pause on 100,000 documents: decisions a second, and nothing lost

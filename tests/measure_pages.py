@@ -131,8 +131,8 @@ def measured(folder: Path, documents: int, labels: int, pages: list[str]) -> Ite
     site = Site(folder)
     site.manage("shell", "--no-imports", "-c", MAKE.format(documents=documents, labels=labels))
     for line in site.manage("shell", "--no-imports", "-c", TELL.format(pages=pages)).splitlines():
-        name, *figures = line.split("\t")
-        yield name, *map(int, figures)
+        name, ms, queries, status = line.split("\t")
+        yield name, int(ms), int(queries), int(status)
 
 
 def main(arguments: list[str]) -> None:
