@@ -15,7 +15,7 @@ from django.utils.translation import get_language_info, ngettext
 from django.utils.translation import gettext as _
 
 from labelling.csv_io.columns import read_header
-from labelling.csv_io.languages import foreign
+from labelling.csv_io.languages import Sample, foreign
 from labelling.csv_io.names import Meaning, Question
 from labelling.csv_io.rows import (
     EMPTY_ROW,
@@ -71,7 +71,7 @@ class Check:
 def check_rows(csv_import: CsvImport, meaning: Meaning, progress: Progress) -> Check:
     seeds: dict[str, tuple[str, str]] = {}
     new_seeds: list[str] = []
-    texts: list[str] = []
+    sample = Sample()
     size = csv_import.file.size
     with csv_import.file.open("rb") as file:
         check = Check(read_header(file, format_of(csv_import)))
@@ -94,14 +94,14 @@ def check_rows(csv_import: CsvImport, meaning: Meaning, progress: Progress) -> C
             elif isinstance(item, Changed):
                 check.changed.append(item)
             else:
-                texts.append(row.text)
+                sample.add(row.text)
                 _count_new(check, row)
                 new_seeds += [row.text_hash] if row.source == "seed" and not row.holdout else []
     check.holdout = draw_holdout(seeds, csv_import.holdout_percent) if seeds else set()
     drawn = sum(key in check.holdout for key in new_seeds)
     check.counts.update(holdout=drawn, labelled=-drawn)
     check.counts = +check.counts  # without what is none any more
-    check.foreign, check.n_looked_at = foreign(texts, settings.ENCODER_LANGUAGES)
+    check.foreign, check.n_looked_at = foreign(sample.texts, settings.ENCODER_LANGUAGES)
     _count_others(csv_import, check)
     return check
 
