@@ -18,7 +18,8 @@ class Answers:
     """Holds back what htmx asks for until it is let go."""
 
     def __init__(self, page: Page):
-        self._page, self._held = page, []
+        self._page = page
+        self._held: list[Route] = []
         page.route("**/import/*/", self._hold)
 
     def _hold(self, route: Route) -> None:
