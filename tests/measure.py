@@ -121,7 +121,6 @@ def _import(page: Page, path: Path, holdout_percent: int = 0) -> None:
     page.locator("#id_file").set_input_files(path)
     page.get_by_role("button", name="Upload and look at it").click()
     page.get_by_label("share of the labelled rows").fill(str(holdout_percent))
-    page.wait_for_load_state("networkidle")
     page.get_by_role("button", name="Check and import").click()
     expect(page.get_by_role("heading", name="Imported")).to_be_visible(timeout=MINUTE)
 

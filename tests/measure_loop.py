@@ -184,7 +184,7 @@ def bring_in(manager: Visitor, folder: Path, dealt: Deal) -> None:
     """Import the seeds with their labels and the pool without; nothing is held out, as in the benchmark."""
     path = real_data.write(folder / "dealt.csv", [*dealt.seeds, *((text, "") for text, _ in dealt.pool)])
     mapping = manager.submit(manager.look(f"{PROJECT}import/"), f"{PROJECT}import/", file=path)
-    address = value_of(mapping.part("div", id="mapping").find("form")[0], "action")
+    address = value_of(mapping.find("form", id="import")[0], "action")
     manager.submit(mapping, address, address, holdout_percent="0", start="")
     wait_for(lambda: manager.look(address).text("h2"), "the import", SECONDS_A_ROUND, PAUSE)
     if (said := manager.look(address).text("h2")) != "Imported":

@@ -2,7 +2,6 @@
 
 from typing import Annotated
 
-from django.db import transaction
 from ninja import Router, Schema
 from pydantic import Field
 
@@ -10,8 +9,8 @@ from labelling.api.access import READ, Request, check_manages
 from labelling.api.documents import NamedLabel
 from labelling.api.fields import Words
 from labelling.models import Certificate, DriftLook, Label
-from labelling.services import documents, watching
 from labelling.services import suggesting as services
+from labelling.services import watching
 
 router = Router()
 
@@ -87,15 +86,13 @@ def suggest(request: Request, slug: str, body: Texts) -> Suggestions:
     )
 
 
-@transaction.atomic
 def _queue(request: Request, texts: list[str], answer: services.Answer) -> int | None:
     """Bring the uncertain texts in, and a few of the others, to be audited."""
-    answered = list(zip(texts, answer.suggestions, strict=True))
-    certified = [(text, one.label, one.probability) for text, one in answered if one.certified and one.label]
-    to_audit = watching.draw(request.project, certified)
-    kept = [*(text for text, one in answered if not one.certified), *to_audit]
-    new = [documents.NewText(text, "", "", {}) for text in kept]
-    return documents.add(request.project, new, request.auth.user).pk if new else None
+    watch = watching.Watch(request.project)
+    watch.see(answer.certified(texts))
+    uncertain = (text for text, one in zip(texts, answer.suggestions, strict=True) if not one.certified)
+    queued = watch.bring_in(request.auth.user, uncertain)
+    return queued.pk if queued else None
 
 
 def _drift(look: DriftLook | None) -> Drift | None:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import codecs
 import io
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import re
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from itertools import chain
 from typing import Any, BinaryIO
 from zipfile import BadZipFile, ZipFile
@@ -34,6 +37,11 @@ ZIP, OLD_EXCEL, PARQUET_MARK = b"PK\x03\x04", b"\xd0\xcf\x11\xe0", b"PAR1"
 HEAD_BYTES = 65_536
 # A small archive may unpack to more than any memory holds.
 MAX_UNPACKED_BYTES = 2**31
+
+BLOCK_CHARS = 2**18
+DECODER = json.JSONDecoder()
+# What stands before the first value of a list, before the others, behind the last, and where there is none.
+BRACKET, COMMA, END, NOTHING = (re.compile(rf"\s*{marks}\s*") for marks in (r"\[", ",", r"\]", r"\[\s*\]"))
 
 Found = tuple[str, Iterable[Numbered]]
 
@@ -111,18 +119,55 @@ def _read_json(source: BinaryIO, head: bytes) -> Found | None:
         return _read_json_lines(source)
     if start != b"[":
         return None
-    source.seek(0)
+    spooled = tempfile.TemporaryFile()  # noqa: SIM115
     try:
-        values = json.loads(source.read().decode("utf-8-sig"))
+        spooled.writelines(_spooled(_values(source)))
     except (ValueError, RecursionError) as error:
         if head.lstrip(b"\xef\xbb\xbf \t\r\n[")[:1] not in (b"{", b'"'):
             return None
         raise NotCsv(_("This JSON file can't be read: %(reason)s") % {"reason": error}) from error
-    values = [{"text": value} if isinstance(value, str) else value for value in values]
+    return _whose(_Objects(spooled), JSON) if spooled.tell() else None
+
+
+def _values(source: BinaryIO) -> Iterator[Any]:
+    """Yield the values of a list, one by one: no memory has to hold them together.
+
+    Raises:
+        ValueError, RecursionError: when it can't be read.
+    """
+    source.seek(0)
+    text = io.TextIOWrapper(source, encoding="utf-8-sig")
+    try:
+        window, place, n = text.read(BLOCK_CHARS), 0, 0
+        while True:
+            if found := _value(window, place, COMMA if n else BRACKET):
+                value, place = found
+                n += 1
+                yield value
+            elif more := text.read(max(BLOCK_CHARS, len(window) - place)):
+                # Twice as much each time: a value that never ends is not begun again with every block.
+                window, place = window[place:] + more, 0
+            elif (END if n else NOTHING).fullmatch(window, place):
+                return
+            else:
+                raise ValueError(_("value %(n)s does not end, or no comma stands behind it") % {"n": n + 1})
+    finally:
+        text.detach()
+
+
+def _value(window: str, place: int, before: re.Pattern[str]) -> tuple[Any, int] | None:
+    """The value behind what stands before it, and where it ends; None where it is not there as a whole."""
+    if found := before.match(window, place):
+        with suppress(json.JSONDecodeError):
+            return DECODER.raw_decode(window, found.end())
+    return None
+
+
+def _spooled(values: Iterable[Any]) -> Iterator[bytes]:
     for number, value in enumerate(values, start=1):
-        if not isinstance(value, dict):
+        if not isinstance(value, (dict, str)):
             raise NotCsv(_("Value %(number)s of this JSON file is neither an object nor a text.") % {"number": number})
-    return _whose(values, JSON) if values else None
+        yield json.dumps({"text": value} if isinstance(value, str) else value).encode() + b"\n"
 
 
 def _read_json_lines(source: BinaryIO) -> Found | None:
@@ -130,7 +175,17 @@ def _read_json_lines(source: BinaryIO) -> Found | None:
     first = next(filter(bytes.strip, source), b"").removeprefix(codecs.BOM_UTF8)
     if _object(first) is None:
         return None
-    return _whose(list(_lines(source)), JSON_LINES)
+    return _whose(_Objects(source), JSON_LINES)
+
+
+class _Objects:
+    """Those of a file of JSON lines, read anew each time: no memory has to hold them together."""
+
+    def __init__(self, source: BinaryIO):
+        self._source = source
+
+    def __iter__(self) -> Iterator[Mapping[str, Any]]:
+        return _lines(self._source)
 
 
 def _lines(source: BinaryIO) -> Iterator[Mapping[str, Any]]:
@@ -157,7 +212,7 @@ def _object(line: str | bytes) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
-def _whose(values: Sequence[Mapping[str, Any]], kind: str) -> Found:
+def _whose(values: Iterable[Mapping[str, Any]], kind: str) -> Found:
     """Read objects as a peer wrote them where all of them are of one, else each as a row."""
     if all(map(label_studio.is_task, values)):
         if len(label_studio.controls(values)) > 1:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from functools import cache
 from random import Random
 from typing import TYPE_CHECKING
@@ -20,24 +20,42 @@ FEWEST = 3
 LEAST_SHARE = 0.02
 
 
-def foreign(texts: Sequence[str], known: Collection[str], random_state: int = 0) -> tuple[dict[str, int], int]:
+class Sample:
+    """At most LOOKED_AT of the texts that are added, each with the same chance. Vitter's algorithm R.
+
+    Attributes:
+        texts: those that are in it.
+    """
+
+    def __init__(self, random_state: int = 0):
+        self.texts: list[str] = []
+        self._n = 0
+        self._random = Random(random_state)  # noqa: S311
+
+    def add(self, text: str) -> None:
+        self._n += 1
+        if self._n <= LOOKED_AT:
+            self.texts.append(text)
+        elif (place := self._random.randrange(self._n)) < LOOKED_AT:
+            self.texts[place] = text
+
+
+def foreign(texts: Collection[str], known: Collection[str]) -> tuple[dict[str, int], int]:
     """Count the texts that are surely in a language other than those that are known.
 
     Args:
-        texts: LOOKED_AT of them are looked at.
+        texts: a sample.
         known: ISO 639-1 codes; without any, every language is known.
-        random_state: seed of the draw.
 
     Returns:
         Texts by language code, the most frequent first, and how many texts were looked at.
     """
     if not known or not texts:
         return {}, 0
-    drawn = texts if len(texts) <= LOOKED_AT else Random(random_state).sample(texts, LOOKED_AT)  # noqa: S311
     identifier = _identifier()
-    found = Counter(language for language, sure in map(identifier.classify, drawn) if sure >= SURE)
-    least = max(FEWEST, LEAST_SHARE * len(drawn))
-    return {code: n for code, n in found.most_common() if code not in known and n >= least}, len(drawn)
+    found = Counter(language for language, sure in map(identifier.classify, texts) if sure >= SURE)
+    least = max(FEWEST, LEAST_SHARE * len(texts))
+    return {code: n for code, n in found.most_common() if code not in known and n >= least}, len(texts)
 
 
 @cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime, time
 from typing import Any
@@ -47,11 +48,13 @@ def table_of(records: Iterable[tuple[int, Mapping[str, Any]]], columns: Iterable
     Raises:
         NotCsv: when these are too many.
     """
-    rows = list(records)
     names = dict.fromkeys(columns)
-    for _, row in rows:
-        names |= dict.fromkeys(row)
-        check_width(len(names))
-    yield 0, list(names)
-    for number, row in rows:
-        yield number, [row.get(name) for name in names]
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as spooled:
+        for number, row in records:
+            names |= dict.fromkeys(row)
+            check_width(len(names))
+            spooled.write(json.dumps([number, row]) + "\n")
+        yield 0, list(names)
+        spooled.seek(0)
+        for number, row in map(json.loads, spooled):
+            yield number, [row.get(name) for name in names]

@@ -13,7 +13,7 @@ from labelling.forms.accounts import (
     SignUpForm,
     TokenForm,
 )
-from labelling.forms.files import MappingForm, ProjectFileForm, UploadForm
+from labelling.forms.files import MappingForm, PredictForm, ProjectFileForm, UploadForm
 from labelling.forms.judge import ComparisonForm, PriceForm
 from labelling.forms.labels import DraftingForm, LabelForm
 from labelling.forms.notices import MailsForm, WebhookForm
@@ -38,6 +38,7 @@ __all__ = [
     "MappingForm",
     "MemberForm",
     "PasswordAgainForm",
+    "PredictForm",
     "PriceForm",
     "ProjectFileForm",
     "ProjectForm",

@@ -33,6 +33,24 @@ class UploadForm(forms.Form):
         return file
 
 
+class PredictForm(UploadForm):
+    """A file of texts that come later; only managers choose whether they are watched."""
+
+    watch = forms.BooleanField(
+        label=gettext_lazy("watch these texts"),
+        required=False,
+        help_text=gettext_lazy(
+            "Labels are counted, and a random share of the texts that are answered as certified (a setting) comes into "
+            "the project, where people audit it: it tells when the certificate no longer holds for such texts."
+        ),
+    )
+
+    def __init__(self, *args: Any, is_manager: bool, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        if not is_manager:
+            del self.fields["watch"]
+
+
 class ProjectFileForm(UploadForm):
     """A project that another installation has packed."""
 

@@ -175,7 +175,7 @@ class Project(models.Model):
         default=0.05,
         validators=[MinValueValidator(0), MaxValueValidator(1)],
         help_text=_(
-            "Of the texts that programs bring with “queue”, and that are answered as certified, this share, 0 to 1, is "
+            "Of the later texts that are to be watched, and that are answered as certified, this share, 0 to 1, is "
             "audited, too: it tells when the certificate no longer holds for them."
         ),
     )

@@ -1,4 +1,4 @@
-"""A file of texts in, the same file with their labels out; nothing of it is kept."""
+"""A file of texts in, the same file with their labels out; nothing of it is kept, unless its texts are watched."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from django.conf import settings
 from labelling.csv_io.texts import TextFile, TextRow
 from labelling.models import BackgroundJob, Project
 from labelling.services.suggesting import MAX_TEXTS, Answer, Suggestion
+from labelling.services.watching import Watch
 
 COLUMNS = (
     "predicted_label",
@@ -44,6 +45,17 @@ def rows(file: TextFile, suggest: Suggest, chunk: int = MAX_TEXTS) -> Iterator[l
     found = file.rows()
     while some := list(islice(found, chunk)):
         yield from _predicted(some, suggest)
+
+
+def watched(suggest: Suggest, watch: Watch) -> Suggest:
+    """Have what ``suggest`` answers watched."""
+
+    def suggest_watched(texts: Sequence[str]) -> Answer:
+        answer = suggest(texts)
+        watch.see(answer.certified(texts))
+        return answer
+
+    return suggest_watched
 
 
 def usual_text_columns(project: Project) -> list[str]:

@@ -93,6 +93,11 @@ class Answer:
     standing: Standing
     suggestions: list[Suggestion]
 
+    def certified(self, texts: Sequence[str]) -> list[tuple[str, Label, float]]:
+        """Of the texts that it is about those that are answered as certified, with label and probability."""
+        answered = zip(texts, self.suggestions, strict=True)
+        return [(text, one.label, one.probability) for text, one in answered if one.certified and one.label]
+
 
 def suggest(project: Project, texts: Sequence[str]) -> Answer:
     """Ask the process that holds the models for the labels of at most ``MAX_TEXTS`` texts.

@@ -3,41 +3,75 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable
 from secrets import SystemRandom
 
+from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import Exists, F, OuterRef, QuerySet
 
 from labelling.csv_io.rows import text_hash
-from labelling.models import Decision, Document, DriftLook, Label, LaterCount, LaterText, Project, Query
-from labelling.services import audits, diary, trees
+from labelling.models import CsvImport, Decision, Document, DriftLook, Label, LaterCount, LaterText, Project, Query
+from labelling.services import audits, diary, documents, trees
 
 _random = SystemRandom()
 
 
-def draw(project: Project, answers: Sequence[tuple[str, Label, float]]) -> list[str]:
-    """Count answers that were given as certified, and draw the project's share of their texts: return those.
-
-    Texts that the project knows already are neither: they are no later ones.
+class Watch:
+    """Answers that are given as certified, on their way: nothing is kept before ``bring_in``.
 
     Args:
         project: whose certificate it is.
-        answers: text, label and its probability.
     """
-    by_hash = {text_hash(text.strip()): (text, label, probability) for text, label, probability in answers}
-    for known in (project.documents, project.later_texts):
-        for found in known.filter(text_hash__in=list(by_hash)).values_list("text_hash", flat=True):
-            by_hash.pop(found, None)
-    for label, n in Counter(label for _text, label, _probability in by_hash.values()).items():
-        row, _is_new = LaterCount.objects.get_or_create(project=project, watch=project.watches, label=label)
-        LaterCount.objects.filter(pk=row.pk).update(n=F("n") + n)
-    drawn = {key: answer for key, answer in by_hash.items() if _random.random() < project.watch_share}
-    LaterText.objects.bulk_create(
-        LaterText(project=project, watch=project.watches, text_hash=key, label=label, probability=probability)
-        for key, (_text, label, probability) in drawn.items()
-    )
-    return [text for text, _label, _probability in drawn.values()]
+
+    def __init__(self, project: Project) -> None:
+        self._project = project
+        self._seen: set[str] = set()
+        self._counts: Counter[Label] = Counter()
+        self._drawn: list[tuple[str, Label, float]] = []
+
+    def see(self, answers: Iterable[tuple[str, Label, float]]) -> None:
+        """Count answers that were given as certified, and draw the project's share of their texts, each text once.
+
+        Texts that the project knows already are neither: they are no later ones.
+
+        Args:
+            answers: text, label and its probability.
+        """
+        by_hash = {text_hash(text.strip()): (text, label, probability) for text, label, probability in answers}
+        for known in (self._project.documents, self._project.later_texts):
+            self._seen.update(known.filter(text_hash__in=list(by_hash)).values_list("text_hash", flat=True))
+        new = [answer for key, answer in by_hash.items() if key not in self._seen]
+        self._seen.update(by_hash)
+        self._counts.update(label for _text, label, _probability in new)
+        self._drawn += [answer for answer in new if _random.random() < self._project.watch_share]
+
+    @transaction.atomic
+    def bring_in(self, user: User | None, others: Iterable[str] = ()) -> CsvImport | None:
+        """Keep what was counted, and bring in what was drawn, to be audited, together with other texts.
+
+        Returns:
+            The import of them; None where there is nothing to bring in.
+
+        Raises:
+            Refused: when another import is running.
+        """
+        project = self._project
+        for label, n in self._counts.items():
+            row, _is_new = LaterCount.objects.get_or_create(project=project, watch=project.watches, label=label)
+            LaterCount.objects.filter(pk=row.pk).update(n=F("n") + n)
+        LaterText.objects.bulk_create(
+            LaterText(
+                project=project,
+                watch=project.watches,
+                text_hash=text_hash(text.strip()),
+                label=label,
+                probability=probability,
+            )
+            for text, label, probability in self._drawn
+        )
+        texts = [*others, *(text for text, _label, _probability in self._drawn)]
+        return documents.add(project, [documents.NewText(text, "", "", {}) for text in texts], user) if texts else None
 
 
 def to_audit(project: Project) -> QuerySet[Document]:

@@ -11,6 +11,7 @@ import zipfile
 
 import pytest
 
+from labelling.csv_io import conversion
 from labelling.csv_io.columns import read_header
 from labelling.csv_io.conversion import convert
 from labelling.csv_io.formats import (
@@ -281,3 +282,21 @@ def test_json_with_too_many_names_is_refused():
 def test_json_that_is_nested_too_deeply_is_no_json():
     with pytest.raises(NotCsv, match="can't be read"):
         convert(io.BytesIO(b'[{"a":' * 100_000), io.BytesIO())
+
+
+@pytest.mark.parametrize("block", [1, 2, 3, 7, 2**18])
+def test_json_lists_are_read_value_by_value_wherever_a_block_ends(monkeypatch, block):
+    monkeypatch.setattr(conversion, "BLOCK_CHARS", block)
+
+    def read(text: str) -> list[object]:
+        return list(conversion._values(io.BytesIO(text.encode())))
+
+    for values in ([], [{"a": 1.5, "b": '"]é,[{'}, 'x"y', {"c": [1, {"d": None}]}], [{"n": 10**30}]):
+        written = json.dumps(values, indent=2, ensure_ascii=False)
+        for text in (json.dumps(values), written, f"\ufeff \n{written}\n "):
+            assert read(text) == values
+    for end in ('} {"b": 2}]', "},]", "}", "}][", "}] x", '}[{"b": 2}]]', ""):
+        with pytest.raises(ValueError, match=r"value \d does not end"):
+            read(f'[{{"a": 1{end}')
+    with pytest.raises(ValueError, match="value 1 does not end"):
+        read('[,{"a": 1}]')

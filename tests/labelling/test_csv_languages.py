@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from labelling.csv_io.languages import FEWEST, LEAST_SHARE, LOOKED_AT, foreign
+from labelling.csv_io.languages import FEWEST, LEAST_SHARE, LOOKED_AT, Sample, foreign
 from tests.factories import import_rows, make_project, make_user
 
 ENGLISH = [f"I would like to know where my order number {n} has gone" for n in range(95)]
@@ -38,7 +38,10 @@ def test_languages_that_are_not_known_are_counted(texts, known, expected):
 
 
 def test_of_many_texts_a_part_is_looked_at():
-    found, n_looked_at = foreign((ENGLISH + GERMAN * 19) * 20, ["en"])
+    sample = Sample()
+    for text in (ENGLISH + GERMAN * 19) * 20:
+        sample.add(text)
+    found, n_looked_at = foreign(sample.texts, ["en"])
     assert n_looked_at == LOOKED_AT
     assert found.keys() == {"de"}
     assert 0.45 < found["de"] / LOOKED_AT < 0.55

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from django.core.management import CommandError, call_command
 from django.db.models import QuerySet
 from django.urls import reverse
 
@@ -19,9 +20,9 @@ from labelling.models import (
     QueueEntry,
     SettledLabel,
 )
-from labelling.services import certificates, claims, notices, projects, review, tokens, watching
+from labelling.services import certificates, claims, imports, notices, predicting, projects, review, tokens, watching
 from labelling.services.suggesting import Standing, covered
-from tests.factories import FRUIT, account, fresh, fruit_project, run_round
+from tests.factories import FRUIT, account, csv_file, fresh, fruit_project, run_round
 from tests.labelling.test_suggesting import certify
 
 pytestmark = pytest.mark.django_db
@@ -111,6 +112,68 @@ def test_of_certified_answers_a_share_is_drawn_and_all_are_counted_once(project,
     assert set(project.later_texts.values_list("text_hash", flat=True)) <= set(
         project.documents.values_list("text_hash", flat=True)
     )
+
+
+@pytest.mark.parametrize("by", ["command", "page"])
+def test_a_file_is_watched_where_that_is_wanted(client, project, served, mia, tmp_path, capsys, monkeypatch, by):
+    monkeypatch.setattr(predicting, "CHUNK", 5)
+    texts = [*later(), *later(1), project.documents.first().text]
+    (path := tmp_path / "later.csv").write_bytes(csv_file([(text,) for text in texts], header=("text",)).read())
+
+    def label(watch: bool) -> None:
+        if by == "command":
+            call_command("predict", project.slug, str(path), *["--watch"] * watch)
+        else:
+            client.force_login(mia)
+            with path.open("rb") as file:
+                answer = client.post(
+                    reverse("predict", args=[project.slug]), {"file": file} | ({"watch": "on"} if watch else {})
+                )
+            assert b"".join(answer).count(b"certified") == 1
+
+    label(watch=False)
+    assert not project.later_counts.exists()
+    label(watch=True)
+    assert sum(project.later_counts.values_list("n", flat=True)) == N_LATER == project.later_texts.count()
+    bring_in(project, {"queued": project.imports.first().pk})
+    assert asked(project).count() == N_LATER
+    label(watch=True)
+    assert sum(project.later_counts.values_list("n", flat=True)) == N_LATER, "all are known by now"
+    if by == "command":
+        assert "Texts to be audited: none" in capsys.readouterr().err
+
+
+def test_a_file_is_not_watched_beside_another_import(client, project, served, mia, tmp_path):
+    imports.start(imports.upload(project, csv_file([("apple", "")]), mia))
+    (path := tmp_path / "later.csv").write_text("text\nmango mango that came later")
+    with pytest.raises(CommandError, match="Something is running"):
+        call_command("predict", project.slug, str(path), "--watch")
+    client.force_login(mia)
+    with path.open("rb") as file:
+        answer = client.post(reverse("predict", args=[project.slug]), {"file": file, "watch": "on"})
+    assert b"Something is running" in answer.content
+    assert not project.later_counts.exists()
+
+
+def test_what_can_not_be_watched_any_more_is_labelled_all_the_same(project, served, mia, client, tmp_path, caplog):
+    """Another import begins while the file is on its way back."""
+    client.force_login(mia)
+    upload = csv_file([(text,) for text in later()], header=("text",))
+    answer = client.post(reverse("predict", args=[project.slug]), {"file": upload, "watch": "on"})
+    imports.start(imports.upload(project, csv_file([("apple", "")]), mia))
+    assert len(b"".join(answer).splitlines()) == N_LATER + 1
+    assert "are not watched" in caplog.text
+    assert not project.later_counts.exists()
+    assert not project.later_texts.exists()
+
+
+def test_reviewers_have_no_file_watched(client, project, served):
+    project.memberships.create(user=(rita := account("rita")))
+    client.force_login(rita)
+    address = reverse("predict", args=[project.slug])
+    assert 'name="watch"' not in client.get(address).content.decode()
+    b"".join(client.post(address, {"file": csv_file([("mango later", "")]), "watch": "on"}))
+    assert not project.later_counts.exists()
 
 
 def test_a_share_of_nothing_watches_nobody(project, suggest):

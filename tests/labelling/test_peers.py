@@ -37,7 +37,7 @@ pytestmark = pytest.mark.django_db
 NASTY = [
     "0110", "110", "110.0", "1e5", "a, b", "a#b", "a|b", "a;b", 'say "yes"', "two\nlines", "None", "NA", "null", "nan",
     "N/A", "billing", "Billing", "BILLING", "=1+1", "'=1", "<b> & co", "Ünïcode", "日本", "עברית", "true", "-7", "[a]",
-    '["a"]', "{x}", "inner space", "label", "text",
+    '["a"]', "{x}", "inner space", "label", "text", "007", "#1", "c#", '"quoted"', "'quoted'", "NULL", "nA",
 ]  # fmt: skip
 TEXTS = [
     *(f'Text no. {n}, “{label}”, "x",\n=1 # ; |' for n, label in enumerate(NASTY)),
@@ -80,8 +80,7 @@ def client(client: Client, ann: User) -> Client:
     return client
 
 
-@pytest.fixture
-def mail(ann: User) -> Project:
+def make_mail(ann: User) -> Project:
     """Texts and labels of every kind: seeds, decided by a person, held out, of no label, predicted, and none yet."""
     project = make_project(ann, name="Mail")
     labels = ["", *NASTY, *[""] * (len(TEXTS) - len(NASTY) - 1)]
@@ -99,6 +98,11 @@ def mail(ann: User) -> Project:
     assert (done.state, done.counts["rejected"]) == ("done", 0), done.problems
     relabel(project.documents.get(external_id="0002"), ann, project.labels.get(name="NA"))
     return project
+
+
+@pytest.fixture
+def mail(ann: User) -> Project:
+    return make_mail(ann)
 
 
 # There and back
@@ -165,10 +169,11 @@ def csv_of_label_studio(data: bytes, delimiter: str = ",") -> bytes:
 def zip_of_doccano(data: bytes) -> bytes:
     """Of a project that is not shared: what was imported is the importer's."""
     out = io.BytesIO()
-    bare = [json.loads(line) | {"label": []} for line in data.splitlines()]
+    lines = [json.loads(line) | {"Comments": []} for line in data.splitlines()]
+    bare = [line | {"label": []} for line in lines]
     with ZipFile(out, "w") as archive:
-        archive.writestr("admin.jsonl", data)
-        archive.writestr("ben.jsonl", "".join(json.dumps(line) + "\n" for line in bare))
+        for name, examples in (("admin.jsonl", lines), ("ben.jsonl", bare)):
+            archive.writestr(name, "".join(json.dumps(example) + "\n" for example in examples))
     return out.getvalue()
 
 

@@ -54,7 +54,7 @@ def rows_of(examples: Iterable[tuple[str, Said]]) -> Numbered:
         together[as_text(example.get("id")), as_text(example["text"])].append((person, example))
     for number, ((identifier, text), said) in enumerate(together.items(), start=1):
         opinions = [Opinion(as_text(label), by) for by, example in said for label in example.get("label") or []]
-        others = {name: value for _, example in said for name, value in example.items() if name not in OF_DOCCANO}
+        others = {name: value for _, example in said for name, value in _others(example)}
         yield number, row_of(text, identifier, opinions, others)
 
 
@@ -64,6 +64,11 @@ def lines(rows: Iterable[Mapping[str, str]]) -> Iterator[str]:
         labels = [cells["label"]] if is_of_people(cells) and cells["label"] else []
         example = {"text": cells["text"], "label": labels, "id": cells["id"]} | carried(cells, TAKEN)
         yield json.dumps(example, ensure_ascii=False) + "\n"
+
+
+def _others(example: Said) -> Iterator[tuple[str, Any]]:
+    """What stands beside text and labels. Comments are in every example of an export, mostly none."""
+    return ((name, value) for name, value in example.items() if name not in OF_DOCCANO and value != [])
 
 
 def _members(archive: ZipFile) -> list[str]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from xml.sax.saxutils import quoteattr
 
@@ -42,9 +42,9 @@ def controls(tasks: Iterable[Task]) -> list[str]:
     return [name for name, _ in used.most_common()]
 
 
-def rows_of_tasks(tasks: Sequence[Task]) -> Numbered:
+def rows_of_tasks(tasks: Iterable[Task]) -> Numbered:
     """Yield a row for each task; where it has several controls, a column for each of them and no label."""
-    text, chosen = _text_name([task["data"] for task in tasks]), controls(tasks)
+    text, chosen = _text_name(task["data"] for task in tasks), controls(tasks)
     for number, task in enumerate(tasks, start=1):
         data = dict(task["data"])
         words, identifier = as_text(data.pop(text, "")), data.pop(OUR_ID, None) or data.get("id") or task.get("id")
@@ -66,7 +66,7 @@ def rows_of_min(annotations: Iterable[Mapping[str, Any]]) -> Numbered:
     names = dict.fromkeys(name for each in found for name in each)
     control = _control_of(list(names), found)
     data_names = [name for name in names if name not in OF_ANNOTATIONS and name != control]
-    text = _text_name([{name: each.get(name) for name in data_names} for each in found])
+    text = _text_name({name: each.get(name) for name in data_names} for each in found)
     for each in found:
         by_task[as_text(each.get("id")), as_text(each.get(text))].append(each)
     for number, ((identifier, words), each_said) in enumerate(by_task.items(), start=1):
@@ -180,7 +180,7 @@ def _person(who: Any) -> str:
     return f"ls-user-{said}" if said.isdecimal() else said
 
 
-def _text_name(data: list[Mapping[str, Any]]) -> str:
+def _text_name(data: Iterable[Mapping[str, Any]]) -> str:
     """The name under which the texts stand: "text", or else what holds most."""
     sizes: Counter[str] = Counter()
     for each in data:

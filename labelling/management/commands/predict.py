@@ -17,9 +17,10 @@ from labelling.csv_io.exporting import csv_lines
 from labelling.csv_io.formats import NotCsv
 from labelling.csv_io.texts import TextFile
 from labelling.jobs.suggesting import Model
-from labelling.models import Project
-from labelling.services import predicting
+from labelling.models import CsvImport, Project
+from labelling.services import Refused, predicting, queueing
 from labelling.services.suggesting import Answer, Standing, interpret
+from labelling.services.watching import Watch
 
 STANDARD = Path("-")
 SECONDS_BETWEEN_REPORTS = 5.0
@@ -45,6 +46,11 @@ class Command(BaseCommand):
             action="store_true",
             help="without byte order mark and without apostrophes before formulas",
         )
+        parser.add_argument(
+            "--watch",
+            action="store_true",
+            help="count the labels, and bring a random share of the texts answered as certified in, to be audited",
+        )
 
     def handle(self, *args, **options) -> None:
         project = Project.objects.filter(slug=options["project"]).first()
@@ -53,24 +59,34 @@ class Command(BaseCommand):
         model = Model.of(project)
         if model is None:
             raise CommandError("This project has no model yet. Let a round run first.")
-        standing = Standing.of(project)
+        standing, watch = Standing.of(project), Watch(project)
 
         def suggest(texts: Sequence[str]) -> Answer:
             return Answer(model.memory.round_number, standing, interpret(project, standing, model.propose(texts)))
 
+        asked = predicting.watched(suggest, watch) if options["watch"] else suggest
         try:
+            if options["watch"]:
+                queueing.check_idle(project, CsvImport)
             with ExitStack() as stack:
                 file = stack.enter_context(_readable(options["file"]))
                 texts = TextFile(file, options["text_column"] or predicting.usual_text_columns(project))
-                rows = self._reported(predicting.rows(texts, suggest, predicting.CHUNK), file)
+                rows = self._reported(predicting.rows(texts, asked, predicting.CHUNK), file)
                 lines = csv_lines(predicting.header(texts), rows, options["for_programs"])
                 if options["to"]:
                     stack.enter_context(options["to"].open("w", encoding="utf-8", newline="")).writelines(lines)
                 else:
                     for line in lines:
                         self.stdout.write(line, ending="")
-        except (NotCsv, OSError) as error:
+            if options["watch"]:
+                self._bring_in(watch)
+        except (NotCsv, OSError, Refused) as error:
             raise CommandError(str(error)) from error
+
+    def _bring_in(self, watch: Watch) -> None:
+        brought = watch.bring_in(user=None)
+        said = f"import {brought.pk} brings them in" if brought else "none"
+        self.stderr.write(f"Texts to be audited: {said}")
 
     def _reported(self, rows: Iterator[list[str]], file: BinaryIO) -> Iterator[list[str]]:
         """Pass the rows on, and say now and then how far the file is."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import BinaryIO, Protocol
@@ -15,7 +15,7 @@ from django.utils.translation import get_language_info, ngettext
 from django.utils.translation import gettext as _
 
 from labelling.csv_io.columns import read_header
-from labelling.csv_io.languages import foreign
+from labelling.csv_io.languages import Sample, foreign
 from labelling.csv_io.names import Meaning, Question
 from labelling.csv_io.rows import (
     EMPTY_ROW,
@@ -70,7 +70,8 @@ class Check:
 
 def check_rows(csv_import: CsvImport, meaning: Meaning, progress: Progress) -> Check:
     seeds: dict[str, tuple[str, str]] = {}
-    new: list[Row] = []
+    new_seeds: list[str] = []
+    sample = Sample()
     size = csv_import.file.size
     with csv_import.file.open("rb") as file:
         check = Check(read_header(file, format_of(csv_import)))
@@ -93,20 +94,26 @@ def check_rows(csv_import: CsvImport, meaning: Meaning, progress: Progress) -> C
             elif isinstance(item, Changed):
                 check.changed.append(item)
             else:
-                new.append(row)
+                sample.add(row.text)
+                _count_new(check, row)
+                new_seeds += [row.text_hash] if row.source == "seed" and not row.holdout else []
     check.holdout = draw_holdout(seeds, csv_import.holdout_percent) if seeds else set()
-    check.foreign, check.n_looked_at = foreign([row.text for row in new], settings.ENCODER_LANGUAGES)
-    _count(csv_import, check, new)
+    drawn = sum(key in check.holdout for key in new_seeds)
+    check.counts.update(holdout=drawn, labelled=-drawn)
+    check.counts = +check.counts  # without what is none any more
+    check.foreign, check.n_looked_at = foreign(sample.texts, settings.ENCODER_LANGUAGES)
+    _count_others(csv_import, check)
     return check
 
 
-def _count(csv_import: CsvImport, check: Check, new: Iterable[Row]) -> None:
-    for row in new:
-        role = "holdout" if is_holdout(row, check.holdout) else "labelled" if row.source else "pool"
-        check.counts[role] += 1
-        check.labels |= dict.fromkeys([row.label, *row.proposed] if row.label else row.proposed)
-        if row.is_disputed:
-            check.counts["disputed"] += 1
+def _count_new(check: Check, row: Row) -> None:
+    check.counts["holdout" if row.holdout else "labelled" if row.source else "pool"] += 1
+    check.labels |= dict.fromkeys([row.label, *row.proposed] if row.label else row.proposed)
+    if row.is_disputed:
+        check.counts["disputed"] += 1
+
+
+def _count_others(csv_import: CsvImport, check: Check) -> None:
     if csv_import.answers.get("changed:label") == "take":
         check.labels |= {item.row.label: None for item in check.changed if item.row.label}
     check.counts["rejected"] = len(check.rejected)

@@ -27,6 +27,7 @@ from labelling.services.imports.checking import (
     is_holdout,
     screened,
 )
+from labelling.services.imports.inserting import insert
 from labelling.services.imports.lines import Lines, bring_up_to_date, further_lines
 from labelling.services.labels import by_name, create_labels
 
@@ -113,8 +114,11 @@ def _write_documents(csv_import: CsvImport, rows: list[Row], labels: dict[str, L
         document.is_disputed = document.is_disputed or row.is_disputed
     changed = [known_by_hash[row.text_hash] for row in rows if row.text_hash in known_by_hash]
     Document.objects.bulk_update(changed, CHANGED)
-    created = Document.objects.bulk_create(new.values())
-    _learn_given_labels([*changed, *created])
+    insert(new.values())
+    created = Document.objects.filter(project=csv_import.project, text_hash__in=list(new))
+    for key, pk in created.values_list("text_hash", "pk"):
+        new[key].pk = pk
+    _learn_given_labels([*changed, *new.values()])
     return created_by
 
 
@@ -151,8 +155,10 @@ def _relabel(document: Document, row: Row, labels: dict[str, Label]) -> None:
 
 
 def _learn_given_labels(documents: list[Document]) -> None:
-    learnt = [document for document in documents if document.given_source and not document.holdout]
-    TrainingExample.objects.bulk_create(
-        TrainingExample(document=document, label_id=document.given_label_id, source=document.given_source)
-        for document in learnt
+    insert(
+        [
+            TrainingExample(document_id=document.pk, label_id=document.given_label_id, source=document.given_source)
+            for document in documents
+            if document.given_source and not document.holdout
+        ]
     )

@@ -1,0 +1,111 @@
+"""How long the server works on the documents desk of a large project: each filter, sort and search, in milliseconds.
+
+python -m tests.measure_desk arxiv
+"""
+
+from __future__ import annotations
+
+import random
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+from urllib.parse import urlencode
+
+from tests import real_data
+from tests.site import Site
+
+N_DOCUMENTS, N_SEEDS, N_TRIES = 100_000, 30, 7
+MAKE = (
+    "from django.contrib.auth.models import User; from labelling.services import projects;"
+    "projects.create_project('desk', User.objects.create_user('ann'))"
+)
+
+
+def main(name: str) -> None:
+    rows = real_data.with_seeds(real_data.read(real_data.FOLDER / name / "train.csv"), N_SEEDS)
+    more = [(f"{text} ({n})", "") for n, (text, _label) in enumerate(rows[: N_DOCUMENTS - len(rows)])]
+    with tempfile.TemporaryDirectory() as folder:
+        site = Site(Path(folder))
+        site.manage("shell", "--no-imports", "--command", MAKE)
+        file = real_data.write(site.folder / "texts.csv", [*rows, *more])
+        site.manage("import_csv", "desk", str(file), "--yes")
+        call = "from tests import measure_desk; measure_desk.look()"
+        sys.stdout.write(site.manage("shell", "--no-imports", "--command", call))
+
+
+def look() -> None:
+    """Print the milliseconds of processor that each page takes, in a process like the web server's."""
+    from django.contrib.auth.models import User
+    from django.test import Client
+    from django.urls import reverse
+
+    from labelling.models import Project
+
+    project, ann = Project.objects.get(), User.objects.get()
+    predict(project, ann)
+    client = Client(headers={"host": "127.0.0.1"})
+    client.force_login(ann)
+    address = reverse("documents", args=[project.slug])
+    label = project.labels.order_by("name")[3].pk
+    for asked in [
+        {},
+        *({"sort": sort} for sort in ("newest", "doubtful", "sure")),
+        *({"q": words} for words in ("quantum", "neural network", "the", "qu", "zzzz")),
+        *({"show": kind} for kind in kinds()),
+        {"label": label},
+        {"predicted": label},
+        {"predicted": label, "sort": "doubtful"},
+        {"least": 0.4, "most": 0.5},
+        {"least": 0.99, "sort": "sure"},
+        {"certified": "yes"},
+        {"verdict": "invalid"},
+        {"reviewer": ann.pk},
+        {"since": "2026-01-01"},
+        {"round": project.rounds.get().pk},
+        {"source": project.imports.get().pk},
+        {"own_id": "77"},
+        {"q": "quantum", "predicted": label, "sort": "sure"},
+    ]:
+        milliseconds = []
+        for _ in range(N_TRIES):
+            started = time.process_time()
+            assert client.get(address, asked).status_code == 200
+            milliseconds.append(1_000 * (time.process_time() - started))
+        sys.stdout.write(f"{urlencode(asked) or 'nothing asked':44}{statistics.median(milliseconds):6.0f} ms\n")
+
+
+def kinds() -> list[str]:
+    from labelling.services.finding import KINDS
+
+    return [kind for kind in KINDS if kind]
+
+
+def predict(project, ann) -> None:
+    """Write what a round leaves: predictions as unsure as they come, each tenth document decided on and judged."""
+    from labelling.models import Decision, Prediction, Query, Round, Verdict
+
+    drawn, labels = random.Random(0), list(project.labels.values_list("pk", flat=True))
+    round_ = Round.objects.create(project=project, number=1, state="done")
+    predictions = []
+    for pk in project.documents.pool().values_list("pk", flat=True):
+        best = drawn.sample(labels, 10)
+        believed = {"label_id": best[0], "posterior_label_id": best[0], "probability": 0.5, "posterior": drawn.random()}
+        found = {"candidates": [[label, 0.1] for label in best], "belief": [0.1] + 10 * [0.09], "entropy": 1.0}
+        predictions.append(Prediction(document_id=pk, round=round_, gain=0.3, **believed, **found))
+    Prediction.objects.bulk_create(predictions)
+    asked = {"round": round_, "rank": 0, "probability": 0.5, "posterior": 0.5, "entropy": 1.0, "candidates": []}
+    queries = Query.objects.bulk_create(
+        Query(document_id=one.document_id, label_id=one.label_id, examples=[], neighbours=[], **asked)
+        for one in predictions[::10]
+    )
+    Verdict.objects.bulk_create(Verdict(query=query, verdict="invalid", reason="So.", judge="j") for query in queries)
+    Decision.objects.bulk_create(
+        Decision(document_id=one.document_id, query=one, reviewer=ann, action="accept", label_id=one.label_id)
+        for one in queries
+    )
+
+
+if __name__ == "__main__":
+    main(sys.argv[1] if len(sys.argv) > 1 else "arxiv")
