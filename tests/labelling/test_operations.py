@@ -13,9 +13,10 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.db import DataError, InterfaceError, OperationalError, connection
 from django.db.migrations.recorder import MigrationRecorder
+from django.urls import reverse
 from django.utils import timezone
 
-from labelling.jobs.lease import LEASE, hold
+from labelling.jobs.lease import LEASE, MAX_ATTEMPTS, hold
 from labelling.models import BackgroundJob, Round, Worker
 from labelling.services import Refused, backups, operations, upgrading
 from labelling.views import status
@@ -108,10 +109,23 @@ def test_a_job_that_loses_the_database_is_given_back(round_, monkeypatch, error)
         assert lease
 
 
-def test_what_is_the_jobs_own_fault_or_the_disks_is_told(round_):
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES])
+def test_a_job_that_can_write_nothing_says_so_and_is_tried_again(client, round_, code):
+    for _ in range(MAX_ATTEMPTS + 1):
+        with pytest.raises(OSError, match="no"), hold(Round, round_.pk):
+            raise OSError(code, "no room")
+    round_.refresh_from_db()
+    assert (round_.state, round_.finished_at, round_.attempts) == (State.QUEUED, None, 0)
+    client.force_login(round_.project.memberships.get().user)
+    page = client.get(reverse("project", args=[round_.project.slug])).content.decode()
+    assert "Make room on its disk: it tries again by itself." in page
+    with hold(Round, round_.pk) as lease:
+        assert lease.job.error == ""
+
+
+def test_what_is_the_jobs_own_fault_is_told(round_):
     for error, said in (
         (DataError("too long"), "Unexpected error: DataError"),
-        (OSError(errno.ENOSPC, "No space left on device"), "Make room on its disk"),
         (FileNotFoundError(errno.ENOENT, "gone"), "Unexpected error: FileNotFoundError"),
     ):
         Round.objects.update(state=State.QUEUED)
