@@ -8,6 +8,7 @@ import sqlite3
 from collections import namedtuple
 from datetime import timedelta
 
+import numpy as np
 import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
@@ -16,8 +17,9 @@ from django.db.migrations.recorder import MigrationRecorder
 from django.urls import reverse
 from django.utils import timezone
 
+from labelling.jobs import vectors
 from labelling.jobs.lease import LEASE, MAX_ATTEMPTS, hold
-from labelling.models import BackgroundJob, Round, Worker
+from labelling.models import BackgroundJob, Embedding, Round, Worker
 from labelling.services import Refused, backups, operations, upgrading
 from labelling.views import status
 from tests.factories import fruit_project, make_project, make_user, run_round
@@ -223,3 +225,19 @@ def test_a_damaged_model_is_fitted_anew():
     project.model_file.parent.mkdir(parents=True)
     project.model_file.write_bytes(b"PK\x03\x04 no zip file")
     assert run_round(project).state == State.DONE
+
+
+def test_a_damaged_vector_is_computed_anew(encoder):
+    project = fruit_project()
+    hashes = sorted(set(project.documents.values_list("text_hash", flat=True)))
+    texts = dict(project.documents.values_list("text_hash", "text"))
+    for _ in vectors.embed(texts.items(), encoder):
+        pass
+    whole = vectors.load(hashes, encoder.name)
+    damages = [b"", b"abc", np.zeros(256, np.float32).tobytes(), np.full(256, np.nan, np.float32).tobytes()]
+    for key, damage in zip(hashes, damages, strict=False):
+        Embedding.objects.filter(text_hash=key).update(vector=damage)
+    assert np.array_equal(vectors.load(hashes, encoder.name), whole)
+    Embedding.objects.filter(text_hash=hashes[0]).delete()
+    with pytest.raises(KeyError):
+        vectors.load(hashes, encoder.name)
