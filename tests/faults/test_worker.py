@@ -49,7 +49,7 @@ def ends(site: Site, name: str) -> None:
         found = in_python(site, FOUND.format(name=name))
         return found.startswith(("done", "failed"))
 
-    wait_for(is_done, "the import", seconds=120, pause=1)
+    wait_for(is_done, "the import", seconds=100, pause=1)
     assert found == f"done {N_ROWS}"
 
 
