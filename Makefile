@@ -73,7 +73,7 @@ test-slow: .venv/installed-dev
 	pytest -m slow
 
 test-faults: .venv/installed-dev
-	pytest -m slow tests/faults
+	$(PYTEST) -m slow tests/faults
 
 measure: .venv/installed-dev
 	python -m tests.measure banking77

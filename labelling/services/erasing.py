@@ -114,11 +114,12 @@ def erase(user: User, typed_name: str, by: User) -> str:
 
 def _entries(user: User) -> Any:
     """What the diary says of somebody, as who acted or as whom it was done to."""
-    said = DiaryEntry.objects.annotate(said_before=Cast("before", TextField()), said_after=Cast("after", TextField()))
     found = Q(user=user) | Q(who=user.username) | Q(about=user.username)
     for word in filter(None, (user.username, user.email)):
         found |= Q(said_before__contains=word) | Q(said_after__contains=word)
-    return said.filter(found)
+    said = {f"said_{when}": Cast(when, TextField()) for when in ("before", "after")}
+    entries: Any = DiaryEntry.objects
+    return entries.annotate(**said).filter(found)
 
 
 def _rename_in_diary(user: User, names: Mapping[str, str]) -> None:

@@ -28,6 +28,11 @@ def cut(path: Path) -> None:
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
+def linked_to_nowhere(path: Path) -> None:
+    path.unlink()
+    path.symlink_to("nowhere")
+
+
 def turned(path: Path) -> None:
     """One bit in the middle is another."""
     data = bytearray(path.read_bytes())
@@ -44,7 +49,7 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
     "empty": lambda path: path.write_bytes(b""),
     "cut off": cut,
     "another file": lambda path: path.write_bytes(b"PK\x03\x04 no such file"),
-    "a link to nowhere": lambda path: (path.unlink(), path.symlink_to("nowhere")),
+    "a link to nowhere": linked_to_nowhere,
 }
 OF_MODELS = DAMAGES | {
     "one bit turned": turned,
