@@ -43,8 +43,19 @@ from labelling.services.diary import Act
 
 FORMER = "former reviewer"
 # What is theirs alone and of no use without them.
-THEIRS = (Token, Session, Notice, Mailbox, Mention, SavedView, Habit, Membership, Authenticator, SocialAccount,
-          EmailAddress)  # fmt: skip
+THEIRS: tuple[Any, ...] = (
+    Token,
+    Session,
+    Notice,
+    Mailbox,
+    Mention,
+    SavedView,
+    Habit,
+    Membership,
+    Authenticator,
+    SocialAccount,
+    EmailAddress,
+)
 
 
 @dataclass(frozen=True)
