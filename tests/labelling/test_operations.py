@@ -7,6 +7,7 @@ import socket
 import sqlite3
 from collections import namedtuple
 from datetime import timedelta
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,15 +15,16 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.db import DataError, InterfaceError, OperationalError, connection
 from django.db.migrations.recorder import MigrationRecorder
+from django.db.models.sql.compiler import SQLInsertCompiler
 from django.urls import reverse
 from django.utils import timezone
 
 from labelling.jobs import vectors
 from labelling.jobs.lease import LEASE, MAX_ATTEMPTS, hold
 from labelling.models import BackgroundJob, Embedding, Round, Worker
-from labelling.services import Refused, backups, operations, upgrading
+from labelling.services import Refused, backups, imports, operations, queueing, upgrading
 from labelling.views import status
-from tests.factories import fruit_project, make_project, make_user, run_round
+from tests.factories import csv_file, fruit_project, make_project, make_user, run_round
 
 pytestmark = pytest.mark.django_db
 
@@ -241,3 +243,32 @@ def test_a_damaged_vector_is_computed_anew(encoder):
     Embedding.objects.filter(text_hash=hashes[0]).delete()
     with pytest.raises(KeyError):
         vectors.load(hashes, encoder.name)
+
+
+def test_a_queue_that_is_away_fails_nobody(round_, monkeypatch, django_capture_on_commit_callbacks):
+    """The job is in the database, and a heartbeat sends it again."""
+
+    def refuse(*args, **kwargs):
+        raise ConnectionError("Error 111 connecting to redis")
+
+    monkeypatch.setattr("labelling.services.queueing.async_task", refuse)
+    with django_capture_on_commit_callbacks(execute=True):
+        queueing.notify(round_)
+        queueing.send()
+    assert Round.objects.get().state == State.QUEUED
+
+
+def test_a_file_whose_row_is_not_taken_does_not_stay(monkeypatch, settings):
+    def files() -> list[Path]:
+        return [path for path in settings.MEDIA_ROOT.rglob("*") if path.is_file()]
+
+    def refuse(compiler: SQLInsertCompiler, *args):
+        compiler.as_sql()
+        assert files()
+        raise OperationalError("database is locked")
+
+    project = make_project()
+    monkeypatch.setattr(SQLInsertCompiler, "execute_sql", refuse)
+    with pytest.raises(OperationalError):
+        imports.upload(project, csv_file([("a text", "a label")]), user=None)
+    assert files() == []

@@ -111,11 +111,10 @@ def tell(figures: str) -> None:
 
 def seconds_asking() -> float:
     """In how many seconds a call was under way: what a round learns between two stops is not the judge's time."""
-    seconds, until = 0.0, None
+    seconds, until = 0.0, 0.0
     for begun, ended in Call.objects.order_by("started_at").values_list("started_at", "ended_at"):
-        since = begun if until is None else max(begun, until)
-        seconds += max((ended - since).total_seconds(), 0)
-        until = ended if until is None else max(until, ended)
+        seconds += max(ended.timestamp() - max(begun.timestamp(), until), 0)
+        until = max(until, ended.timestamp())
     return seconds
 
 
