@@ -3,6 +3,7 @@
 # make test           install, lint, type-check, and run all tests but the slow ones
 # make test-postgres  those of the tests that need a database on PostgreSQL, 100,000 rows, and the migrations
 # make test-slow      the long checks: worker killed at every step, real data, load
+# make test-faults    of those, what breaks: database, disk, files, judge, worker, network; a table says what became of it
 # make measure        the figures of the README, on the banking77 data set
 # make measure-loop   whole loops through the product on banking77, the benchmark of the same deal beside them
 # make measure-encoder  speed, memory and accuracy of the encoder, beside sentence-transformers in 32-bit floats
@@ -28,7 +29,7 @@ PYTEST := OMP_NUM_THREADS=1 pytest -n auto --dist loadfile --no-loadscope-reorde
 
 POSTGRES_URL ?= postgres://postgres@127.0.0.1:5432/postgres
 
-.PHONY: run run-judge test lint test-postgres test-slow measure measure-loop measure-encoder measure-files measure-desk measure-suggesting load benchmark lock clean
+.PHONY: run run-judge test lint test-postgres test-slow test-faults measure measure-loop measure-encoder measure-files measure-desk measure-suggesting load benchmark lock clean
 
 run: .venv/installed .env
 	@python manage.py migrate --verbosity 0
@@ -72,6 +73,9 @@ test-postgres: .venv/installed-dev
 
 test-slow: .venv/installed-dev
 	pytest -m slow
+
+test-faults: .venv/installed-dev
+	$(PYTEST) -m slow tests/faults
 
 measure: .venv/installed-dev
 	python -m tests.measure banking77

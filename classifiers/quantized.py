@@ -34,6 +34,8 @@ BATCH_TOKENS = 300
 MIN_COSINE = 0.99
 TOKENIZER = "tokenizer.json"
 REFUSED = "refused.txt"
+# Of all the other files, as sha256sum writes them: a damaged model is converted anew.
+SUMS = "SHA256SUMS"
 # Short and long, of several scripts, one empty and one longer than the model reads: the conversion is checked on them.
 CHECKED_TEXTS = (
     "",
@@ -115,15 +117,16 @@ class QuantizedEncoder:
 def load_encoder(name: str, cache: Path) -> Encoder:
     """Return the fastest encoder of that name; it loads its model on first use.
 
-    On first use of a name its model is converted, which takes some 10 seconds and is done once even when several
-    processes ask for it. What can't be converted is encoded by sentence-transformers, and its ``note`` says why.
+    On first use of a name its model is converted, and again where it is damaged. That takes some 10 seconds and is done
+    once even when several processes ask for it. What can't be converted is encoded by sentence-transformers, and its
+    ``note`` says why.
 
     Args:
         name: as in SentenceEncoder.
         cache: folder of the converted models; made when it is missing.
     """
     folder = cache.resolve() / _folder_name(name)
-    if not folder.exists() and (error := _convert_elsewhere(name, folder)):
+    if not _is_whole(folder) and (error := _convert_elsewhere(name, folder)):
         return SentenceEncoder(name, note=_note(name, error))
     if (folder / REFUSED).exists():
         return SentenceEncoder(name, note=_note(name, (folder / REFUSED).read_text(encoding="utf-8")))
@@ -137,15 +140,29 @@ def convert(name: str, folder: Path) -> None:
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{folder}.lock"):
-        if folder.exists():
+        if _is_whole(folder):
             return
+        shutil.rmtree(folder, ignore_errors=True)
         part = folder.with_name(f"{folder.name}.part")
         shutil.rmtree(part, ignore_errors=True)
         original = SentenceEncoder(name)
         if reason := _unlike_bert(original) or _convert_and_check(original, part):
             part.mkdir(exist_ok=True)
             (part / REFUSED).write_text(reason, encoding="utf-8")
+        (part / SUMS).write_text(_sums(part), encoding="utf-8")
         part.rename(folder)
+
+
+def _is_whole(folder: Path) -> bool:
+    try:
+        return (folder / SUMS).read_text(encoding="utf-8") == _sums(folder)
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+def _sums(folder: Path) -> str:
+    files = [path for path in sorted(folder.iterdir()) if path.name != SUMS]
+    return "".join(f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in files)
 
 
 def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:

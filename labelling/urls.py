@@ -177,6 +177,7 @@ urlpatterns = [
     path("accounts/invitations/<int:pk>/take-back/", administration.take_back, name="take_back_account_invitation"),
     path("accounts/<int:pk>/kind/", administration.set_kind, name="set_account_kind"),
     path("accounts/<int:pk>/deactivate/", administration.deactivate, name="deactivate_account"),
+    path("accounts/<int:pk>/erase/", administration.erase, name="erase_account"),
     path("accounts/<int:pk>/activate/", administration.activate, name="activate_account"),
     path("accounts/<int:pk>/second-factor/", administration.take_second_factor_away, name="take_second_factor_away"),
     path("diary/", diary.of_everything, name="diary_of_everything"),

@@ -23,6 +23,7 @@ KEPT_TO = {
         "labelling.admin",
         "labelling.forms.accounts",
         "labelling.services.accounts",
+        "labelling.services.erasing",
         "labelling.services.logins",
         "labelling.services.second_factor",
         "labelling.services.sign_on",

@@ -7,7 +7,6 @@ still its own, so a worker that was given up for dead, or whose job was cancelle
 
 from __future__ import annotations
 
-import errno
 import logging
 import threading
 import time
@@ -25,6 +24,7 @@ from django.utils import timezone
 from labelling.csv_io.formats import NotCsv
 from labelling.models import BackgroundJob
 from labelling.services import Refused, notices
+from labelling.services.operations import NO_ROOM, NOT_WRITABLE
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +38,6 @@ REPORT_SECONDS = 0.5
 MAX_ATTEMPTS = 10
 # What the database says when it can't be reached: nothing of the job's own doing.
 LOST = (OperationalError, InterfaceError)
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 class LeaseLost(Exception):
@@ -113,8 +112,8 @@ class Lease(Generic[Job]):
 def hold(model: type[Job], pk: int) -> Iterator[Lease[Job] | None]:
     """Claim a job and hold it to the end of the block; None when it is not to be had.
 
-    An error is recorded on the job in words for people and raised again. Where the database was lost the job is given
-    back: the next worker goes on with it.
+    An error is recorded on the job in words for people and raised again. Where the database was lost, or nothing can
+    be written, the job is given back: a worker goes on with it in a while.
     """
     lease = _claim(model, pk)
     if lease is None:
@@ -129,19 +128,22 @@ def hold(model: type[Job], pk: int) -> Iterator[Lease[Job] | None]:
             _fail(lease, str(error))
             raise
         except LOST as error:
-            _give_back(lease, error)
+            logger.warning("The database was lost in job %s; giving it back", pk, exc_info=True)
+            connection.close()
+            _give_back(lease, str(error))
             raise
         except OSError as error:
-            _fail(lease, _told(error))
+            if error.errno in NO_ROOM + NOT_WRITABLE:
+                _give_back(lease, _what_to_do(error), attempts=F("attempts") - 1)
+            else:
+                _fail(lease, _unexpected(error))
             raise
         except Exception as error:
-            _fail(lease, f"Unexpected error: {type(error).__name__}: {error}. The worker's log has the details.")
+            _fail(lease, _unexpected(error))
             raise
         except SystemExit:
             # The worker is being stopped: leave the job to the next one, at once.
-            lease.rows().update(
-                state=State.QUEUED, lease=None, lease_until=None, queued_at=timezone.now(), attempts=F("attempts") - 1
-            )
+            _give_back(lease, attempts=F("attempts") - 1)
             raise
 
 
@@ -154,6 +156,7 @@ def _claim(model: type[Job], pk: int) -> Lease[Job] | None:
         lease=(token := uuid4()),
         lease_until=now + LEASE,
         started_at=Coalesce("started_at", now),
+        error="",
         attempts=F("attempts") + 1,
     )
     if not claimed:
@@ -169,21 +172,20 @@ def _claim(model: type[Job], pk: int) -> Lease[Job] | None:
     return lease
 
 
-def _give_back(lease: Lease, error: Exception) -> None:
+def _give_back(lease: Lease[Job], why: str = "", **values: object) -> None:
     """Queue a job again; a heartbeat sends it once it has waited. Without a database the lease runs out by itself."""
-    logger.warning("The database was lost in job %s; giving it back", lease.job.pk, exc_info=True)
-    connection.close()
+    queued = {"state": State.QUEUED, "lease": None, "lease_until": None, "queued_at": timezone.now()}
     try:
-        lease.rows().update(
-            state=State.QUEUED, lease=None, lease_until=None, queued_at=timezone.now(), error=f"{error}"[:500]
-        )
+        lease.rows().update(**queued, error=why[:500], **values)
     except LOST:
         logger.warning("Job %s could not be given back: its lease runs out", lease.job.pk)
 
 
-def _told(error: OSError) -> str:
-    if error.errno in NO_ROOM:
-        return f"The worker can't write files ({error.strerror}). Make room on its disk, then try again."
+def _what_to_do(error: OSError) -> str:
+    return f"The worker can't write files ({error.strerror}). Make room on its disk: it tries again by itself."
+
+
+def _unexpected(error: Exception) -> str:
     return f"Unexpected error: {type(error).__name__}: {error}. The worker's log has the details."
 
 

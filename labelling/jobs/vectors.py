@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import logging
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from itertools import islice
 
@@ -16,10 +18,16 @@ from classifiers.embeddings import Encoder, in_words
 from labelling.csv_io.rows import text_hash
 from labelling.models import Document, Embedding, Project
 
+logger = logging.getLogger(__name__)
+
 # Texts encoded and stored at a time: a second or so of work that an interruption loses.
 CHUNK_TEXTS = 512
 # Hashes looked up at a time: SQLite takes a limited number of variables in a query.
 CHUNK_HASHES = 500
+# How far the square of a unit vector's length is from 1 at most.
+TOLERANCE = 0.01
+
+Vector = bytes | memoryview
 
 
 @lru_cache(maxsize=1)
@@ -69,20 +77,59 @@ def of_names(names: list[str], encoder: Encoder) -> np.ndarray:
         known.update(rows.values_list("text_hash", flat=True))
     for _ in embed(((key, name) for key, name in by_hash.items() if key not in known), encoder):
         pass
-    return load([text_hash(in_words(name)) for name in names], encoder.name)
+    return load([text_hash(in_words(name)) for name in names], encoder.name, by_hash)
 
 
-def load(text_hashes: list[str], encoder_name: str) -> np.ndarray:
+def load(text_hashes: list[str], encoder_name: str, texts: Mapping[str, str] | None = None) -> np.ndarray:
     """Return the vectors of texts in the order asked for, float32 of shape (n_texts, n_dims).
+
+    One that is damaged is computed anew.
+
+    Args:
+        text_hashes: of the texts.
+        encoder_name: see encoder_name().
+        texts: by hash, those that no document has.
 
     Raises:
         KeyError: when a text has no vector.
     """
-    found: dict[str, bytes | memoryview] = {}
+    if not text_hashes:
+        return np.empty((0, 0), dtype=np.float32)
+    found = _stored(text_hashes, encoder_name)
+    if damaged := _damaged(found):
+        logger.warning("%d damaged vectors are computed anew", len(damaged))
+        Embedding.objects.filter(encoder=encoder_name, text_hash__in=damaged).delete()
+        for _ in embed((_texts_of(damaged) | dict(texts or {})).items(), load_encoder(settings.ENCODER)):
+            pass
+        found |= _stored(damaged, encoder_name)
+    return np.stack([np.frombuffer(found[key], dtype=np.float32) for key in text_hashes])
+
+
+def _stored(text_hashes: list[str], encoder_name: str) -> dict[str, Vector]:
+    found: dict[str, Vector] = {}
     for start in range(0, len(text_hashes), CHUNK_HASHES):
         chunk = text_hashes[start : start + CHUNK_HASHES]
         rows = Embedding.objects.filter(encoder=encoder_name, text_hash__in=chunk)
         found.update(rows.values_list("text_hash", "vector"))
-    if not text_hashes:
-        return np.empty((0, 0), dtype=np.float32)
-    return np.stack([np.frombuffer(found[key], dtype=np.float32) for key in text_hashes])
+    return found
+
+
+def _damaged(found: Mapping[str, Vector]) -> list[str]:
+    """The texts whose vector has another width than most, or another length than 1."""
+    whole = {key for key, vector in found.items() if _is_unit(vector)}
+    widths = Counter(len(found[key]) for key in whole).most_common(1)
+    return [key for key, vector in found.items() if key not in whole or len(vector) != widths[0][0]]
+
+
+def _is_unit(vector: Vector) -> bool:
+    if len(vector) % np.float32().itemsize:
+        return False
+    numbers = np.frombuffer(vector, dtype=np.float32)
+    return bool(abs(numbers @ numbers - 1) < TOLERANCE)
+
+
+def _texts_of(text_hashes: list[str]) -> dict[str, str]:
+    # Project by project: a text is found by both.
+    projects = list(Project.objects.values_list("pk", flat=True))
+    documents = Document.objects.filter(project__in=projects, text_hash__in=text_hashes)
+    return dict(documents.values_list("text_hash", "text"))

@@ -68,6 +68,7 @@ class DiaryEntry(models.Model):
         LINKED = "linked", _("Linked with single sign-on")
         UNLINKED = "unlinked", _("Unlinked from single sign-on")
         RECOVERY_CODES = "recovery-codes", _("New recovery codes made")
+        ERASED = "erased", _("Person erased")
 
     at = models.DateTimeField(default=timezone.now, db_index=True)
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")

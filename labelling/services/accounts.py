@@ -50,10 +50,21 @@ def set_kind(user: User, kind: str) -> None:
 
 @transaction.atomic
 def deactivate(user: User) -> list[Project]:
-    """Lock somebody out at once: they are logged out everywhere, and what they have open goes back to the others.
+    """Lock somebody out at once, until they are let in again.
 
     Returns:
         The projects that no other manager looks after.
+
+    Raises:
+        Refused: when no administrator would be left.
+    """
+    lock_out(user)
+    diary.write(Act.ACCOUNT, about=user, before={"active": True}, after={"active": False})
+    return [project for project in without_manager(user) if not project.archived_at]
+
+
+def lock_out(user: User) -> None:
+    """Log somebody out everywhere, let them in no more, and give what they have open back to the others.
 
     Raises:
         Refused: when no administrator would be left.
@@ -64,10 +75,14 @@ def deactivate(user: User) -> list[Project]:
     Session.objects.filter(user=user).delete()
     for project in Project.objects.filter(pk__in=QueueEntry.objects.filter(claimed_by=user).values("project")):
         claims.release(project, user)
-    diary.write(Act.ACCOUNT, about=user, before={"active": True}, after={"active": False})
-    managers = Membership.objects.filter(role=Membership.Role.MANAGER, user__is_active=True)
-    theirs = Project.objects.filter(memberships__user=user, memberships__role=Membership.Role.MANAGER)
-    return list(theirs.filter(archived_at=None).exclude(pk__in=managers.values("project")))
+
+
+def without_manager(leaving: User) -> list[Project]:
+    """The projects that somebody manages and nobody else does who may log in."""
+    managers = Membership.objects.filter(role=Membership.Role.MANAGER)
+    others = managers.filter(user__is_active=True).exclude(user=leaving)
+    theirs = Project.objects.filter(pk__in=managers.filter(user=leaving).values("project"))
+    return list(theirs.exclude(pk__in=others.values("project")))
 
 
 @transaction.atomic

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 from collections import Counter
 from dataclasses import dataclass, field
@@ -19,6 +20,9 @@ from labelling.services.queueing import TASKS
 
 # With less room nothing larger than a form can be kept.
 LEAST_FREE_BYTES = 100 * 2**20
+# Why a file can't be written: no room, for the disk or for whoever writes, or no right to.
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+NOT_WRITABLE = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 @dataclass(frozen=True)

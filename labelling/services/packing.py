@@ -21,7 +21,7 @@ from labelling.models import (
     Round,
     Unpacking,
 )
-from labelling.services import Refused, diary, queueing
+from labelling.services import Refused, diary, queueing, rows
 from labelling.services.diary import Act
 
 State = BackgroundJob.State
@@ -81,7 +81,7 @@ def upload(file: File, user: User) -> Unpacking:
     """Keep a project's file that came in, and ask the worker to make a project of it."""
     name = (file.name or "project.zip")[:255]
     with transaction.atomic():
-        unpacking = Unpacking.objects.create(created_by=user, file=file, filename=name)
+        rows.save_with_file(unpacking := Unpacking(created_by=user, file=file, filename=name))
         queueing.notify(unpacking)
     return unpacking
 

@@ -76,13 +76,16 @@ def enqueue(job: BackgroundJob, send: bool = True) -> None:
 
 
 def notify(job: BackgroundJob) -> None:
-    """Tell the worker about a queued job. A message too many is harmless: only one claim succeeds."""
-    transaction.on_commit(lambda: async_task(TASKS[type(job)], job.pk, cluster=lane_of(job)))
+    """Tell the worker about a queued job. A message too many is harmless: only one claim succeeds.
+
+    So is one that Redis, being away, doesn't take: a heartbeat sends it again.
+    """
+    transaction.on_commit(lambda: async_task(TASKS[type(job)], job.pk, cluster=lane_of(job)), robust=True)
 
 
 def send() -> None:
     """Tell the worker that mails or deliveries are due. A message too many is harmless: each is claimed."""
-    async_task(SENDING, cluster=QUICK_LANE)
+    transaction.on_commit(lambda: async_task(SENDING, cluster=QUICK_LANE), robust=True)
 
 
 def lane_of(job: BackgroundJob) -> str:

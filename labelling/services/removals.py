@@ -185,6 +185,20 @@ def delete_project(project: Project, user: User, typed_name: str) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def sweep_vectors() -> int:
+    """Delete vectors that no document needs, of whatever encoder; return how many.
+
+    Those of labels' names go, too: the next round computes them in a moment.
+
+    Raises:
+        Refused: while a round runs, which may just have written some.
+    """
+    if Round.objects.filter(state__in=BackgroundJob.ACTIVE).exists():
+        raise Refused(_("A round is running. Wait until it has ended."))
+    hashes = sorted(set(Embedding.objects.values_list("text_hash", flat=True)))
+    return sum(_erase_vectors(hashes[start : start + CHUNK]) for start in range(0, len(hashes), CHUNK))
+
+
 def _make_sure_nothing_runs(project: Project) -> None:
     queueing.check_idle(project, Round, CsvImport, Release, Comparison)
 

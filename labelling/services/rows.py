@@ -6,9 +6,21 @@ from collections.abc import Iterable
 from itertools import islice
 from typing import Any
 
-from django.db import connections
+from django.db import DatabaseError, connections
+
+from labelling.models import CsvImport, Unpacking
 
 CHUNK = 1_000
+
+
+def save_with_file(row: CsvImport | Unpacking) -> None:
+    """Save a new row with the file that came for it; where the database doesn't take the row, no file stays."""
+    try:
+        row.save()
+    except DatabaseError:
+        if row.file.name:
+            row.file.storage.delete(row.file.name)
+        raise
 
 
 def insert(model: Any, rows: Iterable[Any], using: str = "default") -> None:

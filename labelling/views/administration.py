@@ -13,7 +13,7 @@ from django.views.decorators.http import require_POST
 
 from labelling.forms import AccountInvitationForm, AccountKindForm
 from labelling.models import Invitation, Membership
-from labelling.services import Refused, accounts, invitations, second_factor
+from labelling.services import Refused, accounts, erasing, invitations, second_factor
 from labelling.views.access import Request, administrator_view, attempt, searched
 
 PER_PAGE = 50
@@ -86,6 +86,21 @@ def take_second_factor_away(request: Request, pk: int) -> HttpResponse:
     second_factor.take_away(user)
     messages.success(request, _("%(user)s logs in with a password alone now.") % {"user": user})
     return redirect("accounts")
+
+
+@administrator_view
+def erase(request: Request, pk: int) -> HttpResponse:
+    """What somebody has left, counted; to take their name from it."""
+    user = get_object_or_404(User, pk=pk)
+    if request.method == "POST":
+        try:
+            name = erasing.erase(user, request.POST.get("name", ""), request.user)
+        except Refused as refusal:
+            messages.error(request, str(refusal))
+            return redirect("erase_account", pk)
+        messages.success(request, _("Erased. What they did is by “%(name)s” now.") % {"name": name})
+        return redirect("accounts")
+    return render(request, "labelling/erase_account.html", {"account": user, "trace": erasing.trace(user)})
 
 
 def _page(request: Request, invitation: AccountInvitationForm | None = None, link: str = "") -> HttpResponse:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import hmac
 import sys
 
@@ -15,11 +14,9 @@ from django.template.loader import render_to_string
 from django.utils.translation import gettext as _
 
 from labelling.services import diary, operations
-from labelling.services.operations import Health
+from labelling.services.operations import NO_ROOM, NOT_WRITABLE, Health
 
 LOOPBACK = ("127.0.0.1", "::1")
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
-NOT_WRITABLE = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 def worker(request: HttpRequest) -> HttpResponse:

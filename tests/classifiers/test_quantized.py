@@ -167,3 +167,14 @@ def test_what_follows_a_long_preamble_is_read_too(converted):
     assert converted.count_windows([*texts, "short"]) == [2, 2, 2, 1]
     stolen, taken, bread = converted.encode(texts)
     assert stolen @ taken > stolen @ bread + 0.03
+
+
+@pytest.mark.slow
+def test_a_damaged_model_is_converted_anew(tmp_path):
+    name, cache = tiny_model(tmp_path, "mean"), tmp_path / "encoders"
+    load_encoder(name, cache)
+    (folder,) = (path for path in cache.iterdir() if path.is_dir())
+    whole = (folder / "model.bin").read_bytes()
+    (folder / "model.bin").write_bytes(whole[:-1])
+    load_encoder(name, cache)
+    assert (folder / "model.bin").read_bytes() == whole

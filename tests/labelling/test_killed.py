@@ -19,7 +19,6 @@ from labelling.jobs.worker import requeue_lost_jobs
 from labelling.models import (
     AuditDraw,
     BackgroundJob,
-    Certificate,
     CohortMember,
     CsvImport,
     Prediction,
@@ -57,20 +56,26 @@ def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def kill_when_reporting(step: str) -> Callable[[], None]:
-    """Die when the job announces a step."""
+def when_reporting(step: str, act: Callable[[], object]) -> Callable[[], None]:
+    """Do something once, when the job has announced a step."""
 
     def arm() -> None:
         report = Lease.report
 
-        def dying(self: Lease, said: str, done: int = 0, total: int = 0) -> None:
+        def reporting(self: Lease, said: str, done: int = 0, total: int = 0) -> None:
             report(self, said, done, total)
             if said == step:
-                die()
+                Lease.report = report
+                act()
 
-        Lease.report = dying
+        Lease.report = reporting
 
     return arm
+
+
+def kill_when_reporting(step: str) -> Callable[[], None]:
+    """Die when the job announces a step."""
+    return when_reporting(step, die)
 
 
 def kill_in_transaction(number: int) -> Callable[[], None]:
@@ -115,8 +120,8 @@ def kill_after_transaction(number: int) -> Callable[[], None]:
     return arm
 
 
-def run_and_be_killed(job: Callable[[], None], arm: Callable[[], None]) -> bool:
-    """Run a job in a process that kills itself; False when it ended before it came to that."""
+def fork(job: Callable[[], None], arm: Callable[[], None]) -> int:
+    """Run a job in a process of its own, whose key is returned."""
     connections.close_all()
     child = os.fork()
     if child == 0:
@@ -125,7 +130,12 @@ def run_and_be_killed(job: Callable[[], None], arm: Callable[[], None]) -> bool:
             job()
         finally:
             os._exit(0)
-    _, status = os.waitpid(child, 0)
+    return child
+
+
+def run_and_be_killed(job: Callable[[], None], arm: Callable[[], None]) -> bool:
+    """Run a job in a process that kills itself; False when it ended before it came to that."""
+    _, status = os.waitpid(fork(job, arm), 0)
     return os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
 
 
@@ -142,22 +152,40 @@ def picture(project: Project, round_: Round) -> dict[str, object]:
     return {
         "round": (round_.state, round_.training_examples, round_.pool, round_.uncertain, round_.accepted),
         "queries": list(
-            Query.objects.order_by("rank", "reason", "label__name").values_list(
-                "document__text", "label__name", "rank", "reason", "posterior", "gain"
+            Query.objects.filter(document__project=project)
+            .order_by("rank", "reason", "label__name")
+            .values_list("document__text", "label__name", "rank", "reason", "posterior", "gain")
+        ),
+        "verdicts": sorted(
+            Verdict.objects.filter(query__document__project=project).values_list(
+                "query__document__text", "query__label__name", "verdict"
             )
         ),
-        "verdicts": sorted(Verdict.objects.values_list("query__document__text", "query__label__name", "verdict")),
         "predictions": sorted(
-            Prediction.objects.values_list("document__text", "label__name", "probability", "posterior", "gain")
+            Prediction.objects.filter(document__project=project).values_list(
+                "document__text", "label__name", "probability", "posterior", "gain"
+            )
         ),
         "settled": sorted(
             project.settled_labels.values_list("document__text", "label__name", "source", "left_because")
         ),
-        "ledger": sorted(CohortMember.objects.values_list("settled__document__text", "cohort__number", "key")),
-        "audits": list(AuditDraw.objects.values_list("member__settled__document__text", "query__reason", "depth")),
+        "ledger": sorted(
+            CohortMember.objects.filter(settled__project=project).values_list(
+                "settled__document__text", "cohort__number", "key"
+            )
+        ),
+        "audits": list(
+            AuditDraw.objects.filter(member__settled__project=project).values_list(
+                "member__settled__document__text", "query__reason", "depth"
+            )
+        ),
         # Looking twice at the same audits is no second look.
-        "certificates": set(Certificate.objects.values_list("n", "k", "ever", "now", "holds")),
-        "examples": sorted(TrainingExample.objects.values_list("document__text", "label__name", "source")),
+        "certificates": set(project.certificates.values_list("n", "k", "ever", "now", "holds")),
+        "examples": sorted(
+            TrainingExample.objects.filter(document__project=project).values_list(
+                "document__text", "label__name", "source"
+            )
+        ),
         "learnt": TrainingExample.objects.filter(learned_in=round_).count(),
         "queue": list(project.queue.values_list("document__text", flat=True)),
     }

@@ -7,19 +7,24 @@ import socket
 import sqlite3
 from collections import namedtuple
 from datetime import timedelta
+from pathlib import Path
 
+import numpy as np
 import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.db import DataError, InterfaceError, OperationalError, connection
 from django.db.migrations.recorder import MigrationRecorder
+from django.db.models.sql.compiler import SQLInsertCompiler
+from django.urls import reverse
 from django.utils import timezone
 
-from labelling.jobs.lease import LEASE, hold
-from labelling.models import BackgroundJob, Round, Worker
-from labelling.services import Refused, backups, operations, upgrading
+from labelling.jobs import vectors
+from labelling.jobs.lease import LEASE, MAX_ATTEMPTS, hold
+from labelling.models import BackgroundJob, Embedding, Round, Worker
+from labelling.services import Refused, backups, imports, operations, queueing, upgrading
 from labelling.views import status
-from tests.factories import fruit_project, make_project, make_user, run_round
+from tests.factories import csv_file, fruit_project, make_project, make_user, run_round
 
 pytestmark = pytest.mark.django_db
 
@@ -108,10 +113,23 @@ def test_a_job_that_loses_the_database_is_given_back(round_, monkeypatch, error)
         assert lease
 
 
-def test_what_is_the_jobs_own_fault_or_the_disks_is_told(round_):
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES])
+def test_a_job_that_can_write_nothing_says_so_and_is_tried_again(client, round_, code):
+    for _ in range(MAX_ATTEMPTS + 1):
+        with pytest.raises(OSError, match="no"), hold(Round, round_.pk):
+            raise OSError(code, "no room")
+    round_.refresh_from_db()
+    assert (round_.state, round_.finished_at, round_.attempts) == (State.QUEUED, None, 0)
+    client.force_login(round_.project.memberships.get().user)
+    page = client.get(reverse("project", args=[round_.project.slug])).content.decode()
+    assert "Make room on its disk: it tries again by itself." in page
+    with hold(Round, round_.pk) as lease:
+        assert lease.job.error == ""
+
+
+def test_what_is_the_jobs_own_fault_is_told(round_):
     for error, said in (
         (DataError("too long"), "Unexpected error: DataError"),
-        (OSError(errno.ENOSPC, "No space left on device"), "Make room on its disk"),
         (FileNotFoundError(errno.ENOENT, "gone"), "Unexpected error: FileNotFoundError"),
     ):
         Round.objects.update(state=State.QUEUED)
@@ -209,3 +227,48 @@ def test_a_damaged_model_is_fitted_anew():
     project.model_file.parent.mkdir(parents=True)
     project.model_file.write_bytes(b"PK\x03\x04 no zip file")
     assert run_round(project).state == State.DONE
+
+
+def test_a_damaged_vector_is_computed_anew(encoder):
+    project = fruit_project()
+    hashes = sorted(set(project.documents.values_list("text_hash", flat=True)))
+    texts = dict(project.documents.values_list("text_hash", "text"))
+    for _ in vectors.embed(texts.items(), encoder):
+        pass
+    whole = vectors.load(hashes, encoder.name)
+    damages = [b"", b"abc", np.zeros(256, np.float32).tobytes(), np.full(256, np.nan, np.float32).tobytes()]
+    for key, damage in zip(hashes, damages, strict=False):
+        Embedding.objects.filter(text_hash=key).update(vector=damage)
+    assert np.array_equal(vectors.load(hashes, encoder.name), whole)
+    Embedding.objects.filter(text_hash=hashes[0]).delete()
+    with pytest.raises(KeyError):
+        vectors.load(hashes, encoder.name)
+
+
+def test_a_queue_that_is_away_fails_nobody(round_, monkeypatch, django_capture_on_commit_callbacks):
+    """The job is in the database, and a heartbeat sends it again."""
+
+    def refuse(*args, **kwargs):
+        raise ConnectionError("Error 111 connecting to redis")
+
+    monkeypatch.setattr("labelling.services.queueing.async_task", refuse)
+    with django_capture_on_commit_callbacks(execute=True):
+        queueing.notify(round_)
+        queueing.send()
+    assert Round.objects.get().state == State.QUEUED
+
+
+def test_a_file_whose_row_is_not_taken_does_not_stay(monkeypatch, settings):
+    def files() -> list[Path]:
+        return [path for path in settings.MEDIA_ROOT.rglob("*") if path.is_file()]
+
+    def refuse(compiler: SQLInsertCompiler, *args):
+        compiler.as_sql()
+        assert files()
+        raise OperationalError("database is locked")
+
+    project = make_project()
+    monkeypatch.setattr(SQLInsertCompiler, "execute_sql", refuse)
+    with pytest.raises(OperationalError):
+        imports.upload(project, csv_file([("a text", "a label")]), user=None)
+    assert files() == []

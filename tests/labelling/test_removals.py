@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from django.contrib.auth.models import User
+from django.core.management import CommandError, call_command
 from django.test import Client
 from django.urls import reverse
 
@@ -195,3 +196,19 @@ def test_a_project_goes_once_its_name_is_typed(project, ann, client, settings):
     assert not list(Path(settings.MEDIA_ROOT, "imports").iterdir())
     entry = DiaryEntry.objects.get(act=Act.PROJECT_DELETED)
     assert (entry.project, entry.about, entry.before["documents"]) == (None, "Fruit", 36)
+
+
+# Vectors
+
+
+def test_vectors_that_no_document_needs_are_swept(project, capsys):
+    run_round(project)
+    needed = set(project.documents.values_list("text_hash", flat=True))
+    Embedding.objects.create(text_hash="f" * 64, encoder="another", vector=b"", n_windows=1)
+    call_command("sweep_vectors")
+    assert "vectors were deleted" in capsys.readouterr().out
+    assert set(Embedding.objects.values_list("text_hash", flat=True)) == needed
+    round_ = run_round(project)
+    Project.objects.get().rounds.filter(pk=round_.pk).update(state="running")
+    with pytest.raises(CommandError, match="running"):
+        call_command("sweep_vectors")

@@ -402,7 +402,9 @@ def test_a_webhook_that_is_removed_during_a_try_stays_away(project, receive):
     assert not project.events.filter(kind=Kind.WEBHOOK_PAUSED).exists()
 
 
-def test_the_quick_lanes_heart_has_sent_what_is_due_and_does_not_insist(project, receive, monkeypatch):
+def test_the_quick_lanes_heart_has_sent_what_is_due_and_does_not_insist(
+    project, receive, monkeypatch, django_capture_on_commit_callbacks
+):
     asked = []
     monkeypatch.setattr("labelling.services.queueing.async_task", lambda task, cluster: asked.append((task, cluster)))
     hook(project, receive())
@@ -410,12 +412,14 @@ def test_the_quick_lanes_heart_has_sent_what_is_due_and_does_not_insist(project,
     quick.beat()
     assert asked == []
     notices.tell(project, Kind.CERTIFIED)
-    for heart in (slow, quick, quick):
-        heart.beat()
+    with django_capture_on_commit_callbacks(execute=True):
+        for heart in (slow, quick, quick):
+            heart.beat()
     assert asked == [("labelling.jobs.run_sending", "quick")]
     quick.busy = True
     quick._asked_at -= 60
-    quick.beat()
+    with django_capture_on_commit_callbacks(execute=True):
+        quick.beat()
     assert len(asked) == 1
 
 

@@ -19,6 +19,7 @@ from django.db.migrations.loader import MigrationLoader
 from labelling.jobs.packing.tables import TABLES
 from labelling.models import Release
 from labelling.services import Refused
+from labelling.services.operations import NO_ROOM, NOT_WRITABLE
 
 # What reads a file refuses one of a higher number.
 FORMAT = 1
@@ -108,6 +109,9 @@ class Packed:
         except Refused:
             raise
         except UNREADABLE as error:
+            if isinstance(error, OSError) and error.errno in NO_ROOM + NOT_WRITABLE:
+                # Of what is written meanwhile: the file is as good as it was.
+                raise
             faulty(name, f"it can't be read ({error}).")
 
     def lines(self, name: str) -> Iterator[dict[str, Any]]:

@@ -24,6 +24,7 @@ from labelling.models import (
     CsvImport,
     Project,
 )
+from labelling.services.rows import save_with_file
 
 # From so many rows of a label on, a tenth of them measures more than it would teach.
 ENOUGH_TO_HOLD_OUT = 10
@@ -76,7 +77,7 @@ def _guess_columns(file: BinaryIO, fmt: Format) -> Columns:
 
 
 def _create(project: Project, user: User | None, file: File, columns: Columns, fmt: Format) -> CsvImport:
-    return CsvImport.objects.create(
+    csv_import = CsvImport(
         project=project,
         created_by=user,
         state=BackgroundJob.State.WAITING,
@@ -88,6 +89,8 @@ def _create(project: Project, user: User | None, file: File, columns: Columns, f
         is_export=columns.is_export,
         **asdict(fmt),
     )
+    save_with_file(csv_import)
+    return csv_import
 
 
 def look_at(csv_import: CsvImport) -> tuple[list[Oddity], Recommendation]:
