@@ -150,6 +150,7 @@ project_urls = [
     path("review/", review.review, name="review"),
     path("review/<int:entry_id>/decide/", review.decide, name="decide"),
     path("review/<int:entry_id>/renew/", review.renew, name="renew_claim"),
+    path("review/gold/<int:pk>/answer/", review.answer_gold, name="answer_gold"),
     path("review/undo/", review.undo, name="undo"),
     path("review/labels/", review.search_labels, name="search_labels"),
     path("bulk/", bulk.table, name="bulk"),

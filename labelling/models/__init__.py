@@ -6,6 +6,7 @@ from labelling.models.definitions import Draft, Drafting
 from labelling.models.desk import BulkAct, SavedView
 from labelling.models.diary import DiaryEntry
 from labelling.models.documents import Document, Embedding, Row, TrainingExample
+from labelling.models.gold import Gold, GoldAnswer
 from labelling.models.guidelines import Comment, Guideline, Mention
 from labelling.models.imports import CsvImport
 from labelling.models.jobs import BackgroundJob, Worker
@@ -48,6 +49,8 @@ __all__ = [
     "Embedding",
     "Event",
     "Flag",
+    "Gold",
+    "GoldAnswer",
     "Guideline",
     "Habit",
     "Invitation",

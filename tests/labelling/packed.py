@@ -44,6 +44,7 @@ from labelling.models import (
 from labelling.services import (
     definitions,
     desk,
+    gold,
     guidelines,
     label_life,
     labels,
@@ -153,6 +154,10 @@ def _desk(project: Project, manager: User) -> None:
     some = project.documents.filter(pk__in=list(pool.values_list("pk", flat=True)[:2]))
     desk.flag(project, manager, some, "the first", "Odd.")
     desk.send_to_review(project, manager, some, "the first")
+    seeds = project.documents.filter(example__source="seed")
+    known = project.documents.filter(pk__in=list(seeds.values_list("pk", flat=True)[:2]))
+    desk.train_with(project, manager, known, "the first")
+    gold.answer(known[0], manager, "override", project.labels.last())
     projects.change(project, task="Sort the fruit.")
 
 

@@ -34,6 +34,8 @@ from labelling.models import (
     Embedding,
     Event,
     Flag,
+    Gold,
+    GoldAnswer,
     Guideline,
     Habit,
     Invitation,
@@ -199,7 +201,12 @@ TABLES = (
     Table(QueueEntry, left_out=frozenset({"claimed_by", "claimed_at", "claimed_until"})),
     Table(Decision, "document__project", shapes={"entry": key_of(QueueEntry)}),
     Table(Flag, "document__project"),
-    Table(BulkAct, shapes={"rows": by_kind(review=each(key_of(QueueEntry)), flag=each(key_of(Flag)))}),
+    Table(Gold, "document__project"),
+    Table(GoldAnswer, "document__project"),
+    Table(
+        BulkAct,
+        shapes={"rows": by_kind(review=each(key_of(QueueEntry)), flag=each(key_of(Flag)), gold=each(key_of(Gold)))},
+    ),
     Table(Revision, shapes={"counts": named(created=LABELS)}, plain=frozenset({"table"})),
     Table(
         LabelEvent,
