@@ -6,6 +6,7 @@ from labelling.models.definitions import Draft, Drafting
 from labelling.models.desk import BulkAct, SavedView
 from labelling.models.diary import DiaryEntry
 from labelling.models.documents import Document, Embedding, Row, TrainingExample
+from labelling.models.domains import Expertise, PeopleOnly
 from labelling.models.gold import Gold, GoldAnswer
 from labelling.models.guidelines import Comment, Guideline, Mention
 from labelling.models.imports import CsvImport
@@ -48,6 +49,7 @@ __all__ = [
     "DriftLook",
     "Embedding",
     "Event",
+    "Expertise",
     "Flag",
     "Gold",
     "GoldAnswer",
@@ -68,6 +70,7 @@ __all__ = [
     "Notice",
     "Packing",
     "People",
+    "PeopleOnly",
     "Prediction",
     "Price",
     "Project",

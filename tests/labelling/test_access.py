@@ -53,6 +53,8 @@ ONLY_MANAGERS = {
     "write_guidelines",
     "prices",
     "members",
+    "expertise",
+    "people_only",
     "diary",
     "invite",
     "take_back_invitation",
@@ -230,6 +232,7 @@ def addresses(project, deliver) -> dict[str, str]:
         "remove_comment": {"pk": threads.say(project.labels.first(), make_user(), "odd").pk},
         "lower_flag": {"pk": project.documents.first().pk, "flag_pk": flag.pk},
         "remove_member": {"pk": project.memberships.first().pk},
+        "expertise": {"pk": project.memberships.filter(role="reviewer")[0].pk},
         "take_back_invitation": {"pk": _invited(project).pk},
         **dict.fromkeys(
             [
