@@ -24,6 +24,8 @@ from django.utils import timezone
 
 from labelling.csv_io.formats import NotCsv
 from labelling.models import BackgroundJob
+from labelling.models.sentences import Sentence as _
+from labelling.models.sentences import said_by
 from labelling.services import Refused, notices
 
 logger = logging.getLogger(__name__)
@@ -126,7 +128,7 @@ def hold(model: type[Job], pk: int) -> Iterator[Lease[Job] | None]:
         except LeaseLost:
             logger.info("%s %s was cancelled or taken over", model.__name__, pk)
         except (JobFailed, NotCsv, Refused) as error:
-            _fail(lease, str(error))
+            _fail(lease, said_by(error))
             raise
         except LOST as error:
             _give_back(lease, error)
@@ -135,7 +137,7 @@ def hold(model: type[Job], pk: int) -> Iterator[Lease[Job] | None]:
             _fail(lease, _told(error))
             raise
         except Exception as error:
-            _fail(lease, f"Unexpected error: {type(error).__name__}: {error}. The worker's log has the details.")
+            _fail(lease, _unexpected(error))
             raise
         except SystemExit:
             # The worker is being stopped: leave the job to the next one, at once.
@@ -162,9 +164,8 @@ def _claim(model: type[Job], pk: int) -> Lease[Job] | None:
     if lease.job.lease != token:
         return None
     if lease.job.attempts > MAX_ATTEMPTS:
-        _fail(
-            lease, f"The worker died {MAX_ATTEMPTS} times at the same place, perhaps for lack of memory. See its log."
-        )
+        died = _("The worker died %(n)s times at the same place, perhaps for lack of memory. See its log.")
+        _fail(lease, died % {"n": MAX_ATTEMPTS})
         return None
     return lease
 
@@ -183,8 +184,14 @@ def _give_back(lease: Lease, error: Exception) -> None:
 
 def _told(error: OSError) -> str:
     if error.errno in NO_ROOM:
-        return f"The worker can't write files ({error.strerror}). Make room on its disk, then try again."
-    return f"Unexpected error: {type(error).__name__}: {error}. The worker's log has the details."
+        no_room = _("The worker can't write files (%(reason)s). Make room on its disk, then try again.")
+        return no_room % {"reason": error.strerror}
+    return _unexpected(error)
+
+
+def _unexpected(error: Exception) -> str:
+    told = {"kind": type(error).__name__, "error": str(error)}
+    return _("Unexpected error: %(kind)s: %(error)s. The worker's log has the details.") % told
 
 
 @transaction.atomic

@@ -38,7 +38,7 @@ class Walk:
         page.goto(DESK)
 
     def click(self, role: str, name: str) -> None:
-        self.page.get_by_role(role, name=name, exact=True).first.click()  # type: ignore[arg-type]
+        self.page.get_by_role(role, name=name, exact=True).first.click()
         self.n_clicks += 1
 
     def choose(self, field: str, option: str) -> None:

@@ -22,6 +22,7 @@ from labelling.jobs.rounds.settling import settle, was_down
 from labelling.jobs.rounds.speaking import note_for_people
 from labelling.jobs.rounds.suspecting import note_suspicions
 from labelling.models import BackgroundJob, CohortMember, Decision, Project, Round
+from labelling.models.sentences import said_by
 from labelling.services import domains, notices
 from labelling.services.claims import n_waiting
 from labelling.services.notices import Kind
@@ -75,7 +76,7 @@ def run(lease: Lease[Round]) -> None:
         propose_labels(lease)
     if paused:
         with transaction.atomic():
-            lease.finish(BackgroundJob.State.PAUSED, error=str(paused))
+            lease.finish(BackgroundJob.State.PAUSED, error=said_by(paused))
             _tell(round_, paused)
         return
     round_.refresh_from_db(fields=["learning_over"])

@@ -23,6 +23,8 @@ from labelling.jobs.rounds.paths import as_arrays, tree_of
 from labelling.jobs.rounds.querying import Known, Seen, note_near_duplicates, query_about
 from labelling.jobs.rounds.watching import look_at_later_texts
 from labelling.models import Decision, Document, People, Prediction, Query, QueueEntry, Round, Verdict
+from labelling.models.sentences import Sentence
+from labelling.models.sentences import Sentence as _
 from labelling.services import audits, domains, examples, notices, watching
 from labelling.services.claims import entry_for, n_waiting, reviews_a_round
 
@@ -272,7 +274,7 @@ def _uncertain(round_: Round) -> int:
 def _learning_over(round_: Round, uncertain_now: int) -> str:
     """Why neither judge nor people should be asked any more, or nothing; audits may go on."""
     if not uncertain_now:
-        return "No uncertain document is left."
+        return _("No uncertain document is left.")
     if not round_.learns:
         earlier = round_.project.rounds.filter(number__lt=round_.number).exclude(learning_over="")
         return earlier.values_list("learning_over", flat=True)[0]
@@ -292,7 +294,8 @@ def _learning_over(round_: Round, uncertain_now: int) -> str:
         if n_uncertain is not None and n_examples is not None and n_examples > max(examples, default=-1):
             uncertain.append(n_uncertain)
             examples.append(n_examples)
-    return stopping.stop_reason(uncertain, examples, question=round_.question) or ""
+    reason = stopping.stop_reason(uncertain, examples, question=round_.question)
+    return Sentence(reason.template, reason.values) if reason else ""
 
 
 def was_down(round_: Round) -> bool:
