@@ -24,6 +24,22 @@ LEFT = {"validate": 0.04, "choose": 0.02}
 GAIN_FLOOR = 0.02
 
 
+class Reason(str):
+    """A sentence for people; ``template`` and ``values`` let others put it into another language."""
+
+    template: str
+    values: dict[str, int | float | str]
+
+    def __new__(cls, template: str, **values: int | float | str) -> Reason:
+        reason = super().__new__(cls, template % values)
+        reason.template, reason.values = template, values
+        return reason
+
+
+# By this name what is to be translated is found.
+_ = Reason
+
+
 def stop_reason(
     uncertain: Sequence[int],
     examples: Sequence[int],
@@ -32,7 +48,7 @@ def stop_reason(
     gains: Sequence[float] | None = None,
     gain_floor: float = GAIN_FLOOR,
     budget_left: int | None = None,
-) -> str | None:
+) -> Reason | None:
     """Say why the loop should stop, or None while another round is worth it.
 
     It stops when hardly a document is uncertain, when the budget is spent, when the best next questions
@@ -58,38 +74,49 @@ def stop_reason(
     """
     if len(uncertain) and uncertain[-1] <= LEFT[question] * uncertain[0]:
         if uncertain[-1] == 0:
-            return "No uncertain document is left."
-        return (
-            f"Only {uncertain[-1]} of {uncertain[0]} uncertain documents are left: people are done sooner than a round."
+            return _("No uncertain document is left.")
+        return _(
+            "Only %(left)s of %(first)s uncertain documents are left: people are done sooner than a round.",
+            left=int(uncertain[-1]),
+            first=int(uncertain[0]),
         )
     if budget_left is not None and budget_left <= 0:
-        return "The budget of judge calls is spent."
+        return _("The budget of judge calls is spent.")
     if gains is not None and len(gains) and gains[-1] < gain_floor:
         # Rounded down: it must read as below the floor.
         gain = math.floor(round(1000 * gains[-1], 6)) / 1000
-        return (
-            "Another round would teach little: the judge's next answers are expected to gain "
-            f"{gain:g} nats each, below {gain_floor:g}."
+        return _(
+            "Another round would teach little: the judge's next answers are expected to gain %(gain)s nats each, below "
+            "%(floor)s.",
+            gain=f"{gain:g}",
+            floor=f"{gain_floor:g}",
         )
     return _flat_or_past_inflection(uncertain, examples)
 
 
-def _flat_or_past_inflection(uncertain: Sequence[int], examples: Sequence[int]) -> str | None:
+def _flat_or_past_inflection(uncertain: Sequence[int], examples: Sequence[int]) -> Reason | None:
     drops = -np.diff(np.asarray(uncertain))
     if len(drops) < PATIENCE:
         return None
     gained = uncertain[-1 - PATIENCE] - uncertain[-1]
     learnt = examples[-1] - examples[-1 - PATIENCE]
     if gained < FLOOR * uncertain[0] and gained <= learnt:
-        return (
-            f"Nothing more is gained: {PATIENCE} rounds with {learnt} new training examples settled "
-            f"{max(gained, 0)} of {uncertain[0]} uncertain documents."
+        return _(
+            "Nothing more is gained: %(rounds)s rounds with %(learnt)s new training examples settled %(gained)s of "
+            "%(first)s uncertain documents.",
+            rounds=PATIENCE,
+            learnt=int(learnt),
+            gained=int(max(gained, 0)),
+            first=int(uncertain[0]),
         )
     steepest = int(drops.argmax())
     since = drops[steepest + 1 :]
     if len(since) >= PATIENCE and bool((since[-PATIENCE:] < SLOW * drops[steepest]).all()):
-        return (
-            f"The number of uncertain documents is past its inflection: it fell by {drops[steepest]} in the steepest "
-            f"round and by {', '.join(str(drop) for drop in since[-PATIENCE:])} in the last {PATIENCE}."
+        return _(
+            "The number of uncertain documents is past its inflection: it fell by %(steepest)s in the steepest round "
+            "and by %(drops)s in the last %(rounds)s.",
+            steepest=int(drops[steepest]),
+            drops=", ".join(str(drop) for drop in since[-PATIENCE:]),
+            rounds=PATIENCE,
         )
     return None

@@ -34,6 +34,8 @@ class Settings(Schema):
     certainty: Annotated[float | None, Field(ge=0.01, le=0.999)] = None
     overlap: Annotated[float | None, Field(ge=0, le=1)] = None
     answer_first: Annotated[float | None, Field(ge=0, le=1)] = None
+    gold_share: Annotated[float | None, Field(ge=0, le=1)] = None
+    gold_limit: Annotated[float | None, Field(ge=0, le=1)] = None
     auto_accept: bool | None = None
     limit: Project.Limit | None = None
     level: Project.Level | None = None
@@ -49,6 +51,8 @@ class ShownProject(Schema):
     certainty: float
     overlap: float
     answer_first: float
+    gold_share: float
+    gold_limit: float
     auto_accept: bool
     limit: str
     level: str

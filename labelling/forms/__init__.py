@@ -13,6 +13,7 @@ from labelling.forms.accounts import (
     SignUpForm,
     TokenForm,
 )
+from labelling.forms.domains import DomainForm
 from labelling.forms.files import MappingForm, PredictForm, ProjectFileForm, UploadForm
 from labelling.forms.judge import ComparisonForm, PriceForm
 from labelling.forms.labels import DraftingForm, LabelForm
@@ -29,6 +30,7 @@ __all__ = [
     "ComparisonForm",
     "DefinitionsForm",
     "DiaryForm",
+    "DomainForm",
     "DraftingForm",
     "FirstCodeForm",
     "InvitationForm",

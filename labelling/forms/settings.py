@@ -44,6 +44,8 @@ class ProjectSettingsForm(forms.ModelForm):
             "judge_base_url",
             "overlap",
             "answer_first",
+            "gold_share",
+            "gold_limit",
             "claim_minutes",
             "reviewers_export",
             "demands_second_factor",
@@ -73,7 +75,7 @@ class ProjectSettingsForm(forms.ModelForm):
             "use_batches",
             "judge_base_url",
         ],
-        gettext_lazy("How people review"): ["overlap", "answer_first", "claim_minutes"],
+        gettext_lazy("How people review"): ["overlap", "answer_first", "gold_share", "gold_limit", "claim_minutes"],
         gettext_lazy("Who gets in, and what gets out"): ["demands_second_factor", "reviewers_export"],
     }
     # When to change it, or what that does.
@@ -100,6 +102,8 @@ class ProjectSettingsForm(forms.ModelForm):
             "Choose: longer and dearer prompts, which pay where the right label is often the second or third guess."
         ),
         "overlap": gettext_lazy("More: you know how far people agree, and get fewer other decisions."),
+        "gold_share": gettext_lazy("More: you know sooner how often each reviewer is right, and get fewer decisions."),
+        "gold_limit": gettext_lazy("Set it once some gold documents are picked: 0.8 is a beginning."),
         "claim_minutes": gettext_lazy(
             "Shorter: others get it sooner; too short, and two people work on the same document."
         ),

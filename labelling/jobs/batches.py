@@ -20,6 +20,8 @@ from classifiers.messages_api import JudgeError, JudgeUnavailable, MessagesClien
 from labelling.jobs.calls import LOOK_SECONDS, AtCap, Outcome, Paused, Task, answer_again, close, look, pause_after
 from labelling.jobs.lease import JobFailed, Lease, LeaseLost
 from labelling.models import Call, MessageBatch
+from labelling.models.sentences import Sentence as _
+from labelling.models.sentences import said_by
 from labelling.services import Refused, ledger
 
 Key = TypeVar("Key")
@@ -147,10 +149,10 @@ class BatchSender(Generic[Key, Answer]):
             try:
                 call = ledger.reserve(row, task.prompt.most_input_tokens, task.prompt.max_tokens, in_batch=True)
             except ledger.OverBudget as refusal:
-                self._paused = None if prompts else AtCap(str(refusal))
+                self._paused = None if prompts else AtCap(said_by(refusal))
                 break
             except Refused as refusal:
-                raise JobFailed(str(refusal)) from refusal
+                raise JobFailed(said_by(refusal)) from refusal
             task.tries += 1
             prompts[str(call.pk)] = task.prompt
         if not prompts:
@@ -176,7 +178,8 @@ class BatchSender(Generic[Key, Answer]):
             yield from self._matched(batch, calls, by_fingerprint)
         except JudgeError as error:
             if error.status != NOT_FOUND:
-                raise JobFailed(f"The message batch can't be looked at: {error}") from error
+                unseen = _("The message batch can't be looked at: %(reason)s") % {"reason": str(error)}
+                raise JobFailed(unseen) from error
             silence = str(error)
         for call in calls.values():
             task = by_fingerprint.get(call.fingerprint)

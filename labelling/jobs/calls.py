@@ -21,6 +21,8 @@ from django.conf import settings
 from classifiers.messages_api import JudgeError, JudgeUnavailable, MessagesClient, Prompt, Reply
 from labelling.jobs.lease import JobFailed, Lease, LeaseLost
 from labelling.models import Call
+from labelling.models.sentences import Sentence as _
+from labelling.models.sentences import said_by
 from labelling.services import Refused, ledger
 
 logger = logging.getLogger(__name__)
@@ -157,7 +159,7 @@ def look(lease: Lease[Any]) -> None:
         raise LeaseLost
     # Rounds can be stopped and keep what they have; other jobs are cancelled.
     if getattr(job, "stop_asked_at", None):
-        raise Paused("Stopped by a manager before all was asked.")
+        raise Paused(_("Stopped by a manager before all was asked."))
 
 
 class Sender(Generic[Key, Answer]):
@@ -272,9 +274,9 @@ class Sender(Generic[Key, Answer]):
         except ledger.OverBudget as refusal:
             # What is in flight may cost less than feared.
             self._full = bool(self._flying)
-            self._paused = None if self._full else AtCap(str(refusal))
+            self._paused = None if self._full else AtCap(said_by(refusal))
         except Refused as refusal:
-            self._stopped = str(refusal)
+            self._stopped = said_by(refusal)
         return None
 
     def _call(self, task: Task[Key, Answer]) -> tuple[Reply, Answer]:
@@ -326,8 +328,8 @@ class Sender(Generic[Key, Answer]):
         self._equal = self._equal + 1 if reason == self._failure else 1
         self._failure = reason
         if self._equal >= EQUAL_FAILURES:
-            told = f"{self._equal} questions in a row got no verdict, all for one reason: {reason}"
-            self._paused = JudgeFails(told)
+            told = _("%(n)s questions in a row got no verdict, all for one reason: %(reason)s")
+            self._paused = JudgeFails(told % {"n": self._equal, "reason": reason})
 
     def _hear(self, task: Task[Key, Answer]) -> None:
         self._warm.add(task.prompt.system)
@@ -340,10 +342,10 @@ class Sender(Generic[Key, Answer]):
             self._unheard += 1
             silent = time.monotonic() - self._heard_at
             if self._unheard >= SILENT_CALLS and silent >= SILENT_SECONDS:
-                self._stopped = (
-                    f"Nothing was heard from the judge for {silent:.0f} seconds and {self._unheard} calls in a row: "
-                    "see whether its server runs and can be reached, then go on."
-                )
+                self._stopped = _(
+                    "Nothing was heard from the judge for %(seconds)s seconds and %(n)s calls in a row: see whether "
+                    "its server runs and can be reached, then go on."
+                ) % {"seconds": round(silent), "n": self._unheard}
             return
         limited = self._limited + 1 if error.status == 429 else 0
         self._hear(task) if error.status == 200 else None

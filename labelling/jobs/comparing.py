@@ -24,6 +24,7 @@ from labelling.jobs.rounds.auditing import language_model
 from labelling.jobs.rounds.forecasting import ASSUMED_OUTPUT_TOKENS
 from labelling.jobs.rounds.questions import questions
 from labelling.models import Call, ComparedAnswer, Comparison, Query, Verdict
+from labelling.models.sentences import said_by
 from labelling.services import audits, ledger
 from labelling.services.audits import Judged, JudgeId
 
@@ -45,7 +46,7 @@ def run(lease: Lease[Comparison]) -> None:
     try:
         _ask(lease, judge)
     except Paused as reached:
-        lease.finish(State.PAUSED, error=str(reached), result=paired(comparison))
+        lease.finish(State.PAUSED, error=said_by(reached), result=paired(comparison))
     else:
         lease.finish(State.DONE, result=paired(comparison), prompt_version=judge.prompt_version)
 

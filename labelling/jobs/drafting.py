@@ -20,6 +20,7 @@ from labelling.jobs.forecasting import forecast
 from labelling.jobs.lease import Lease
 from labelling.jobs.rounds.auditing import language_model
 from labelling.models import Call, Document, Draft, Drafting, Label, TrainingExample
+from labelling.models.sentences import said_by
 from labelling.services import ledger
 
 Step, State = Drafting.Step, Drafting.State
@@ -47,7 +48,7 @@ def run(lease: Lease[Drafting]) -> None:
     try:
         _ask(lease, client)
     except Paused as reached:
-        lease.finish(State.PAUSED, error=str(reached))
+        lease.finish(State.PAUSED, error=said_by(reached))
     else:
         lease.finish(State.DONE)
 

@@ -23,6 +23,8 @@ from django.utils import timezone
 
 from labelling.csv_io.formats import NotCsv
 from labelling.models import BackgroundJob
+from labelling.models.sentences import Sentence as _
+from labelling.models.sentences import said_by
 from labelling.services import Refused, notices
 from labelling.services.operations import NO_ROOM, NOT_WRITABLE
 
@@ -125,12 +127,12 @@ def hold(model: type[Job], pk: int) -> Iterator[Lease[Job] | None]:
         except LeaseLost:
             logger.info("%s %s was cancelled or taken over", model.__name__, pk)
         except (JobFailed, NotCsv, Refused) as error:
-            _fail(lease, str(error))
+            _fail(lease, said_by(error))
             raise
         except LOST as error:
             logger.warning("The database was lost in job %s; giving it back", pk, exc_info=True)
             connection.close()
-            _give_back(lease, str(error))
+            _give_back(lease, str(error)[:500])
             raise
         except OSError as error:
             if error.errno in NO_ROOM + NOT_WRITABLE:
@@ -165,9 +167,8 @@ def _claim(model: type[Job], pk: int) -> Lease[Job] | None:
     if lease.job.lease != token:
         return None
     if lease.job.attempts > MAX_ATTEMPTS:
-        _fail(
-            lease, f"The worker died {MAX_ATTEMPTS} times at the same place, perhaps for lack of memory. See its log."
-        )
+        died = _("The worker died %(n)s times at the same place, perhaps for lack of memory. See its log.")
+        _fail(lease, died % {"n": MAX_ATTEMPTS})
         return None
     return lease
 
@@ -176,17 +177,19 @@ def _give_back(lease: Lease[Job], why: str = "", **values: object) -> None:
     """Queue a job again; a heartbeat sends it once it has waited. Without a database the lease runs out by itself."""
     queued = {"state": State.QUEUED, "lease": None, "lease_until": None, "queued_at": timezone.now()}
     try:
-        lease.rows().update(**queued, error=why[:500], **values)
+        lease.rows().update(**queued, error=why, **values)
     except LOST:
         logger.warning("Job %s could not be given back: its lease runs out", lease.job.pk)
 
 
 def _what_to_do(error: OSError) -> str:
-    return f"The worker can't write files ({error.strerror}). Make room on its disk: it tries again by itself."
+    told = {"reason": error.strerror}
+    return _("The worker can't write files (%(reason)s). Make room on its disk: it tries again by itself.") % told
 
 
 def _unexpected(error: Exception) -> str:
-    return f"Unexpected error: {type(error).__name__}: {error}. The worker's log has the details."
+    told = {"kind": type(error).__name__, "error": str(error)}
+    return _("Unexpected error: %(kind)s: %(error)s. The worker's log has the details.") % told
 
 
 @transaction.atomic

@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('labelling', '0025_accounts'),
+        ('labelling', '0026_people'),
     ]
 
     operations = [

@@ -6,6 +6,8 @@ from labelling.models.definitions import Draft, Drafting
 from labelling.models.desk import BulkAct, SavedView
 from labelling.models.diary import DiaryEntry
 from labelling.models.documents import Document, Embedding, Row, TrainingExample
+from labelling.models.domains import Expertise, PeopleOnly
+from labelling.models.gold import Gold, GoldAnswer
 from labelling.models.guidelines import Comment, Guideline, Mention
 from labelling.models.imports import CsvImport
 from labelling.models.jobs import BackgroundJob, Worker
@@ -47,7 +49,10 @@ __all__ = [
     "DriftLook",
     "Embedding",
     "Event",
+    "Expertise",
     "Flag",
+    "Gold",
+    "GoldAnswer",
     "Guideline",
     "Habit",
     "Invitation",
@@ -65,6 +70,7 @@ __all__ = [
     "Notice",
     "Packing",
     "People",
+    "PeopleOnly",
     "Prediction",
     "Price",
     "Project",

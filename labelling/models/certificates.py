@@ -21,7 +21,8 @@ class SettledLabelQuerySet(models.QuerySet["SettledLabel"]):
 class SettledLabel(models.Model):
     """A label version: a label that the machine settled without a person. It keeps what it was at that moment.
 
-    ``label`` is None for none of these. It leaves when the machine changes its mind, or a person decides unasked.
+    ``label`` is None for none of these. It leaves when the machine changes its mind, a person decides unasked,
+    or a rule leaves it to people.
     """
 
     class Source(models.TextChoices):
@@ -31,6 +32,7 @@ class SettledLabel(models.Model):
     class Left(models.TextChoices):
         WITHDRAWN = "withdrawn", _("The machine believes something else by now")
         DECIDED = "decided", _("A person decided")
+        RESERVED = "reserved", _("A rule leaves it to people")
 
     project = models.ForeignKey(Project, models.CASCADE, related_name="settled_labels", db_index=False)
     document = models.ForeignKey(Document, models.CASCADE, related_name="settled_labels")

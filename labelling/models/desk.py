@@ -33,13 +33,15 @@ class SavedView(models.Model):
 class BulkAct(models.Model):
     """Something done with many documents at once, and what undoing it needs.
 
-    ``bulk`` is that of the decisions; ``rows`` the ids of the queue entries or flags that came of it.
+    ``bulk`` is that of the decisions; ``rows`` the ids of the queue entries, flags or
+    gold that came of it.
     """
 
     class Kind(models.TextChoices):
         LABEL = "label", _("Labelled")
         REVIEW = "review", _("Sent to review")
         FLAG = "flag", _("Flagged")
+        GOLD = "gold", _("Picked to train reviewers")
 
     project = models.ForeignKey(Project, models.CASCADE, related_name="bulk_acts")
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")

@@ -10,6 +10,8 @@ from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from labelling.models.sentences import SentenceField
+
 # A worker beats every 5 seconds (labelling/jobs/worker.py); after 15 without a beat it counts as gone.
 WORKER_GONE_AFTER = timedelta(seconds=15)
 
@@ -45,7 +47,7 @@ class BackgroundJob(models.Model):
     step = models.CharField(max_length=20, blank=True)
     done = models.PositiveIntegerField(default=0)
     total = models.PositiveIntegerField(default=0)
-    error = models.TextField(blank=True)
+    error = SentenceField(blank=True)
     queued_at = models.DateTimeField(default=timezone.now)
     started_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)

@@ -238,6 +238,24 @@ class Project(models.Model):
             "machine's word after their answer. Shows how much people lean on it; each such answer takes longer."
         ),
     )
+    gold_share = models.FloatField(
+        _("share of gold documents"),
+        default=0,
+        validators=[MinValueValidator(0), MaxValueValidator(1)],
+        help_text=_(
+            "So often, 0 to 1, a reviewer gets a document whose label is known instead of the next one, and is told at "
+            "once whether they were right. Nothing is learnt from it. Managers pick them on the documents page."
+        ),
+    )
+    gold_limit = models.FloatField(
+        _("fewest right on gold documents"),
+        default=0,
+        validators=[MinValueValidator(0), MaxValueValidator(1)],
+        help_text=_(
+            "Of whoever was right on less than this share, 0 to 1, of their last gold documents (50 at most, from 10 "
+            "on), each decision needs a second person, who does not see it. 0: of nobody."
+        ),
+    )
     metadata_columns = models.JSONField(default=list, blank=True, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
     archived_at = models.DateTimeField(null=True, blank=True, editable=False, help_text="Since then nobody changes it.")

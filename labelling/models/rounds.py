@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy
 from labelling.models.documents import Document
 from labelling.models.jobs import BackgroundJob
 from labelling.models.projects import Label, Project
+from labelling.models.sentences import SentenceField
 
 
 class Round(BackgroundJob):
@@ -63,7 +64,7 @@ class Round(BackgroundJob):
     factors = models.JSONField(
         default=dict, help_text="What the odds of labels and of none of these are multiplied with in this pool."
     )
-    learning_over = models.TextField(blank=True, help_text="Why another question would teach little; audits may go on.")
+    learning_over = SentenceField(blank=True, help_text="Why another question would teach little; audits may go on.")
     settling_stopped = models.BooleanField(default=False, help_text="Audits say that more is wrong than the limit.")
     expected = models.JSONField(
         default=dict, help_text="By label id: documents of the pool that are expected to belong to it."
@@ -81,7 +82,7 @@ class Round(BackgroundJob):
         "of the labels accepted from the judge, expected to be wrong", default=0, help_text="By the belief in each."
     )
     left_queue = models.PositiveIntegerField("left the queue because the model became sure", default=0)
-    stop_reason = models.TextField(blank=True)
+    stop_reason = SentenceField(blank=True)
     taught_itself = models.PositiveIntegerField(
         null=True, help_text="Labels that the model gave itself and learnt in the last fit, when the loop had ended."
     )

@@ -370,11 +370,12 @@ def _state(decisions: Sequence[Decision], settled: Settled) -> State:
         return State.SKIPPED if any(not is_withdrawn(decision) for decision in decisions) else State.OPEN
     if any(is_withdrawn(decision) and not settled.is_confirmed_by(decision) for decision in labelling):
         return State.WRONG
-    if len(standing) == 1 and standing[0].people == People.TWO:
-        return State.OPEN
     # A third person's word is the last one; of two people one is enough to confirm the machine.
     words = standing[-1:] if len(standing) > 2 else standing
-    return State.RIGHT if any(settled.is_confirmed_by(decision) for decision in words) else State.WRONG
+    confirms = [settled.is_confirmed_by(decision) for decision in words]
+    if all(decision.people == People.TWO for decision in words) and (len(words) == 1 or confirms[0] != confirms[1]):
+        return State.OPEN  # for the second person, or the third
+    return State.RIGHT if any(confirms) else State.WRONG
 
 
 def is_withdrawn(decision: Decision) -> bool:

@@ -12,7 +12,7 @@ from django.db.models import Count, F, QuerySet
 from django.utils.translation import gettext as _
 
 from labelling.models import Decision, Document, Label, People, Project, Query, QueueEntry, Verdict
-from labelling.services import Refused, claims, review
+from labelling.services import Refused, claims, gold, review
 
 AT_MOST = 50
 
@@ -48,8 +48,11 @@ class Accepted(NamedTuple):
 def offered(project: Project, user: User) -> QuerySet[QueueEntry]:
     """What may be accepted in bulk: not what others have open, no audits, nothing that more people decide on.
 
-    Nor what most probably belongs to no label, nor what is answered before the machine's word is shown.
+    Nor what most probably belongs to no label, nor what is answered before the machine's word is shown. Nothing where
+    each decision of the user's needs a second person.
     """
+    if gold.needs_second(project, user):
+        return project.queue.none()
     free = claims.available(project, user).filter(
         people=People.ONE,
         answer_first=False,
@@ -102,8 +105,9 @@ def accept(project: Project, user: User, label: Label, document_ids: Sequence[in
     What was accepted with the same label by the same person is not told again: it is a second click.
 
     Raises:
-        Refused: for no document, or more than ``AT_MOST``.
+        Refused: for no document, more than ``AT_MOST``, or somebody whose decisions need a second person.
     """
+    review.check_alone(project, user)
     if not document_ids or len(document_ids) > AT_MOST:
         raise Refused(_("Choose between one and %(n)s documents.") % {"n": AT_MOST})
     documents = project.documents.filter(pk__in=document_ids).order_by("pk")

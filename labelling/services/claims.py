@@ -12,7 +12,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from labelling.models import Decision, Membership, People, Project, Query, QueueEntry, Round
-from labelling.services import Refused
+from labelling.services import Refused, domains
 
 # Audits come first, the oldest before the others, then spot checks, then what is asked to learn from.
 PRIORITIES_A_ROUND = 100_000
@@ -116,14 +116,14 @@ def available(project: Project, user: User, disputed: bool = False) -> QuerySet[
 
 
 def open_to(user: User, entries: QuerySet[QueueEntry], disputed: bool = False) -> QuerySet[QueueEntry]:
-    """Of entries, perhaps of many projects, those that are ``available`` to this user."""
+    """Of entries, perhaps of many projects, those that are ``available`` to this user, within their limits."""
     said = Decision.objects.filter(
         Q(action=Decision.Action.SKIP) | Q(people=People.TWO),
         document=OuterRef("document"),
         reviewer=user,
         withdrawn_by=None,
     )
-    return entries.filter(_free_for(user), ~Exists(said), _kind(disputed))
+    return entries.filter(_free_for(user), ~Exists(said), _kind(disputed), domains.open_to(user))
 
 
 def second_looks(project: Project, user: User) -> QuerySet[QueueEntry]:

@@ -11,8 +11,8 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from labelling.models import BulkAct, Document, Flag, Label, People, Prediction, Project, Query, QueueEntry
-from labelling.services import Refused, audits, claims, flags, review
+from labelling.models import BulkAct, Document, Flag, Gold, Label, People, Prediction, Project, Query, QueueEntry
+from labelling.services import Refused, audits, claims, flags, gold, review
 
 Kind = BulkAct.Kind
 
@@ -33,7 +33,8 @@ def reach(project: Project, kind: str, chosen: QuerySet[Document]) -> Reach:
     """Say which documents an act can be done with.
 
     None that is held out gets a label or goes to review, nor an audit that waits, nor one that several people decide on
-    or that somebody has open. Only what a round has predicted can go to review, and not what waits there already.
+    or that somebody has open. Only what a round has predicted can go to review, and not what waits there already;
+    only what has its label from a person or a file can train reviewers.
     """
     documents = chosen.order_by("pk")
     if kind != Kind.FLAG:
@@ -44,6 +45,8 @@ def reach(project: Project, kind: str, chosen: QuerySet[Document]) -> Reach:
         documents = documents.filter(~Exists(busy), holdout=False).exclude(pk__in=waiting)
     if kind == Kind.REVIEW:
         documents = documents.filter(queue_entry=None, prediction__isnull=False)
+    if kind == Kind.GOLD:
+        documents = gold.usable(documents)
     n = documents.order_by().count()
     return Reach(documents, n, chosen.order_by().count() - n)
 
@@ -91,6 +94,18 @@ def flag(project: Project, user: User, chosen: QuerySet[Document], how: str, com
 
 
 @transaction.atomic
+def train_with(project: Project, user: User, chosen: QuerySet[Document], how: str) -> BulkAct:
+    """Let new reviewers practise on documents whose label is known, and measure the others by them.
+
+    Raises:
+        Refused: for none or too many.
+    """
+    documents = _checked(reach(project, Kind.GOLD, chosen))
+    rows = [one.pk for one in Gold.objects.bulk_create(Gold(document=one, picked_by=user) for one in documents)]
+    return _note(project, user, Kind.GOLD, how, len(rows), rows=rows)
+
+
+@transaction.atomic
 def undo(act: BulkAct, user: User) -> int:
     """Take back what nobody has changed since; return how many documents that were.
 
@@ -104,6 +119,8 @@ def undo(act: BulkAct, user: User) -> int:
         n = review.withdraw_together(act.project, act.bulk, user) if act.bulk else 0
     elif act.kind == Kind.REVIEW:
         n = act.project.queue.filter(pk__in=act.rows, claimed_until=None).delete()[1].get("labelling.QueueEntry", 0)
+    elif act.kind == Kind.GOLD:
+        n = Gold.objects.filter(pk__in=act.rows, document__project=act.project).delete()[0]
     else:
         standing = Flag.objects.filter(pk__in=act.rows, lowered_at=None)
         n = standing.update(lowered_at=timezone.now(), lowered_by=user)

@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from labelling.models import AuditDraw, Decision, Document, People, Project, SettledLabel, TrainingExample
 from labelling.models.documents import Source
+from labelling.services import domains
 
 
 @transaction.atomic(savepoint=False)
@@ -59,6 +60,17 @@ def give_way(project: Project) -> None:
     # By their keys: an update can't join.
     given = project.settled_labels.filter(came_in, ~Exists(drawn), left_at=None).values("pk")
     SettledLabel.objects.filter(pk__in=given).update(left_at=timezone.now(), left_because=SettledLabel.Left.DECIDED)
+
+
+def leave_to_people(project: Project) -> None:
+    """Let what the machine settled before a rule left it to people leave, and what was learnt from it with it.
+
+    What was drawn for an audit stays: a person has decided on it, or will.
+    """
+    settled = domains.settled_before(project)
+    TrainingExample.objects.filter(source=Source.JUDGE, document__in=settled.values("document")).delete()
+    leaving = SettledLabel.objects.filter(pk__in=settled.values("pk"))
+    leaving.update(left_at=timezone.now(), left_because=SettledLabel.Left.RESERVED)
 
 
 def is_settled(standing: Sequence[Decision]) -> bool:

@@ -38,6 +38,7 @@ KINDS = {
     "holdout": gettext_lazy("Held out"),
     "skipped": gettext_lazy("Skipped"),
     "flagged": gettext_lazy("Flagged"),
+    "gold": gettext_lazy("Train reviewers"),
 }
 SORTS = {
     "": gettext_lazy("As they came in"),
@@ -160,6 +161,8 @@ def _of_kind(project: Project, show: str) -> QuerySet[Document]:
             document__project=project, action=Decision.Action.SKIP, withdrawn_by=None
         ).values("document")
         return documents.filter(pk__in=skips, example=None)
+    if show == "gold":
+        return documents.filter(gold__isnull=False)
     if show == "flagged":
         return documents.filter(pk__in=flags.standing(project).values("document"))
     return documents

@@ -10,11 +10,23 @@ from typing import Any
 from django.db import transaction
 from django.db.models import Count, F, Q, QuerySet, Sum
 from django.utils import timezone
+from django.utils.translation import gettext_noop
 
 from labelling.models import Call, Price, Project, Round, Total
+from labelling.models.sentences import Sentence
+from labelling.models.sentences import Sentence as _
 from labelling.services import Refused
 
 State = Call.State
+
+AT_ROUND_CAP = gettext_noop(
+    "The round's cap of $%(cap)s is reached: $%(spent)s are spent and the next call may cost up to $%(next)s. Raise it "
+    "in the project's settings, then go on."
+)
+AT_PROJECT_CAP = gettext_noop(
+    "The project's cap of $%(cap)s is reached: $%(spent)s are spent and the next call may cost up to $%(next)s. Raise "
+    "it in the project's settings, then go on."
+)
 
 # What a call's row can hold, so that totals are what the rows add up to.
 SMALLEST = Decimal("1e-8")
@@ -43,9 +55,9 @@ def reserve(call: Call, prompt_tokens: int, output_tokens: int, in_batch: bool =
     price = Price.objects.today(call.model)
     call.ceiling = price.ceiling(prompt_tokens, output_tokens, in_batch).quantize(SMALLEST) if price else None
     totals = dict(project.totals.values_list("round", "at_most"))
-    _stay_within(project.project_cap, sum(totals.values(), Decimal(0)), call, "The project's cap")
+    _stay_within(project.project_cap, sum(totals.values(), Decimal(0)), call, AT_PROJECT_CAP)
     if call.round_id:
-        _stay_within(project.round_cap, totals.get(call.round_id, Decimal(0)), call, "The round's cap")
+        _stay_within(project.round_cap, totals.get(call.round_id, Decimal(0)), call, AT_ROUND_CAP)
     call.save()
     if call.round_id not in totals:
         Total.objects.create(project=project, round_id=call.round_id)
@@ -159,19 +171,18 @@ def _add(call: Call, amount: Decimal | None) -> None:
         total.update(at_most=F("at_most") + amount)
 
 
-def _stay_within(cap: Decimal | None, at_most: Decimal, call: Call, whose: str) -> None:
+def _stay_within(cap: Decimal | None, at_most: Decimal, call: Call, reached: str) -> None:
     if cap is None:
         return
     if call.ceiling is None:
-        raise Refused(
-            f"No price is known for the model {call.model!r}, so {whose.lower()} can't be kept: "
-            "enter the price, or remove the cap, in the project's settings."
+        unpriced = _(
+            "No price is known for the model “%(model)s”, so the cap can't be kept: enter the price, or remove the "
+            "cap, in the project's settings."
         )
+        raise Refused(unpriced % {"model": call.model})
     if at_most + call.ceiling > cap:
-        raise OverBudget(
-            f"{whose} of ${cap:f} is reached: ${at_most:.4f} are spent and the next call may cost up to "
-            f"${call.ceiling:.4f}. Raise it in the project's settings, then go on."
-        )
+        told = {"cap": f"{cap:f}", "spent": f"{at_most:.4f}", "next": f"{call.ceiling:.4f}"}
+        raise OverBudget(Sentence(reached, told))
 
 
 def _cost(price: Price | None, usage: Mapping[str, int], in_batch: bool) -> Decimal | None:

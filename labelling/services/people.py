@@ -12,6 +12,7 @@ from django.db.models.functions import Coalesce, TruncDate
 from django.utils import timezone
 
 from labelling.models import Decision, People, Project, Query, Verdict
+from labelling.services import gold
 from labelling.services.progress import share
 
 # A person's pace is that of their last decisions.
@@ -23,7 +24,7 @@ Shared = dict[int, int | None]
 
 @dataclass(frozen=True)
 class Numbers:
-    """What one person has done in a project; withdrawn decisions count nowhere.
+    """What one person has done in a project; withdrawn decisions count nowhere, answers to gold in ``gold`` alone.
 
     Attributes:
         n_decisions: that gave a label, or none of these; n_bulk of them in bulk, n_today today.
@@ -32,6 +33,7 @@ class Numbers:
         n_shared: documents that they and somebody else decided on, blind to each other; n_same with the same label.
         n_audits: audits on which the judge had a verdict, valid or invalid; n_as_judge where it says the same.
         n_overturned: decisions that somebody else has replaced since by another label.
+        gold: how often they were right where the label is known; ``needs_second``: too seldom to decide alone.
     """
 
     reviewer: User
@@ -45,6 +47,8 @@ class Numbers:
     n_audits: int
     n_as_judge: int
     n_overturned: int
+    gold: gold.Record
+    needs_second: bool
 
     @property
     def a_day(self) -> float:
@@ -81,6 +85,8 @@ def numbers(project: Project, reviewer: User | None = None) -> list[Numbers]:
     by_reviewer = {row["reviewer"]: row for row in counted}
     seconds, shared, audits = _seconds(decisions), _shared_counts(project), _audit_counts(decisions)
     overturned = Counter(_overturned(decisions).values_list("reviewer", flat=True))
+    answered = gold.records(project, [reviewer] if reviewer else None)
+    nothing = {"n": 0, "n_bulk": 0, "n_today": 0, "n_days": 0}
     found = [
         Numbers(
             reviewer=user,
@@ -94,9 +100,11 @@ def numbers(project: Project, reviewer: User | None = None) -> list[Numbers]:
             n_audits=audits[user.pk, "all"],
             n_as_judge=audits[user.pk, "same"],
             n_overturned=overturned[user.pk],
+            gold=answered.get(user.pk, gold.Record(0, 0)),
+            needs_second=user.pk in answered and gold.needs_second(project, user),
         )
-        for user in User.objects.filter(pk__in=by_reviewer)
-        if (row := by_reviewer[user.pk])
+        for user in User.objects.filter(pk__in=by_reviewer.keys() | answered.keys())
+        if (row := by_reviewer.get(user.pk, nothing))
     ]
     return sorted(found, key=lambda one: (-one.n_decisions, one.reviewer.username))
 

@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 
 from labelling.models import Decision, Document, Label, People, Project, Query, QueueEntry
 from labelling.models.documents import Source
-from labelling.services import Refused, audits, claims, examples, rounds
+from labelling.services import Refused, audits, claims, examples, gold, rounds
 from labelling.services.claims import Conflict
 
 Action = Decision.Action
@@ -39,7 +39,8 @@ def decide(
 
     Raises:
         Conflict: when somebody else decided or holds the document.
-        Refused: for an override without a label or with a retired one, or an action that is none.
+        Refused: for an override without a label or with a retired one, an action that is none, or the last word of
+            somebody whose decisions need a second person.
     """
     waiting = project.queue.select_for_update(of=("self",)).select_related("query__document__prediction")
     entry = waiting.filter(pk=entry_id).order_by().first()
@@ -53,6 +54,8 @@ def decide(
     action, label = _resolve(action, label, entry.query)
     if label and label.retired_at and not _is_audit_of(entry.query, label):
         raise Refused(_("“%(label)s” is retired: choose another one.") % {"label": label})
+    if entry.people == People.THREE and action != Action.SKIP:
+        check_alone(project, user)
     people = _people(entry, user, action, label)
     decision = Decision.objects.create(
         document_id=entry.document_id,
@@ -80,8 +83,10 @@ def relabel(document: Document, user: User, label: Label | None) -> Decision:
     """Record a decision taken outside the queue, on any document; None: it belongs to no label.
 
     Raises:
-        Refused: for a held-out document, whose label must not be learnt, or a retired label.
+        Refused: for a held-out document, whose label must not be learnt, a retired label, or somebody whose decisions
+            need a second person.
     """
+    check_alone(document.project, user)
     if document.holdout:
         raise Refused(_("This document is held out to measure with; its label can't be changed here."))
     entry = QueueEntry.objects.select_for_update().filter(document=document).first()
@@ -106,7 +111,11 @@ def relabel_together(project: Project, documents: Iterable[Document], user: User
     """Record the same decision on several documents, taken outside the queue; the key by which they go back together.
 
     None of them is held out.
+
+    Raises:
+        Refused: for somebody whose decisions need a second person.
     """
+    check_alone(project, user)
     together = uuid4()
     documents = list(documents)
     Decision.objects.bulk_create(
@@ -159,6 +168,16 @@ def settle(project: Project, document_ids: Iterable[int]) -> None:
     transaction.on_commit(lambda: rounds.start_if_due(project))
 
 
+def check_alone(project: Project, user: User) -> None:
+    """Make sure that what the user decides may count by itself.
+
+    Raises:
+        Refused: when it needs a second person.
+    """
+    if gold.needs_second(project, user):
+        raise Refused(_("By the documents whose label is known, your decisions need a second person: use “Review”."))
+
+
 def skips(user: User) -> QuerySet[Decision]:
     """What the user left to others, and stays with them."""
     return Decision.objects.filter(reviewer=user, action=Action.SKIP, withdrawn_by=None)
@@ -167,17 +186,27 @@ def skips(user: User) -> QuerySet[Decision]:
 def _people(entry: QueueEntry, user: User, action: str, label: Label | None) -> int:
     """How many people have to decide on a document, once the user says this of it.
 
+    Where the user is right too seldom by their gold, a second person follows, whatever they say.
+
     Who finds an error in an audit is followed by a second person, who doesn't know of the first. Where that one agrees
     with the machine the first was mistaken, and one word is enough; and so it is where nobody else is there, and the
     same person has looked twice.
     """
-    contradicts = None if action == Action.SKIP else audits.contradicts(entry.query, label.pk if label else None)
-    if contradicts is None or entry.people == People.THREE:
+    if action == Action.SKIP or entry.people == People.THREE:
+        return entry.people
+    needs_second = gold.needs_second(entry.project, user)
+    if needs_second and entry.people == People.ONE:
+        entry.people = People.TWO
+        return entry.people
+    contradicts = audits.contradicts(entry.query, label.pk if label else None)
+    if contradicts is None:
         return entry.people
     first = Decision.objects.of_the_two(entry).first()
     if first is None:
         entry.people = People.TWO if contradicts else entry.people
-    elif first.reviewer_id == user.pk or (not contradicts and audits.contradicts(entry.query, first.label_id)):
+    elif first.reviewer_id == user.pk or (
+        not contradicts and not needs_second and audits.contradicts(entry.query, first.label_id)
+    ):
         entry.people = People.ONE
     return entry.people
 

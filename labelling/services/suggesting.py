@@ -15,7 +15,7 @@ from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext as _
 
 from labelling.models import Certificate, CohortMember, DriftLook, Label, Project, Release, SettledLabel
-from labelling.services import Refused, certificates, watching
+from labelling.services import Refused, certificates, domains, watching
 
 # Texts in one request.
 MAX_TEXTS = 1_000
@@ -54,12 +54,14 @@ class Standing:
         threshold: the lowest probability of the labels that it covers and that rest on the model alone; None as above.
         release: the newest that is done.
         drift: what is known of later texts; None where nothing is.
+        reserved: ids of the labels that only people decide on.
     """
 
     certificate: Certificate | None
     threshold: float | None
     release: Release | None
     drift: DriftLook | None = None
+    reserved: frozenset[int] = frozenset()
 
     @classmethod
     def of(cls, project: Project) -> Standing:
@@ -68,10 +70,14 @@ class Standing:
         if certificate is None or (drift and drift.is_wrong):
             return cls(None, None, release, drift)
         lowest = covered(project).aggregate(lowest=Min("settled__posterior"))["lowest"]
-        return cls(certificate if lowest is not None else None, lowest, release, drift)
+        reserved = frozenset(domains.reserved_labels(project))
+        return cls(certificate if lowest is not None else None, lowest, release, drift, reserved)
 
-    def covers(self, probability: float) -> bool:
-        return self.threshold is not None and probability >= self.threshold
+    def covers(self, label: Label | None, probability: float) -> bool:
+        """Whether a label is answered as certified: never one that a rule leaves to people."""
+        if label is None or self.threshold is None or label.pk in self.reserved:
+            return False
+        return probability >= self.threshold
 
 
 def covered(project: Project) -> QuerySet[CohortMember]:
@@ -131,7 +137,7 @@ def interpret(project: Project, standing: Standing, proposals: Sequence[Proposal
     suggestions = []
     for (best, probability), (second, second_probability), *_rest in proposals:
         label = labels.get(best)
-        certified = label is not None and standing.covers(probability)
+        certified = standing.covers(label, probability)
         suggestions.append(Suggestion(label, probability, labels.get(second), second_probability, certified))
     return suggestions
 

@@ -17,7 +17,7 @@ from django.utils.translation import ngettext
 from django.views.decorators.http import require_POST
 
 from labelling.models import BulkAct, Document, Flag, Label, Prediction, Project
-from labelling.services import Refused, access, audits, claims, desk, finding, flags, health, removals, threads
+from labelling.services import Refused, access, audits, claims, desk, finding, flags, gold, health, removals, threads
 from labelling.services.review import relabel
 from labelling.services.suggesting import NotServed
 from labelling.views import finding as filters
@@ -67,7 +67,7 @@ def act(request: Request, project: Project) -> HttpResponse:
     form = Filter(request.GET, project)
     ticked = [number(pk) for pk in request.POST.getlist("document")]
     by_filter = "all" in request.POST
-    if by_filter:
+    if by_filter or kind == Kind.GOLD:
         access.check_manager(request.user, project)
     if kind not in Kind or not (ticked or by_filter):
         messages.error(request, _("Tick some documents first."))
@@ -90,6 +90,7 @@ def act(request: Request, project: Project) -> HttpResponse:
         "ticked": ticked,
         "form": form,
         "at_most": desk.AT_MOST,
+        "n_practice": gold.PRACTICE,
         "labels": project.labels.in_use().order_by("code", "name").defer("definition") if kind == Kind.LABEL else [],
     }
     return render(request, "labelling/act.html", context)
@@ -304,6 +305,7 @@ def _did(request: Request, project: Project, kind: Kind, chosen: Any, how: str) 
         Kind.LABEL: lambda: desk.label(project, request.user, chosen, how, label),  # type: ignore[arg-type]
         Kind.REVIEW: lambda: desk.send_to_review(project, request.user, chosen, how),
         Kind.FLAG: lambda: desk.flag(project, request.user, chosen, how, comment),
+        Kind.GOLD: lambda: desk.train_with(project, request.user, chosen, how),
     }
     try:
         done = acts[kind]()

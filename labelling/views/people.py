@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_POST
 
 from labelling.models import Decision, Label, Measurement, People, Project, QueueEntry
-from labelling.services import Refused, claims, leaning, measuring, review
+from labelling.services import Refused, claims, domains, leaning, measuring, review
 from labelling.services import people as services
 from labelling.views.access import Request, number, project_view, sorted_by
 from labelling.views.review import chosen
@@ -56,6 +56,7 @@ def numbers(request: Request, project: Project) -> HttpResponse:
         "agreement": agreement,
         "pairs": _named(agreement.get("pairs", []), None if is_manager else request.user),
         "n_disputed": project.queue.filter(people=People.THREE).count(),
+        "n_for_nobody": domains.n_for_nobody(project) if is_manager else 0,
     }
     return render(request, "labelling/people.html", context)
 

@@ -226,9 +226,9 @@ def _members_page(
         "link": link,
         "open": project.invitations.open(),
         "lasts": invitations.LASTS.days,
-        "memberships": project.memberships.select_related("user").annotate(
-            n_decisions=Count("user__decisions", filter=Q(user__decisions__document__project=project))
-        ),
+        "memberships": project.memberships.select_related("user", "expertise")
+        .prefetch_related("expertise__labels")
+        .annotate(n_decisions=Count("user__decisions", filter=Q(user__decisions__document__project=project))),
     }
     return render(request, "labelling/members.html", context)
 

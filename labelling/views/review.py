@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from django.contrib import messages
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_POST
 
-from labelling.models import Decision, Document, Habit, Label, Project, Query, QueueEntry
-from labelling.services import Refused, claims, flags
+from labelling.models import Decision, Document, GoldAnswer, Habit, Label, Project, Query, QueueEntry
+from labelling.services import Refused, claims, flags, gold
 from labelling.services import review as services
 from labelling.services.evidence import Evidence, what_the_judge_said
 from labelling.services.labels import mend
@@ -60,7 +61,7 @@ class NotSaved:
 @project_view
 def review(request: Request, project: Project) -> HttpResponse:
     """Give the reviewer their next document."""
-    return _show(request, project, claims.claim_next(project, request.user))
+    return _show_next(request, project)
 
 
 @require_POST
@@ -92,6 +93,22 @@ def decide(request: Request, project: Project, entry_id: int) -> HttpResponse:
             return _next(request, project, 400)
         messages.success(request, _said(decision))
         return _next(request, project)
+
+
+@require_POST
+@project_view
+def answer_gold(request: Request, project: Project, pk: int) -> HttpResponse:
+    """Keep what is said of a document whose label is known, say whether it is right, and go on."""
+    document = get_object_or_404(project.documents, pk=pk)
+    action, label = chosen(request, project)
+    try:
+        answer = gold.answer(document, request.user, action, label)
+    except Refused as refusal:
+        messages.error(request, _("Not saved. %(because)s") % {"because": refusal})
+        return _next(request, project, 400)
+    if not request.htmx:
+        return redirect(f"{reverse('review', args=[project.slug])}?told={answer.pk}")
+    return _show_next(request, project, told=answer)
 
 
 @require_POST
@@ -130,7 +147,7 @@ def mend_definition(request: Request, project: Project, pk: int) -> HttpResponse
         mend(label, text, request.user, number(request.POST.get("version", "")))
     except Refused as refusal:
         messages.error(request, _("Not saved. %(because)s") % {"because": refusal})
-        return _show(request, project, claims.claim_next(project, request.user), 409, mended=text)
+        return _show_next(request, project, 409, mended=text)
     messages.success(request, _("Saved: what “%(label)s” means.") % {"label": label})
     return _next(request, project)
 
@@ -197,24 +214,30 @@ def _not_saved(project: Project, entry_id: int, action: str, label: Label | None
 def _next(request: Request, project: Project, status: int = 200, not_saved: NotSaved | None = None) -> HttpResponse:
     if not request.htmx and status == 200:
         return redirect("review", project.slug)
-    return _show(request, project, claims.claim_next(project, request.user), status, not_saved)
+    return _show_next(request, project, status, not_saved)
 
 
-def _show(
+def _show_next(
     request: Request,
     project: Project,
-    entry: QueueEntry | None,
     status: int = 200,
     not_saved: NotSaved | None = None,
     mended: str | None = None,
+    told: GoldAnswer | None = None,
 ) -> HttpResponse:
+    question = gold.due(project, request.user)
+    entry = None if question else claims.claim_next(project, request.user)
     recent = services.standing_decisions(project, request.user).select_related("document", "label")
     query = searched(request)
     evidence = Evidence.of(entry.query) if entry else None
+    shown = entry or question
     context = {
         "project": project,
-        "entry": entry,
-        "evidence": evidence,
+        "entry": shown,
+        "gold": question,
+        "told": told or _told(request, project),
+        "decide_url": _decide_url(project, entry, question),
+        "evidence": evidence or question,
         "progress": review_progress(entry.query.round) if entry else None,
         "flags": flags.standing(project).filter(document=entry.document_id).select_related("author") if entry else [],
         "skip_reasons": SKIP_REASONS,
@@ -223,10 +246,10 @@ def _show(
         "n_for_me": claims.n_available(project, request.user),
         "many": claims.MANY,
         # Told only when nothing is left for this reviewer.
-        "n_waiting": 0 if entry else project.queue.count(),
+        "n_waiting": 0 if shown else project.queue.count(),
         "recent": list(recent.only("action", "document__text", "label__code", "label__name")[:RECENT]),
         "query": query,
-        "found": _found(request, project, query, entry) if query and entry else Found(),
+        "found": _found(request, project, query, entry) if query and shown else Found(),
         "is_manager": project.is_managed_by(request.user),
         "mended": "" if "mend" in request.GET else mended,
         "keys": not Habit.objects.filter(user=request.user, keys=False).exists(),
@@ -234,6 +257,19 @@ def _show(
     }
     template = "labelling/_review.html" if request.htmx else "labelling/review.html"
     return render(request, template, context, status=status)
+
+
+def _decide_url(project: Project, entry: QueueEntry | None, question: gold.Question | None) -> str:
+    if question:
+        return reverse("answer_gold", args=[project.slug, question.document_id])
+    return reverse("decide", args=[project.slug, entry.pk]) if entry else ""
+
+
+def _told(request: Request, project: Project) -> GoldAnswer | None:
+    """The answer to a gold document that was given just now, without JavaScript."""
+    answers = GoldAnswer.objects.filter(reviewer=request.user, document__project=project)
+    answers = answers.select_related("document__example__label", "label")
+    return answers.filter(pk=number(request.GET["told"])).first() if "told" in request.GET else None
 
 
 def _found(request: Request, project: Project, query: str, entry: QueueEntry | None) -> Found:

@@ -411,6 +411,8 @@ def all_pages(page: Page) -> Iterator[str]:
     bulk = f"{DESK}bulk/?label={page.get_by_label('Predicted label').input_value()}"
     page.goto(DESK + "labels/suspicious/")
     suspicion = page.locator("td a").first.get_attribute("href") or ""
+    page.goto(DESK + "members/")
+    expertise = page.get_by_role("link", name="gets from the queue").first.get_attribute("href") or ""
     of_labels = ("", "tree/", "health/", "confusion/", "suspicious/", "changes/", "definitions/", "nowhere/")
     of_labels += ("revisions/", "revisions/1/")
     of_a_label = (label, f"{label}change/merge/?into=1", f"{label}change/split/?q=message", suspicion)
@@ -427,6 +429,8 @@ def all_pages(page: Page) -> Iterator[str]:
         DESK + "predict/",
         DESK + "diary/",
         DESK + "members/",
+        expertise,
+        DESK + "settings/people-only/",
         DESK + "prices/",
         DESK + "guidelines/",
         DESK + "guidelines/?edit",

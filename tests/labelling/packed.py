@@ -44,6 +44,8 @@ from labelling.models import (
 from labelling.services import (
     definitions,
     desk,
+    domains,
+    gold,
     guidelines,
     label_life,
     labels,
@@ -89,6 +91,8 @@ def whole_project(manager: User, reviewer: User) -> Project:
     document = project.documents.filter(example__source="seed").exclude(suspicion__isnull=False)[0]
     Suspicion.objects.create(project=project, document=document, label=document.example.label, margin=-0.1)
     _later_texts(project)
+    domains.limit(project.memberships.get(user=reviewer), project.labels.all()[:2], "colour", ["red", "blue"])
+    domains.leave_to_people(project, project.labels.all()[2:3], "colour", ["green"])
     guidelines.write(project, "# Fruit\n\nThe riper one counts.", manager, 0)
     threads.say(document, manager, f"Is this ripe, @{reviewer.username}?")
     threads.say(document.example.label, reviewer, "It is.")
@@ -153,6 +157,10 @@ def _desk(project: Project, manager: User) -> None:
     some = project.documents.filter(pk__in=list(pool.values_list("pk", flat=True)[:2]))
     desk.flag(project, manager, some, "the first", "Odd.")
     desk.send_to_review(project, manager, some, "the first")
+    seeds = project.documents.filter(example__source="seed")
+    known = project.documents.filter(pk__in=list(seeds.values_list("pk", flat=True)[:2]))
+    desk.train_with(project, manager, known, "the first")
+    gold.answer(known[0], manager, "override", project.labels.last())
     projects.change(project, task="Sort the fruit.")
 
 

@@ -53,6 +53,8 @@ ONLY_MANAGERS = {
     "write_guidelines",
     "prices",
     "members",
+    "expertise",
+    "people_only",
     "diary",
     "invite",
     "take_back_invitation",
@@ -224,10 +226,13 @@ def addresses(project, deliver) -> dict[str, str]:
         "undo_label_event": {"pk": label_life.restore(*_retired(project)).pk},
         "undo_act": {"pk": BulkAct.objects.create(project=project, kind="flag", n=0, user=None).pk},
         "saved_view": {"pk": project.saved_views.create(user=project.memberships.all()[0].user, is_shared=True).pk},
-        **dict.fromkeys(["document", "flag", "comment_on_document"], {"pk": project.documents.first().pk}),
+        **dict.fromkeys(
+            ["document", "flag", "answer_gold", "comment_on_document"], {"pk": project.documents.first().pk}
+        ),
         "remove_comment": {"pk": threads.say(project.labels.first(), make_user(), "odd").pk},
         "lower_flag": {"pk": project.documents.first().pk, "flag_pk": flag.pk},
         "remove_member": {"pk": project.memberships.first().pk},
+        "expertise": {"pk": project.memberships.filter(role="reviewer")[0].pk},
         "take_back_invitation": {"pk": _invited(project).pk},
         **dict.fromkeys(
             [

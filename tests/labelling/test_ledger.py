@@ -18,6 +18,7 @@ from labelling.models import (
     Cohort,
     CohortMember,
     Decision,
+    GoldAnswer,
     Label,
     Project,
     QueueEntry,
@@ -299,6 +300,29 @@ def test_a_confirmation_that_is_taken_back_is_open_again(project, ann):
     assert state_of(project, draw) == State.OPEN
     assert project.queue.get(document=entry.document).query == draw.query
     assert SettledLabel.objects.get(document=entry.document).left_at is None
+
+
+def test_of_whom_gold_says_that_they_are_often_wrong_no_word_decides_an_audit_alone(project, people):
+    one, two, three = people
+    relabel(project.documents.filter(example=None, queue_entry=None)[0], two, None)
+    gold = project.documents.filter(example__source="seed")[:10]
+    GoldAnswer.objects.bulk_create(GoldAnswer(document=text, reviewer=one, is_right=False) for text in gold)
+    project.gold_limit = 0.8
+    project.save()
+    entries = project.queue.select_related("query__draw__member__settled__label", "project")[:2]
+    (entry, draw), (later, later_draw) = ((entry, entry.query.draw) for entry in entries)
+    say(project, entry, one, machines(entry))
+    assert state_of(project, draw) == State.OPEN
+    say(project, entry, two, other(entry))
+    assert state_of(project, draw) == State.OPEN, "they disagree"
+    say(project, entry, three, other(entry))
+    assert state_of(project, draw) == State.WRONG
+
+    say(project, later, two, other(later))
+    say(project, later, one, machines(later))
+    assert state_of(project, later_draw) == State.OPEN, "it does not make up for the error that was found"
+    say(project, later, three, machines(later))
+    assert state_of(project, later_draw) == State.RIGHT
 
 
 def test_deciding_on_an_audit_outside_the_queue_decides_it(project, ann):

@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from labelling.models import Call, Decision, Measurement, Project, Query, Round
 from labelling.services import claims, review
+from labelling.services.gold import Record
 from labelling.services.people import Numbers
 from labelling.services.progress import QUESTIONS, RoundScore, charts
 from labelling.views import ledger, measuring, people, rounds
@@ -99,7 +100,7 @@ def numbers(user, **more) -> Numbers:
         ["n_decisions", "n_bulk", "n_today", "n_days", "n_shared", "n_same", "n_audits", "n_as_judge", "n_overturned"],
         0,
     )
-    return Numbers(reviewer=user, median_seconds=None, **of_one | more)
+    return Numbers(user, median_seconds=None, gold=Record(0, 0), needs_second=False, **of_one | more)
 
 
 @pytest.mark.parametrize(

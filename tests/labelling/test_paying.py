@@ -278,7 +278,7 @@ def test_a_lost_call_that_comes_back_costs_what_it_took(api, price):
 
 def test_a_cap_needs_a_price(api):
     project = paying_project(round_cap=Decimal("1.00"))
-    with pytest.raises(JobFailed, match="No price is known for the model 'stub-1'"):
+    with pytest.raises(JobFailed, match="No price is known for the model “stub-1”"):
         run_round(project)
     assert api.model.books.calls == 0
 

@@ -21,8 +21,9 @@ from labelling.jobs.rounds.querying import choose_queries, record_queries
 from labelling.jobs.rounds.settling import settle, was_down
 from labelling.jobs.rounds.speaking import note_for_people
 from labelling.jobs.rounds.suspecting import note_suspicions
-from labelling.models import BackgroundJob, CohortMember, Project, Round
-from labelling.services import notices
+from labelling.models import BackgroundJob, CohortMember, Decision, Project, Round
+from labelling.models.sentences import said_by
+from labelling.services import domains, notices
 from labelling.services.claims import n_waiting
 from labelling.services.notices import Kind
 from labelling.services.rounds import start_if_due
@@ -75,11 +76,11 @@ def run(lease: Lease[Round]) -> None:
         propose_labels(lease)
     if paused:
         with transaction.atomic():
-            lease.finish(BackgroundJob.State.PAUSED, error=str(paused))
+            lease.finish(BackgroundJob.State.PAUSED, error=said_by(paused))
             _tell(round_, paused)
         return
     round_.refresh_from_db(fields=["learning_over"])
-    stop_reason = "" if _audits_go_on(round_.project) else round_.learning_over
+    stop_reason = "" if _people_go_on(round_.project) else round_.learning_over
     if stop_reason:
         with timed(Step.GRADUATE):
             graduate(lease)
@@ -101,7 +102,10 @@ def _tell(round_: Round, paused: Paused | None) -> None:
         notices.tell(project, Kind.QUEUE_READY, number)
 
 
-def _audits_go_on(project: Project) -> bool:
-    """Whether no certificate covers something that the machine settled."""
+def _people_go_on(project: Project) -> bool:
+    """Whether no certificate covers something that the machine settled, or a rule leaves something to people."""
     covered = CohortMember.objects.filter(certificate__isnull=False, settled=OuterRef("pk"))
-    return project.settled_labels.filter(~Exists(covered), left_at=None).exists()
+    if project.settled_labels.filter(~Exists(covered), left_at=None).exists():
+        return True
+    skipped = Decision.objects.filter(document=OuterRef("pk"), action=Decision.Action.SKIP, withdrawn_by=None)
+    return domains.for_people(project).pool().filter(~Exists(skipped)).exists()

@@ -15,6 +15,7 @@ from classifiers.loop.trying import n_tried
 from classifiers.reliability import Reliability, Said, measure, reliability
 from labelling.jobs.lease import JobFailed, Lease
 from labelling.models import Project, Query, Round, Verdict
+from labelling.models.sentences import Sentence as _
 from labelling.services import audits
 from labelling.services.audits import Answered, JudgeId
 
@@ -35,10 +36,11 @@ def judge_from(wanted: Mapping[str, Any]) -> Judge:
     """
     base_url = wanted.get("judge_base_url") or settings.JUDGE_BASE_URL
     if base_url and base_url not in {settings.JUDGE_BASE_URL, *settings.JUDGE_BASE_URLS}:
-        raise JobFailed(
-            f"The judge's address {base_url} is not allowed: choose another in the project's settings, or have it "
+        refused = _(
+            "The judge's address %(address)s is not allowed: choose another in the project's settings, or have it "
             "listed in JUDGE_BASE_URLS in the environment of web server and worker."
         )
+        raise JobFailed(refused % {"address": base_url})
     model = wanted["judge_model"] or settings.JUDGE_MODEL
     form = wanted.get("question", Query.Form.VALIDATE)
     return make_judge(wanted["judge"], model, base_url, form, settings.JUDGE_TIMEOUT_SECONDS)

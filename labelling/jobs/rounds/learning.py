@@ -28,6 +28,7 @@ from labelling.jobs.rounds.memory import Memory, recall
 from labelling.jobs.rounds.paths import paths, tree_of
 from labelling.jobs.rounds.revising import among_successors
 from labelling.models import Document, Label, Prediction, Round, TrainingExample
+from labelling.models.sentences import Sentence as _
 from labelling.services.audits import off_list_counts
 
 Step = Round.Step
@@ -125,7 +126,7 @@ def learn(lease: Lease[Round], step: str) -> Learnt:
     example_ids, document_ids, example_labels, hashes = ([row[column] for row in rows] for column in range(4))
     if len(labels) < 2:
         raise JobFailed(
-            "At least two labels are needed before a round can learn. Import labels or labelled texts first."
+            _("At least two labels are needed before a round can learn. Import labels or labelled texts first.")
         )
     wanted = _wanted_model(round_)
     # What a new judge is tried on is predicted as if it had not been learnt, which a stored model can't.

@@ -20,6 +20,7 @@ from labelling.jobs.lease import Lease
 from labelling.jobs.rounds.auditing import is_new
 from labelling.jobs.rounds.learning import Learnt, Predicted, listed
 from labelling.models import Decision, Prediction, Project, Query, QueueEntry, Round, TrainingExample
+from labelling.services import domains
 from labelling.services.audits import waiting as waiting_audits
 from labelling.services.claims import reviews_a_round
 from labelling.services.definitions import stale
@@ -346,7 +347,8 @@ def _free_positions(round_: Round, predicted: Predicted) -> np.ndarray:
         document__project=round_.project, action=Decision.Action.SKIP, withdrawn_by=None
     ).values_list("document_id", flat=True)
     audits = waiting_audits(round_.project).values_list("document_id", flat=True)
-    taken = np.array([*held, *skipped, *audits], dtype=int)
+    reserved = domains.for_people(round_.project).values_list("pk", flat=True)
+    taken = np.array([*held, *skipped, *audits, *reserved], dtype=int)
     free = ~np.isin(np.array(predicted.document_ids, dtype=int), taken)
     return np.flatnonzero(free & ~predicted.believed.asked.all(axis=1))
 

@@ -23,7 +23,9 @@ from labelling.jobs.rounds.paths import as_arrays, tree_of
 from labelling.jobs.rounds.querying import Known, Seen, note_near_duplicates, query_about
 from labelling.jobs.rounds.watching import look_at_later_texts
 from labelling.models import Decision, Document, People, Prediction, Query, QueueEntry, Round, Verdict
-from labelling.services import audits, examples, notices, watching
+from labelling.models.sentences import Sentence
+from labelling.models.sentences import Sentence as _
+from labelling.services import audits, domains, examples, notices, watching
 from labelling.services.claims import entry_for, n_waiting, reviews_a_round
 
 # How people's questions are chosen.
@@ -37,6 +39,7 @@ def settle(lease: Lease[Round]) -> None:
     with lease.transaction(), notices.certificate_watched(round_.project):
         measure_judge(lease)
         examples.give_way(round_.project)
+        examples.leave_to_people(round_.project)
         book = StoredBook.read(round_.project)
         look = book.look(round_)
         accepted = _settle(round_, book)
@@ -93,7 +96,9 @@ def _may_settle(round_: Round) -> QuerySet[Prediction]:
         ~Exists(_skips()),
         ~Exists(_half_decided()),
         ~Exists(audits.waiting(round_.project).filter(document=OuterRef("document"))),
-        document__in=_pool(round_).filter(is_disputed=False),
+        document__in=_pool(round_)
+        .filter(is_disputed=False)
+        .exclude(pk__in=domains.for_people(round_.project).values("pk")),
     ).order_by("document")
 
 
@@ -141,9 +146,9 @@ def _for_people(round_: Round, stored: StoredBook, look: Look, known: Known, lea
     checks = _checks(round_, shares.from_pool, [*taken, *later])
     n_questions = shares.questions_beside(len(drawn))
     audited = [*taken, *later, *checks]
-    disputed = _disputed(round_, audited)
-    others = _questions(round_, max(n_questions - len(disputed), 0), [*audited, *disputed])
-    questions = [*disputed, *others]
+    reserved = _for_people_alone(round_, audited)
+    others = _questions(round_, max(n_questions - len(reserved), 0), [*audited, *reserved])
+    questions = [*reserved, *others]
     reasons = [
         *((document, Query.Reason.AUDIT) for document in taken),
         *((document, Query.Reason.WATCH) for document in later),
@@ -174,9 +179,10 @@ def _checks(round_: Round, size: int, taken: Sequence[int]) -> list[int]:
     return [pks[position] for position in audit_slice(len(pks), size, seed)]
 
 
-def _disputed(round_: Round, taken: Iterable[int]) -> list[int]:
-    """Documents on which people disagreed elsewhere: only people decide on them, whatever else there is to ask."""
-    found = _open(round_, taken).filter(document__is_disputed=True).order_by("document")
+def _for_people_alone(round_: Round, taken: Iterable[int]) -> list[int]:
+    """Documents on which people disagreed elsewhere, or that a rule leaves to people, whatever else there is to ask."""
+    rule = Q(document__in=domains.for_people(round_.project).values("pk"))
+    found = _open(round_, taken).filter(rule | Q(document__is_disputed=True)).order_by("document")
     return list(found.values_list("document_id", flat=True)[: reviews_a_round(round_.project)])
 
 
@@ -262,15 +268,16 @@ def _laid_out(round_: Round) -> int:
 
 
 def _uncertain(round_: Round) -> int:
-    """Documents that neither the machine has settled nor a person decided."""
+    """Documents that neither the machine has settled nor a person decided, and that no rule leaves to people."""
     settled = round_.project.settled_labels.final().filter(document=OuterRef("pk"))
-    return _pool(round_).filter(~Exists(settled)).count()
+    reserved = domains.for_people(round_.project).values("pk")
+    return _pool(round_).filter(~Exists(settled)).exclude(pk__in=reserved).count()
 
 
 def _learning_over(round_: Round, uncertain_now: int) -> str:
     """Why neither judge nor people should be asked any more, or nothing; audits may go on."""
     if not uncertain_now:
-        return "No uncertain document is left."
+        return _("No uncertain document is left.")
     if not round_.learns:
         earlier = round_.project.rounds.filter(number__lt=round_.number).exclude(learning_over="")
         return earlier.values_list("learning_over", flat=True)[0]
@@ -290,7 +297,8 @@ def _learning_over(round_: Round, uncertain_now: int) -> str:
         if n_uncertain is not None and n_examples is not None and n_examples > max(examples, default=-1):
             uncertain.append(n_uncertain)
             examples.append(n_examples)
-    return stopping.stop_reason(uncertain, examples, question=round_.question) or ""
+    reason = stopping.stop_reason(uncertain, examples, question=round_.question)
+    return Sentence(reason.template, reason.values) if reason else ""
 
 
 def was_down(round_: Round) -> bool:
