@@ -37,7 +37,7 @@ class PredictForm(UploadForm):
     """A file of texts that come later; only managers choose whether they are watched."""
 
     watch = forms.BooleanField(
-        label=gettext_lazy("watch these texts"),
+        label=gettext_lazy("Watch these texts"),
         required=False,
         help_text=gettext_lazy(
             "Labels are counted, and a random share of the texts that are answered as certified (a setting) comes into "
