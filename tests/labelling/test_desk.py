@@ -408,7 +408,8 @@ def test_every_string_of_the_desk_is_translated():
     }
     strings |= {
         node.args[0].value
-        for path in (ROOT / "labelling").rglob("*.py")
+        for room in ("labelling", "classifiers")
+        for path in (ROOT / room).rglob("*.py")
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.Call)
         and getattr(node.func, "id", "") in SAYING

@@ -13,7 +13,7 @@ from labelling import forms
 from labelling.models import Call, Comparison, CsvImport, Draft, Drafting, Price
 from labelling.services import imports, labels
 from labelling.templatetags.red import dollars, in_percent, nats, percent, probability
-from tests.factories import csv_file, fruit_project, import_bytes, make_project
+from tests.factories import account, csv_file, fruit_project, import_bytes, make_project
 from tests.labelling.test_second_factor import code_of
 
 pytestmark = pytest.mark.django_db
@@ -78,6 +78,7 @@ def page(client, name: str, *args: object, **query: object) -> str:
         ("approve_drafts", {}, "1 Entwurf wartet."),
         ("upload", {}, "Bisherige Importe"),
         ("project_settings", {}, "Entscheidungen je Runde"),
+        ("people_only", {}, "Erst zählen"),
         ("members", {}, "ann entfernen"),
         ("ledger", {}, "Noch wurde nichts gefragt."),
     ],
@@ -131,6 +132,18 @@ def test_the_second_factor_speaks_german(client, ann, project, settings):
     assert "Mit Single Sign-on anmelden" in page(client, "login")
     client.post(reverse("login"), {"username": "ann", "password": "secret"})
     assert "oder einen Ihrer Wiederherstellungscodes" in page(client, "mfa_authenticate")
+
+
+def test_erasing_a_person_speaks_german(client, ann, project):
+    ann.is_superuser = True
+    ann.save()
+    bob = account("bob")
+    project.memberships.create(user=bob, role="reviewer")
+    text = page(client, "erase_account", bob.pk)
+    assert "<bdi>bob</bdi> löschen" in text
+    assert "Die Person verlässt 1 Projekt." in text
+    membership = project.memberships.get(user=bob)
+    assert "Was bob aus der Warteschlange bekommt" in page(client, "expertise", project.slug, membership.pk)
 
 
 @pytest.mark.parametrize(
