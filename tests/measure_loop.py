@@ -202,7 +202,7 @@ def start_round(manager: Visitor) -> bool:
 
 def review(site: Site, manager: Visitor, reviewers: Sequence[Visitor], truth: Mapping[str, str], wanted: int) -> None:
     """Decide in turns while no round is under way, until so many decisions are taken or nothing more is asked."""
-    turns, n_decided, decided_at_start = deque(reviewers), 0, -1
+    turns, n_decided, decided_at_start, n_keys = deque(reviewers), 0, -1, 0
     while True:
         wait_for(lambda: not round_runs(manager), "a round", SECONDS_A_ROUND, PAUSE)
         found = count(site)
@@ -213,8 +213,10 @@ def review(site: Site, manager: Visitor, reviewers: Sequence[Visitor], truth: Ma
         if last["stop_reason"]:
             say(f"The project is done. {last['stop_reason']}")
             return
-        while not round_runs(manager) and n_decided < wanted and decide_next(turns, truth):
-            n_decided += 1
+        while not round_runs(manager) and n_decided < wanted and (keys := decide_next(turns, truth)):
+            n_decided, n_keys = n_decided + 1, n_keys + keys
+        if n_decided:
+            say(f"{n_keys / n_decided:.2f} keys a decision")
         if n_decided >= wanted:
             return
         if round_runs(manager):
@@ -231,8 +233,8 @@ def round_runs(visitor: Visitor) -> bool:
     return bool(visitor.look(f"{PROJECT}rounds/progress/?compact").find("span", class_="busy"))
 
 
-def decide_next(turns: deque[Visitor], truth: Mapping[str, str]) -> bool:
-    """Let the one whose turn it is decide, or whoever has something to decide on; False when nobody has."""
+def decide_next(turns: deque[Visitor], truth: Mapping[str, str]) -> int:
+    """Let whose turn it is, or who has something to decide on, decide; return with how many keys, 0 when nobody has."""
     for _ in range(len(turns)):
         person = turns[0]
         turns.rotate(-1)
@@ -241,27 +243,39 @@ def decide_next(turns: deque[Visitor], truth: Mapping[str, str]) -> bool:
             if not page.find("form", id="decide"):
                 break
             right = truth[letters(page.text("p", class_="text"))]
-            if not person.press(page, "/decide/", choice(person, page, right)).find("section", id="conflict"):
-                return True
-    return False
+            pressed, keys = choice(person, page, right)
+            if not person.press(page, "/decide/", pressed).find("section", id="conflict"):
+                return keys
+    return 0
 
 
-def choice(person: Visitor, page: Page, right: str) -> str:
-    """What to press on a review page to say this label: it is predicted, an alternative, or searched for.
+def choice(person: Visitor, page: Page, right: str) -> tuple[str, int]:
+    """What to press on a review page to say this label, and with how many keys.
+
+    One where it is predicted or shown; else the key that opens the search, letters until it comes first, and Enter.
 
     Raises:
         LookupError: when the search does not find it.
     """
-    if letters(page.part("section", class_="predicted").text("bdi")) == letters(right):
-        return "accept"
+    for button in page.find("button", name="choice"):
+        if _says(button, right):
+            return value_of(button, "value"), 1
     search = value_of(page.part("input", id="label-search").root, "hx-get")
-    found = [*page.find("button", name="choice"), *person.look(f"{search}&q={quote(right)}").find("button")]
-    for button in found:
-        if value_of(button, "value").startswith("override:") and letters(value_of(button, "data-says")) == letters(
-            right
-        ):
-            return value_of(button, "value")
+    for n in range(1, len(right) + 1):
+        found = person.look(f"{search}&q={quote(right[:n])}").find("button")
+        if found and _says(found[0], right):
+            return value_of(found[0], "value"), n + 2
+    for below, button in enumerate(found):
+        if _says(button, right):
+            return value_of(button, "value"), len(right) + below + 2
     raise LookupError(f"The search does not find the label {right}.")
+
+
+def _says(button: Any, right: str) -> bool:
+    """Whether a button gives this label; of the predicted one it says so."""
+    said = value_of(button, "data-says").removeprefix("Accept: ")
+    is_label = value_of(button, "value").startswith(("accept", "override:"))
+    return is_label and letters(said) == letters(right)
 
 
 def count(site: Site) -> dict[str, Any]:

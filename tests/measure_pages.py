@@ -57,7 +57,7 @@ PAGES = {
 
 def make(n_documents: int, n_labels: int) -> None:
     """Write the project: all of load_review's, of which most is settled and little waits."""
-    from labelling.models import AuditDraw, Cohort, CohortMember, Project, Query, QueueEntry, SettledLabel
+    from labelling.models import AuditDraw, Cohort, CohortMember, Project, QueueEntry, SettledLabel
 
     load_review.make_project(n_documents, n_labels, 2)
     project = Project.objects.get()
@@ -68,7 +68,8 @@ def make(n_documents: int, n_labels: int) -> None:
     rows = list(asked.values_list("document", "label", "posterior")[:settled])
     keep = list(asked.values_list("document", flat=True)[settled : settled + N_WAITING])
     QueueEntry.objects.filter(project=project).exclude(document__in=keep).delete()
-    Query.objects.filter(round=round_, rank__gte=4 * N_AUDITS).exclude(document__in=keep).delete()
+    for rank in range(4 * N_AUDITS, settled, load_review.CHUNK):
+        round_.queries.filter(rank__gte=rank, rank__lt=min(rank + load_review.CHUNK, settled)).delete()
     cohort = Cohort.objects.create(project=project, ledger=project.restarts, number=1, round=round_)
     rng = random.Random(0)
     for start in range(0, len(rows), load_review.CHUNK):
