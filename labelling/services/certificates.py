@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 
 from labelling.models import AuditDraw, Certificate, Cohort, Decision, Label, Project, QueueEntry
 from labelling.services import Refused, audits, diary
-from labelling.services.counting import kept
+from labelling.services.counting import kept_of
 from labelling.services.outlook import Outlook, audited_since, figures, minutes, outlook
 
 # As in classifiers.certificate: the first ledger gets most of what may go wrong, each further one so much less.
@@ -144,7 +144,7 @@ def told(project: Project) -> QuerySet[AuditDraw]:
 
 def cohorts(project: Project) -> list[Cohort]:
     """The cohorts of the present ledger with ``size``, ``n_left`` (labels that left) and ``n_drawn``."""
-    return kept([project.pk], "cohorts", lambda _keys: {project.pk: list(_cohorts(project))})[project.pk]
+    return kept_of(project, "cohorts", lambda one: list(_cohorts(one)))
 
 
 def _cohorts(project: Project) -> QuerySet[Cohort]:

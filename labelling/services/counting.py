@@ -43,6 +43,11 @@ def kept(
     return found | counted
 
 
+def kept_of(project: Project, name: str, count: Callable[[Project], Count]) -> Count:
+    """Return a count of one project; see kept."""
+    return kept([project.pk], name, lambda _keys: {project.pk: count(project)})[project.pk]
+
+
 def _keys(projects: Collection[int], name: str) -> dict[int, str]:
     """Of the large ones, under which key a count is kept: another one after each change of many documents."""
     of_project = {"project": OuterRef("pk")}

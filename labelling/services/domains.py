@@ -22,9 +22,7 @@ Act = diary.Act
 @transaction.atomic
 def limit(membership: Membership, labels: Sequence[Label], column: str, values: Sequence[str]) -> None:
     """Limit what a reviewer gets from the queue; without labels and values they get everything."""
-    known = Expertise.objects.filter(membership=membership).first()
-    before = str(known or "")
-    after = _put(Expertise, known, {"membership": membership}, labels, column, values)
+    before, after = _put(Expertise, {"membership": membership}, labels, column, values)
     told = {"before": {"only": before}, "after": {"only": after}}
     diary.write_changes(Act.MEMBER, membership.project, membership.user, **told)
 
@@ -32,9 +30,7 @@ def limit(membership: Membership, labels: Sequence[Label], column: str, values: 
 @transaction.atomic
 def leave_to_people(project: Project, labels: Sequence[Label], column: str, values: Sequence[str]) -> None:
     """Let only people decide on documents, from the next round on; without labels and values on none."""
-    known = PeopleOnly.objects.filter(project=project).first()
-    before = str(known or "")
-    after = _put(PeopleOnly, known, {"project": project}, labels, column, values)
+    before, after = _put(PeopleOnly, {"project": project}, labels, column, values)
     told = {"before": {"people only": before}, "after": {"people only": after}}
     diary.write_changes(Act.SETTINGS, project, project.name, **told)
 
@@ -132,15 +128,17 @@ def _with_all_below(project: Project, label_ids: Sequence[int] | QuerySet[Any]) 
 
 
 def _put(
-    model: type[Domain], known: Any, of: dict[str, Any], labels: Sequence[Label], column: str, values: Sequence[str]
-) -> str:
-    """Keep a domain, or remove the one that there was; return it in words."""
+    model: type[Domain], of: dict[str, Any], labels: Sequence[Label], column: str, values: Sequence[str]
+) -> tuple[str, str]:
+    """Keep a domain, or remove the one that there was; return that one and the new one in words."""
+    known = model._default_manager.filter(**of).first()
+    before = str(known or "")
     if not labels and not values:
         if known:
             known.delete()
-        return ""
+        return before, ""
     kept, _new = model._default_manager.update_or_create(
         **of, defaults={"column": column if values else "", "values": list(values)}
     )
     kept.labels.set(labels)
-    return str(kept)
+    return before, str(kept)

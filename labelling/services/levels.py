@@ -10,7 +10,7 @@ from typing import Any
 from django.db.models import Max
 
 from labelling.models import CohortMember, Project
-from labelling.services.counting import kept
+from labelling.services.counting import kept_of
 
 # What sums and products of shares may be off by.
 ROUNDING = 1e-9
@@ -41,7 +41,7 @@ class Level:
 
 def shown(project: Project) -> list[Level]:
     """The levels as pages show them: in a large project as they were counted last."""
-    return kept([project.pk], "levels", lambda _keys: {project.pk: levels(project)})[project.pk]
+    return kept_of(project, "levels", levels)
 
 
 def levels(project: Project) -> list[Level]:

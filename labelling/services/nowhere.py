@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 from labelling.models import Document, Label, LabelEvent, Project, ProposedLabel, SettledLabel, TrainingExample
 from labelling.models.documents import Source
 from labelling.services import Refused, label_life, labels, review
-from labelling.services.counting import kept
+from labelling.services.counting import kept_of
 from labelling.services.undoing import log_step, pks
 
 
@@ -26,7 +26,7 @@ def documents(project: Project) -> QuerySet[Document]:
 
 def n_documents(project: Project) -> int:
     """How many those are."""
-    return kept([project.pk], "nowhere", lambda _keys: {project.pk: documents(project).count()})[project.pk]
+    return kept_of(project, "nowhere", lambda one: documents(one).count())
 
 
 def waiting(project: Project) -> QuerySet[ProposedLabel]:

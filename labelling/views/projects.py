@@ -34,7 +34,7 @@ from labelling.services import (
 )
 from labelling.services import prices as price_list
 from labelling.services import projects as services
-from labelling.services.counting import kept
+from labelling.services.counting import kept_of
 from labelling.services.next_action import next_action
 from labelling.services.progress import charts, counts, round_scores
 from labelling.views.access import Request, manager_view, project_view, searched
@@ -251,7 +251,7 @@ def remove_member(request: Request, project: Project, pk: int) -> HttpResponse:
 
 def _document_counts(project: Project) -> dict[str, int]:
     """Documents by where their label comes from; ``pool`` has none yet."""
-    return kept([project.pk], "documents", lambda _keys: {project.pk: _counted(project)})[project.pk]
+    return kept_of(project, "documents", _counted)
 
 
 def _counted(project: Project) -> dict[str, int]:
