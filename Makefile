@@ -72,7 +72,8 @@ test-postgres: .venv/installed-dev
 	DATABASE_URL=$(POSTGRES_URL) pytest -m slow tests/slow/test_scale.py tests/slow/test_packing.py tests/labelling/test_migrations.py
 
 test-slow: .venv/installed-dev
-	pytest -m slow
+	$(PYTEST) -m "slow and not alone"
+	pytest -m "slow and alone"
 
 test-faults: .venv/installed-dev
 	$(PYTEST) -m slow tests/faults

@@ -129,8 +129,8 @@ def collect_static() -> None:
     subprocess.run(command, cwd=ROOT, env=os.environ | {"SECRET_KEY": "test"}, capture_output=True, check=True)
 
 
-def wait_for(condition: Callable[[], object], what: str, seconds: float = 60, pause: float = 0.05) -> None:
-    """Wait until a condition holds, asking again after each pause; fail with its name when it takes too long."""
+def wait_for(condition: Callable[[], object], what: str, seconds: float = 240, pause: float = 0.05) -> None:
+    """Wait until a condition holds, asking again after each pause; fail with its name when it never does."""
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, f"waited {seconds:.0f} s for {what}"

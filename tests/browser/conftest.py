@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, Playwright, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, Playwright, expect, sync_playwright
 
 from tests.site import Site, running_site
 
@@ -23,6 +23,8 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+# Milliseconds after which something never comes; whatever else the machine does, it comes sooner.
+PATIENCE = 120_000
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -47,6 +49,7 @@ def browser() -> Iterator[Browser]:
             if os.environ.get("CI"):
                 pytest.fail(missing)
             pytest.skip(missing)
+        expect.set_options(timeout=PATIENCE)
         with playwright.chromium.launch(executable_path=path, args=FLAGS) as launched:
             yield launched
 
@@ -73,6 +76,7 @@ def page(browser: Browser, site: Site, console_errors: list[str]) -> Iterator[Pa
     """A fresh browser profile; errors on the page's console fail the test."""
     with browser.new_context(base_url=site.url, accept_downloads=True, locale="en-GB") as context:
         page = context.new_page()
+        page.set_default_timeout(PATIENCE)
         page.on("pageerror", lambda error: console_errors.append(str(error)))
         page.on("console", lambda said: console_errors.append(said.text) if is_complaint(said, site) else None)
         yield page

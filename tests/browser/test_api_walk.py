@@ -26,7 +26,7 @@ def said(site: Site) -> str:
     token = site.manage("create_token", "admin", "--scope", "manage").strip()
     environment = os.environ | {"URL": f"{site.url}/api", "TOKEN": token, "NO_PROXY": "*"}
     command = ["bash", "-euo", "pipefail", "-c", walk]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=240)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 

@@ -49,7 +49,7 @@ def another_text(page: Page) -> Iterator[None]:
     """What happens inside decides: another document is shown afterwards."""
     before = text_of(page)
     yield
-    expect(page.locator("#review .text")).not_to_have_text(before, timeout=20_000)
+    expect(page.locator("#review .text")).not_to_have_text(before)
 
 
 def press(page: Page, key: str, code: str, **held: bool) -> None:
@@ -296,7 +296,7 @@ def test_a_choice_survives_a_lost_connection_a_broken_server_and_a_closed_tab(ad
     asks = "() => !dispatchEvent(new Event('beforeunload', { cancelable: true }))"
     assert ada.evaluate(asks)
     ada.context.set_offline(False)
-    expect(ada.locator(".messages")).to_contain_text("Accepted", timeout=20_000)
+    expect(ada.locator(".messages")).to_contain_text("Accepted")
     assert n_decisions(ada) == n_before + 1
     assert not ada.evaluate(asks)
     undo(ada)

@@ -63,7 +63,7 @@ def upload(page: Page, site: Site, tmp_path) -> Callable[[str], Answers]:
 
 def check_imported(page: Page) -> None:
     """With the label that was chosen last."""
-    expect(page.get_by_role("heading", name="Imported")).to_be_visible(timeout=20_000)
+    expect(page.get_by_role("heading", name="Imported")).to_be_visible()
     expect(page.locator(".figures")).to_contain_text("With a label8")
     expect(page.locator(".figures")).to_contain_text("New labels1")
 
@@ -88,7 +88,7 @@ def test_an_answer_during_a_click_moves_nothing(page, upload, button, width, hei
     page.mouse.down()
     answers.let_go()
     page.wait_for_timeout(300)
-    with page.expect_request(lambda request: "start=" in (request.post_data or ""), timeout=5_000):
+    with page.expect_request(lambda request: "start=" in (request.post_data or "")):
         page.mouse.up()
 
 

@@ -12,7 +12,7 @@ from tests import real_data
 from tests.load_review import DATA_SETS, PASSWORD, SLUG, measure
 from tests.site import Site
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(1200)]
 
 LABELS = 943
 OTHERS = 4

@@ -68,9 +68,9 @@ def test_a_search_leaves_the_decisions_to_be_taken(expert, console_errors):
 
 def test_a_server_that_does_not_answer_is_said_until_it_answers_again(expert, console_errors):
     expert.context.set_offline(True)
-    expect(expert.locator("#no-answer[role=alert]")).to_be_visible(timeout=15_000)
+    expect(expert.locator("#no-answer[role=alert]")).to_be_visible()
     expert.context.set_offline(False)
-    expect(expert.locator("#no-answer")).to_be_hidden(timeout=15_000)
+    expect(expert.locator("#no-answer")).to_be_hidden()
     console_errors.clear()
 
 

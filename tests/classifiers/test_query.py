@@ -251,9 +251,9 @@ def test_a_hundred_thousand_documents_are_quick(strategy):
     X = rng.standard_normal((n, 64), dtype=np.float32)
     X /= np.linalg.norm(X, axis=1, keepdims=True)
     labels = rng.integers(0, 500, n)
-    start = time.perf_counter()
+    start = time.process_time()
     chosen = choose(given, strategy, 400, X=X, labels=labels, label_cap=2)
-    assert time.perf_counter() - start < 10  # measured: 0.2 s; the rest is for busy machines
+    assert time.process_time() - start < 10  # measured: 0.2 s
     assert len(set(chosen.tolist())) == 400
     assert np.bincount(labels[chosen]).max() <= 2
 

@@ -16,7 +16,7 @@ import pytest
 from tests.site import ROOT, Site, free_port, running_site, wait_for
 from tests.slow.test_sigkill import kill
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.slow
 
 N_ROWS = 3_000
 QUEUE = """
@@ -49,7 +49,7 @@ def ends(site: Site, name: str) -> None:
         found = in_python(site, FOUND.format(name=name))
         return found.startswith(("done", "failed"))
 
-    wait_for(is_done, "the import", seconds=100, pause=1)
+    wait_for(is_done, "the import", pause=1)
     assert found == f"done {N_ROWS}"
 
 

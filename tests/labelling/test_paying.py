@@ -443,7 +443,7 @@ def test_a_cancelled_round_ends_within_seconds_and_keeps_what_was_paid_for(api, 
     started = time.monotonic()
     round_ = run_round(project)
     assert round_.state == "cancelled"
-    assert time.monotonic() - started < 20  # 3 to 4 where nobody else computes
+    assert time.monotonic() - started < 60, "it has waited for the answers"
     assert not Call.objects.in_flight().exists()
     answered = Call.objects.filter(state="done").count()
     assert bool(answered) == (latency < 1)

@@ -8,7 +8,7 @@ import pytest
 
 from tests.site import Site, running_site, wait_for
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = pytest.mark.slow
 
 PROJECT = "eastmere-contact-centre"
 
@@ -27,7 +27,7 @@ def empty(tmp_path, name: str, **settings: str) -> Site:
 
 def test_what_is_kept_while_a_round_is_written_is_whole_and_goes_on_elsewhere(tmp_path):
     with running_site(tmp_path) as site:
-        wait_for(lambda: b",seed," in labels_of(site), "the demo's texts", seconds=120)
+        wait_for(lambda: b",seed," in labels_of(site), "the demo's texts")
         backup = tmp_path / "backup"
         site.manage("backup", str(backup), "--portable")
         copies = [empty(tmp_path, "sqlite", DATABASE_URL=f"sqlite:///{tmp_path / 'copy.sqlite3'}")]

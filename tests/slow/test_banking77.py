@@ -8,7 +8,7 @@ import pytest
 
 from tests.measure import N_REVIEWED, walk
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 
 def test_banking77_from_csv_to_reviewed_retrained_labels(tmp_path):

@@ -21,6 +21,7 @@ def test_2000_documents_are_each_decided_as_often_as_asked_though_the_server_is_
     assert figures.wrong_answers == {}
 
 
+@pytest.mark.alone
 def test_eight_without_pause_on_100_000_documents_are_never_handed_the_same_one(tmp_path):
     """How fast that goes on a machine that does nothing else is for `make load` to print: more than twice this."""
     figures = measure(tmp_path, documents=100_000, labels=LABELS, reviewers=8, seconds=60)

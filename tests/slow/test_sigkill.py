@@ -11,7 +11,7 @@ import pytest
 
 from tests.site import Site, running_site, wait_for
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = pytest.mark.slow
 
 SLUG = "eastmere-contact-centre"
 FACTS = f"""
@@ -68,7 +68,7 @@ def test_a_worker_killed_at_random_ends_the_round_all_the_same(tmp_path, undistu
             kill({"all": processes, "main": processes[:1], "one": rng.sample(processes, 1)}[victims])
         wait_for(lambda: facts(site)["state"] in ("done", "failed"), "the round", seconds=400)
         assert facts(site) == undisturbed
-        wait_for(lambda: len(site.worker_processes()) == 10, "the worker's ten processes and no orphan", seconds=30)
+        wait_for(lambda: len(site.worker_processes()) == 10, "the worker's ten processes and no orphan")
 
 
 def test_killed_with_everything_the_next_start_goes_on(tmp_path, undisturbed):
