@@ -26,7 +26,7 @@ from labelling.models import BackgroundJob
 from labelling.models.sentences import Sentence as _
 from labelling.models.sentences import said_by
 from labelling.services import Refused, notices
-from labelling.services.operations import NO_ROOM, NOT_WRITABLE
+from labelling.services.operations import NO_ROOM, NOT_THERE, NOT_WRITABLE
 
 logger = logging.getLogger(__name__)
 
@@ -114,8 +114,9 @@ class Lease(Generic[Job]):
 def hold(model: type[Job], pk: int) -> Iterator[Lease[Job] | None]:
     """Claim a job and hold it to the end of the block; None when it is not to be had.
 
-    An error is recorded on the job in words for people and raised again. Where the database was lost, or nothing can
-    be written, the job is given back: a worker goes on with it in a while.
+    An error is recorded on the job in words for people and raised again. Where the database was lost, nothing can be
+    written, or a file is not there, the job is given back: a worker goes on with it in a while. A file is looked for
+    MAX_ATTEMPTS times, which takes some four minutes.
     """
     lease = _claim(model, pk)
     if lease is None:
@@ -137,6 +138,8 @@ def hold(model: type[Job], pk: int) -> Iterator[Lease[Job] | None]:
         except OSError as error:
             if error.errno in NO_ROOM + NOT_WRITABLE:
                 _give_back(lease, _what_to_do(error), attempts=F("attempts") - 1)
+            elif error.errno in NOT_THERE and lease.job.attempts < MAX_ATTEMPTS:
+                _give_back(lease, _not_there(error))
             else:
                 _fail(lease, _unexpected(error))
             raise
@@ -185,6 +188,11 @@ def _give_back(lease: Lease[Job], why: str = "", **values: object) -> None:
 def _what_to_do(error: OSError) -> str:
     told = {"reason": error.strerror}
     return _("The worker can't write files (%(reason)s). Make room on its disk: it tries again by itself.") % told
+
+
+def _not_there(error: OSError) -> str:
+    told = {"reason": error.strerror, "n": MAX_ATTEMPTS}
+    return _("The worker can't read a file (%(reason)s). It looks for it again by itself, up to %(n)s times.") % told
 
 
 def _unexpected(error: Exception) -> str:

@@ -23,6 +23,8 @@ LEAST_FREE_BYTES = 100 * 2**20
 # Why a file can't be written: no room, for the disk or for whoever writes, or no right to.
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 NOT_WRITABLE = (errno.EROFS, errno.EACCES, errno.EPERM)
+# Why one can't be read that may be there again in a while: its disk is being mounted, a backup is being put back.
+NOT_THERE = (errno.ENOENT, errno.ESTALE, errno.EIO)
 
 
 @dataclass(frozen=True)

@@ -127,16 +127,28 @@ def test_a_job_that_can_write_nothing_says_so_and_is_tried_again(client, round_,
         assert lease.job.error == ""
 
 
-def test_what_is_the_jobs_own_fault_is_told(round_):
-    for error, said in (
-        (DataError("too long"), "Unexpected error: DataError"),
-        (FileNotFoundError(errno.ENOENT, "gone"), "Unexpected error: FileNotFoundError"),
-    ):
-        Round.objects.update(state=State.QUEUED)
-        with pytest.raises(type(error)), hold(Round, round_.pk):
-            raise error
+@pytest.mark.parametrize("code", [errno.ENOENT, errno.ESTALE, errno.EIO])
+def test_a_job_whose_file_is_not_there_looks_for_it_again_and_gives_up_at_last(client, round_, code):
+    def look() -> None:
+        with pytest.raises(OSError, match="away"), hold(Round, round_.pk):
+            raise OSError(code, "away")
         round_.refresh_from_db()
-        assert (round_.state, said in round_.error) == (State.FAILED, True)
+
+    client.force_login(round_.project.memberships.get().user)
+    for _ in range(MAX_ATTEMPTS - 1):
+        look()
+        assert (round_.state, round_.finished_at) == (State.QUEUED, None)
+    page = client.get(reverse("project", args=[round_.project.slug])).content.decode()
+    assert "It looks for it again by itself, up to 10 times." in page
+    look()
+    assert (round_.state, "Unexpected error: " in round_.error) == (State.FAILED, True)
+
+
+def test_what_is_the_jobs_own_fault_is_told(round_):
+    with pytest.raises(DataError), hold(Round, round_.pk):
+        raise DataError("too long")
+    round_.refresh_from_db()
+    assert (round_.state, "Unexpected error: DataError" in round_.error) == (State.FAILED, True)
 
 
 def test_the_clock_of_a_lease_is_the_databases(round_, monkeypatch):

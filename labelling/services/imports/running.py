@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from dataclasses import asdict
@@ -33,8 +34,13 @@ def run(csv_import: CsvImport, progress: Progress) -> str:
     """Check the file and write its rows; return the state in which the import ends.
 
     May be run again after an interruption: rows that are written already add nothing.
+
+    Raises:
+        FileNotFoundError: when the file is gone, or is empty by now, which none is that is taken.
     """
     progress.report(CsvImport.Step.CHECK)
+    if not csv_import.file.size:
+        raise FileNotFoundError(errno.ENOENT, "nothing is left in it", csv_import.filename)
     meaning, check, questions = _look(csv_import, progress)
     with progress.transaction():
         if questions or check is None:
