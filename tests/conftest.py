@@ -6,12 +6,13 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from _pytest.mark import ParameterSet
 from django.conf import settings
 from django.db import transaction
 from django.test import override_settings
@@ -26,6 +27,11 @@ ROOT = Path(__file__).resolve().parents[1]
 ON_THE_DEMO = tuple(f"tests/browser/test_{name}.py" for name in ("api_walk", "review", "walk"))
 # Begun first, so that no process is busy long after the others.
 LONGEST = (*ON_THE_DEMO, "/browser/", "test_paying.py", "test_killed", "test_simulation", "test_rounds", "test_subsets")
+
+
+def some_of(cases: Iterable[str], *quick: str) -> list[ParameterSet]:
+    """All cases, for ``parametrize``: the quick ones go every way that there is, the others the same ways once more."""
+    return [pytest.param(case, marks=[] if case in quick else pytest.mark.slow) for case in cases]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

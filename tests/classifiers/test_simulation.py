@@ -325,7 +325,7 @@ def test_a_perfect_judge_ends_with_everything_right(question):
     assert result.pool_labelled > 0.9
 
 
-@pytest.mark.parametrize("random_state", range(3))
+@pytest.mark.parametrize("random_state", [0, *(pytest.param(n, marks=pytest.mark.slow) for n in (1, 2))])
 @pytest.mark.parametrize("question", ["validate", "choose"])
 def test_a_judge_that_accepts_nearly_everything_does_no_harm(question, random_state):
     data = some_data(scale=0.45)

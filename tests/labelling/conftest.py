@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.utils import translation
 
@@ -44,21 +47,27 @@ def served(monkeypatch) -> Models:
     return models
 
 
-@pytest.fixture
-def api(monkeypatch, settings, tmp_path) -> Iterator[MessagesApi]:
-    """The stand-in as the site's default judge, and one key in the environment."""
+@contextmanager
+def serving(patch: pytest.MonkeyPatch, home: Path) -> Iterator[MessagesApi]:
+    """The stand-in as the site's default judge, and one key in the environment, until the patch is undone."""
     for name in [name for name in os.environ if name.startswith("ANTHROPIC_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("NO_PROXY", "*")
-    monkeypatch.setenv("ANTHROPIC_API_KEY", KEY)
+        patch.delenv(name)
+    patch.setenv("HOME", str(home))
+    patch.setenv("NO_PROXY", "*")
+    patch.setenv("ANTHROPIC_API_KEY", KEY)
     # The pauses of the product are for servers far away.
-    monkeypatch.setattr("labelling.jobs.calls.FIRST_PAUSE", 0.01)
+    patch.setattr("labelling.jobs.calls.FIRST_PAUSE", 0.01)
     with MessagesApi(FakeModel(cache_min_tokens=50)) as server:
-        settings.JUDGE_BASE_URL = server.url
-        settings.JUDGE_MODEL = "stub-1"
-        settings.JUDGE_TIMEOUT_SECONDS = 0.5
-        settings.JUDGE_BATCH_POLL_SECONDS = 0.1
+        patch.setattr(settings, "JUDGE_BASE_URL", server.url)
+        patch.setattr(settings, "JUDGE_MODEL", "stub-1")
+        patch.setattr(settings, "JUDGE_TIMEOUT_SECONDS", 0.5)
+        patch.setattr(settings, "JUDGE_BATCH_POLL_SECONDS", 0.1)
+        yield server
+
+
+@pytest.fixture
+def api(monkeypatch, tmp_path) -> Iterator[MessagesApi]:
+    with serving(monkeypatch, tmp_path) as server:
         yield server
 
 

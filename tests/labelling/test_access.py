@@ -358,33 +358,7 @@ def test_the_list_shows_ones_own_projects_only(client, project, reviewer):
     assert "Somebody else" not in page
 
 
-@pytest.mark.parametrize(
-    "kind",
-    [
-        "label",
-        "versions",
-        "document",
-        "import",
-        "round",
-        "decide_draft",
-        "go_on_drafting",
-        "comparison",
-        "switch_judge",
-        "release",
-        "release_file",
-        "release_diff",
-        "release_diff_csv",
-        "retry_release",
-        "take_back_invitation",
-        "comment_on_label",
-        "comment_on_document",
-        "remove_comment",
-        "webhook",
-        "remove_webhook",
-        "resend",
-    ],
-)
-def test_another_projects_rows_are_not_reached_through_ones_own(client, manager, project, deliver, kind):
+def test_another_projects_rows_are_not_reached_through_ones_own(client, manager, project, deliver):
     other = fruit_project()
     run_round(other)
     deliver(other)
@@ -411,10 +385,10 @@ def test_another_projects_rows_are_not_reached_through_ones_own(client, manager,
         **dict.fromkeys(["webhook", "remove_webhook"], {"pk": _delivery(other).webhook_id}),
         # Its own webhook, the other's delivery.
         "resend": {"pk": _delivery(project).webhook_id, "delivery_pk": other.webhooks.get().deliveries.get().pk},
-    }[kind]
+    }
     client.force_login(manager)
-    address = reverse(kind, kwargs={"slug": project.slug} | arguments)
-    assert answers(client, {kind: address}, [kind]) == {kind: {404}}
+    addresses = {name: reverse(name, kwargs={"slug": project.slug} | given) for name, given in arguments.items()}
+    assert answers(client, addresses, addresses) == dict.fromkeys(addresses, {404})
 
 
 def test_a_label_of_another_project_is_no_override(client, project, reviewer):

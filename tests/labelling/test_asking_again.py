@@ -13,14 +13,15 @@ from labelling.jobs.rounds.judging import asked
 from labelling.models import Prediction, Project, Query, Round, Verdict
 from labelling.services import Refused, definitions, labels, review, rounds
 from labelling.services.evidence import Evidence
-from tests.factories import fruit_project, import_doubtful, make_user, run_round
+from tests.factories import account, fresh, fruit_project, import_doubtful, run_round
+from tests.labelling.conftest import serving
 
 pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
 def manager():
-    return make_user("manager", is_staff=True)
+    return account("manager", is_staff=True)
 
 
 def saying(said: str):
@@ -30,16 +31,24 @@ def saying(said: str):
     return respond
 
 
-@pytest.fixture
-def project(api, manager) -> Project:
+@pytest.fixture(scope="module")
+def laid_out(laying_out) -> Project:
     """A judge that has called every label valid that it was asked about."""
     settings = {"judge": "anthropic", "confirm_spending": False, "auto_accept": False}
+    manager = account("manager", is_staff=True)
     project = fruit_project(manager=manager, batch_size=22, retrain_after=5, **settings)
     import_doubtful(project)
-    api.respond = saying("valid")
-    run_round(project)
+    with pytest.MonkeyPatch.context() as patch, serving(patch, laying_out) as api:
+        api.respond = saying("valid")
+        run_round(project)
     assert Verdict.objects.count() == 12
     return project
+
+
+@pytest.fixture
+def project(laid_out, api) -> Project:
+    api.respond = saying("valid")
+    return fresh(laid_out)
 
 
 def redefine(project: Project, name: str = "") -> None:

@@ -36,7 +36,10 @@ def all_text(client, project) -> str:
     return "\n".join([*shown, *stored])
 
 
-@pytest.mark.parametrize("status", [200, 400, 401, 403, 404, 413, 429, 500, 529])
+@pytest.mark.parametrize(
+    "status",
+    [200, 400, 401, 429, *(pytest.param(code, marks=pytest.mark.slow) for code in (403, 404, 413, 500, 529))],
+)
 def test_the_key_is_nowhere(client, api, price, caplog, capfd, monkeypatch, status):
     """Not even when the server quotes it in whatever it says, and everything that can be logged is."""
     monkeypatch.setenv("ANTHROPIC_LOG", "debug")

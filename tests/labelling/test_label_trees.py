@@ -20,7 +20,7 @@ from labelling.services.audits import State
 from labelling.services.exports import export_lines
 from labelling.services.review import decide, relabel
 from labelling.services.searching import find_labels
-from tests.factories import FRUIT, fruit_project, import_rows, make_project, queued, quickest, run_round
+from tests.factories import FRUIT, account, fresh, fruit_project, import_rows, make_project, queued, quickest, run_round
 
 pytestmark = pytest.mark.django_db
 
@@ -34,9 +34,14 @@ LIST = """code,name,definition
 """
 
 
+@pytest.fixture(scope="module")
+def laid_out(laying_out) -> Project:
+    return fruit_project(manager=account("ann"))
+
+
 @pytest.fixture
-def project(ann) -> Project:
-    return fruit_project(manager=ann)
+def project(laid_out) -> Project:
+    return fresh(laid_out)
 
 
 @pytest.fixture

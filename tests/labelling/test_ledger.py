@@ -232,7 +232,7 @@ def test_an_error_counts_only_where_the_second_look_finds_it_too(project, people
     assert TrainingExample.objects.get(document=entry.document).label == words[third or second]
 
 
-@pytest.mark.parametrize("with_a_colleague_who_never_came", [False, True])
+@pytest.mark.parametrize("with_a_colleague_who_never_came", [True, pytest.param(False, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(("again", "state"), [("machine", State.RIGHT), ("first", State.WRONG), ("other", State.WRONG)])
 def test_who_is_alone_looks_again_when_all_else_is_done(ann, bob, again, state, with_a_colleague_who_never_came):
     project = sure_project([ann, bob] if with_a_colleague_who_never_came else [ann])

@@ -23,6 +23,7 @@ from labelling.services import Refused, audits, ledger, queueing, rounds
 from labelling.services.claims import claim_next
 from labelling.services.labels import define
 from labelling.services.review import decide
+from tests.conftest import some_of
 from tests.factories import fruit_project, import_doubtful, make_user, run_round
 from tests.labelling.conftest import KEY
 
@@ -100,7 +101,7 @@ def test_no_question_is_asked_twice_for_money(api, price):
     assert len(prompts) == len(set(prompts))
 
 
-@pytest.mark.parametrize("failure", PASSING)
+@pytest.mark.parametrize("failure", some_of(PASSING, "rate_limit", "timeout", "cut_off"))
 def test_what_passes_is_repeated_and_each_call_is_in_the_ledger(api, price, failure, monkeypatch):
     monkeypatch.setitem(FAILURES, "rate_limit", lambda reply: error(429, retry_after=0.01))
     fail(api, failure, failure)
@@ -116,7 +117,7 @@ def test_what_passes_is_repeated_and_each_call_is_in_the_ledger(api, price, fail
     assert agrees(api)
 
 
-@pytest.mark.parametrize("failure", PAID_FAILURES)
+@pytest.mark.parametrize("failure", some_of(PAID_FAILURES, "refusal", "other_document"))
 def test_what_was_paid_for_and_is_no_answer_is_listed_with_its_reason_and_not_repeated(api, price, failure):
     fail(api, failure)
     project = paying_project(batch_size=10)
