@@ -17,8 +17,8 @@ HEAD_MILLISECONDS = 20_000
 BACKLOG = 2_048
 # What is being answered when the server is stopped has so long to end; what is half sent is not waited for.
 GRACE_SECONDS = 5
-# By this whoever started it knows that it would not help to do so again; granian ends with 1 when its processes die twice
-# within 5.5 s, which no option of it changes.
+# By this whoever started it knows that it would not help to do so again; granian ends with 1 when its processes die
+# twice within 5.5 s, which no option of it changes.
 REFUSED = 2
 
 
