@@ -3,8 +3,10 @@
 python -m tests.measure_pages --documents 100000 300000
 
 A project in the middle of its work is written: nine tenths of the documents predicted and settled, in the ledger, 400
-audited; 400 wait for people. Each page is asked for by a manager, or a reviewer where it is theirs, three times in one
-process; the quickest counts, that of SQLite included. ``--pages`` names some.
+audited; 400 wait for people, who have decided on a hundred. Most of it are copies, made by the database, of its first
+10,000 documents. A worker's last act, to let the database look at its tables, is done. Each page is asked for by a
+manager, or a reviewer where it is theirs, three times in one process; the quickest counts, that of SQLite included.
+``--pages`` names some.
 """
 
 from __future__ import annotations
@@ -19,10 +21,12 @@ from pathlib import Path
 from typing import Any
 
 from tests import load_review
-from tests.site import Site
+from tests.site import Site, collect_static
 
 SETTLED = 0.9
 N_WAITING = N_AUDITS = 400
+N_DECIDED = 100
+PART = 10_000
 TIMES = 3
 MAKE = "from tests import measure_pages; measure_pages.make({documents}, {labels})"
 TELL = "from tests import measure_pages; measure_pages.tell({pages})"
@@ -56,14 +60,17 @@ PAGES = {
 
 
 def make(n_documents: int, n_labels: int) -> None:
-    """Write the project: all of load_review's, of which most is settled and little waits."""
+    """Write the project: a part as load_review has it, of which most is settled and little waits, and copies of it."""
+    from labelling.jobs import statistics
     from labelling.models import AuditDraw, Cohort, CohortMember, Project, QueueEntry, SettledLabel
+    from labelling.services import review
 
-    load_review.make_project(n_documents, n_labels, 2)
+    n_part = min(n_documents, PART)
+    load_review.make_project(n_part, n_labels, 2)
     project = Project.objects.get()
     round_ = project.rounds.get()
     project.rounds.update(pool=n_documents, settled_at=round_.queued_at)
-    settled = round(SETTLED * n_documents)
+    settled = round(SETTLED * n_part)
     asked = round_.queries.order_by("rank")
     rows = list(asked.values_list("document", "label", "posterior")[:settled])
     keep = list(asked.values_list("document", flat=True)[settled : settled + N_WAITING])
@@ -72,14 +79,13 @@ def make(n_documents: int, n_labels: int) -> None:
         round_.queries.filter(rank__gte=rank, rank__lt=min(rank + load_review.CHUNK, settled)).delete()
     cohort = Cohort.objects.create(project=project, ledger=project.restarts, number=1, round=round_)
     rng = random.Random(0)
-    for start in range(0, len(rows), load_review.CHUNK):
-        labels = SettledLabel.objects.bulk_create(
-            SettledLabel(
-                project=project, document_id=document, label_id=label, source="model", posterior=0.97, round=round_
-            )
-            for document, label, _ in rows[start : start + load_review.CHUNK]
+    labels = SettledLabel.objects.bulk_create(
+        SettledLabel(
+            project=project, document_id=document, label_id=label, source="model", posterior=0.97, round=round_
         )
-        CohortMember.objects.bulk_create(CohortMember(cohort=cohort, settled=one, key=rng.random()) for one in labels)
+        for document, label, _ in rows
+    )
+    CohortMember.objects.bulk_create(CohortMember(cohort=cohort, settled=one, key=rng.random()) for one in labels)
     members = CohortMember.objects.filter(settled__document__queries__isnull=False).select_related("settled")
     queries = {query.document_id: query for query in round_.queries.all()}
     AuditDraw.objects.bulk_create(
@@ -87,12 +93,53 @@ def make(n_documents: int, n_labels: int) -> None:
             member=member,
             query=queries[member.settled.document_id],
             number=number,
-            ever=len(rows),
-            now=len(rows),
+            ever=round(SETTLED * n_documents),
+            now=round(SETTLED * n_documents),
             depth=member.key,
         )
         for number, member in enumerate(members[:N_AUDITS], start=1)
     )
+    multiply(n_documents // n_part, settled)
+    reviewer = project.memberships.get(role="reviewer").user
+    for entry in list(project.queue.all()[:N_DECIDED]):
+        review.decide(project, entry.pk, reviewer, "accept")
+    statistics.gather()
+
+
+def multiply(times: int, settled: int) -> None:
+    """Copy each document of the pool, with its prediction, settled label or question, until there are so many times."""
+    from django.db import connection, transaction
+    from django.db.models import Max
+
+    from labelling.models import CohortMember, Document, Prediction, Query, SettledLabel, Verdict
+
+    asked = {"document__given_source": "", "rank__gte": settled}
+    copied: list[tuple[Any, dict[str, str]]] = [
+        (
+            Document.objects.filter(given_source=""),
+            {"text": "text || ' {n}'", "text_hash": "substr(text_hash, 9) || '{n:08}'"},
+        ),
+        (Prediction.objects.all(), {}),
+        (SettledLabel.objects.all(), {}),
+        (CohortMember.objects.all(), {}),
+        (Query.objects.filter(**asked), {}),
+        (Verdict.objects.filter(**{f"query__{name}": value for name, value in asked.items()}), {}),
+    ]
+    last = {rows.model: rows.model._default_manager.aggregate(last=Max("pk"))["last"] or 0 for rows, _ in copied}
+    with transaction.atomic(), connection.cursor() as cursor:
+        for rows, changed in copied:
+            columns = {field.column: f'"{field.column}"' for field in rows.model._meta.concrete_fields} | changed
+            for field in rows.model._meta.concrete_fields:
+                if (target := field.related_model or (field.primary_key and rows.model)) in last:
+                    columns[field.column] += f" + {{n}} * {last[target]}"
+            pks, parameters = rows.filter(pk__lte=last[rows.model]).order_by().values("pk").query.sql_with_params()
+            into, taken = ", ".join(f'"{column}"' for column in columns), ", ".join(columns.values())
+            table = rows.model._meta.db_table
+            for n in range(1, times):
+                values = taken.format(n=n)
+                cursor.execute(
+                    f"INSERT INTO {table} ({into}) SELECT {values} FROM {table} WHERE id IN ({pks})", parameters
+                )
 
 
 def tell(names: list[str]) -> None:
@@ -130,6 +177,7 @@ def address(project: Any, name: str) -> str:
 
 def measured(folder: Path, documents: int, labels: int, pages: list[str]) -> Iterator[tuple[str, int, int, int]]:
     site = Site(folder)
+    collect_static()
     site.manage("shell", "--no-imports", "-c", MAKE.format(documents=documents, labels=labels))
     for line in site.manage("shell", "--no-imports", "-c", TELL.format(pages=pages)).splitlines():
         name, ms, queries, status = line.split("\t")

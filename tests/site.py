@@ -74,7 +74,7 @@ class Site:
                 stderr=subprocess.STDOUT,
             )
         if "web" in processes:
-            wait_for(self._answers, "the web server")
+            wait_for(self.answers, "the web server")
 
     def stop(self) -> None:
         """Stop everything as Ctrl-C does."""
@@ -102,7 +102,7 @@ class Site:
                 continue
             yield process
 
-    def _answers(self) -> bool:
+    def answers(self) -> bool:
         try:
             with urllib.request.urlopen(f"{self.url}/health/", timeout=5) as response:
                 return response.status == 200

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from django.db import transaction
 
+from labelling.jobs import statistics
 from labelling.jobs.lease import hold
 from labelling.models import (
     BackgroundJob,
@@ -40,6 +41,7 @@ def run_import(pk: int) -> None:
     if lease:
         # What was written before somebody cancelled it is there, too.
         start_if_due(lease.job.project, texts_came=True)
+        statistics.gather()
 
 
 def run_round(pk: int) -> None:
@@ -49,6 +51,8 @@ def run_round(pk: int) -> None:
     with hold(Round, pk) as lease:
         if lease:
             rounds.run(lease)
+    if lease:
+        statistics.gather()
 
 
 def run_measurement(pk: int) -> None:
@@ -113,3 +117,5 @@ def run_unpacking(pk: int) -> None:
     with hold(Unpacking, pk) as lease:
         if lease:
             packing.run_unpacking(lease)
+    if lease:
+        statistics.gather()

@@ -73,7 +73,10 @@ class Document(models.Model):
 
     class Meta:
         ordering = ["pk"]
-        indexes = [models.Index(fields=["project", "id"], name="documents_of_a_project")]
+        indexes = [
+            models.Index(fields=["project", "id"], name="documents_of_a_project"),
+            models.Index(fields=["project"], condition=models.Q(holdout=True), name="documents_held_out"),
+        ]
         constraints = [
             models.UniqueConstraint(fields=["project", "text_hash"], name="text_once_a_project"),
             models.UniqueConstraint(

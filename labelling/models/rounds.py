@@ -246,7 +246,10 @@ class Query(models.Model):
 
     class Meta:
         verbose_name_plural = "queries"
-        indexes = [models.Index(fields=["reason", "round"], name="queries_by_reason")]
+        indexes = [
+            models.Index(fields=["reason", "round"], name="queries_by_reason"),
+            models.Index(fields=["round", "rank", "id"], name="queries_by_rank"),
+        ]
         constraints = [
             models.UniqueConstraint(
                 fields=["round", "document", "label"],

@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 
 from labelling.models import Draft, Drafting, Label, Project, Query, Round, Verdict
 from labelling.services import Refused, audits, diary, labels, queueing, rounds
+from labelling.services.counting import kept_of
 
 State = Drafting.State
 
@@ -152,10 +153,15 @@ def meant_as_now(verdicts: QuerySet[Verdict]) -> QuerySet[Verdict]:
 
 
 def stale_counts(project: Project) -> dict[Label, int]:
-    """How many verdicts saw an older definition, by label, those with most first."""
-    counts = stale(project).order_by().values_list("query__label").annotate(n=Count("pk")).order_by("-n")
-    labels = Label.objects.in_bulk([label_id for label_id, _ in counts])
-    return {labels[label_id]: n for label_id, n in counts}
+    """How many verdicts saw an older definition, by label, those with most first; of a large project see counting."""
+    counts = kept_of(project, "stale", _counted)
+    labels = Label.objects.in_bulk(counts)
+    return {labels[label_id]: n for label_id, n in counts.items() if label_id in labels}
+
+
+def _counted(project: Project) -> dict[int, int]:
+    outdated = stale(project).order_by().values_list("query__label").annotate(n=Count("pk"))
+    return dict(outdated.order_by("-n"))
 
 
 def ask_again(project: Project, user: User | None, label: Label | None = None) -> Round:

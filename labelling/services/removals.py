@@ -97,9 +97,10 @@ def delete_documents(project: Project, user: User, documents: QuerySet[Document]
     pks = list(documents.order_by("pk").values_list("pk", flat=True))
     _begin_ledger_anew(project, documents)
     brought = set(documents.exclude(csv_import=None).values_list("csv_import", flat=True).distinct())
-    brought |= set(Row.objects.filter(document__in=pks).exclude(csv_import=None).values_list("csv_import", flat=True))
+    lines = Row.objects.exclude(csv_import=None)
     counts: Counter[str] = Counter()
     for chunk in _chunks(pks):
+        brought |= set(lines.filter(document__in=_these(chunk)).values_list("csv_import", flat=True))
         counts += _erase(chunk)
     _forget_files(project.imports.filter(pk__in=brought))
     packing.forget(project)
@@ -179,7 +180,7 @@ def delete_project(project: Project, user: User, typed_name: str) -> None:
     name, model_file = project.name, project.model_file
     with transaction.atomic():
         project.releases.all().delete()
-        project.delete()
+        _erase_rows(Project.objects.filter(pk=project.pk))
         diary.write(Act.PROJECT_DELETED, None, name, before=counts, user=user)
     model_file.unlink(missing_ok=True)
     for folder in folders:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.contrib import messages
 from django.core.paginator import Paginator
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
@@ -106,7 +106,7 @@ def _queries(round_: Round, verdict: str, reason: str) -> QuerySet[Query]:
     elif verdict:
         queries = queries.filter(verdict__verdict=verdict, is_blind=False)
     # That the judge was asked about a further label tells that it refused the one before.
-    return queries.exclude(is_blind=True, reason=Query.Reason.DELEGATED)
+    return queries.exclude(Q(reason=Query.Reason.DELEGATED) & Q(is_blind=True))
 
 
 @require_POST

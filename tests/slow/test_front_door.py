@@ -8,9 +8,10 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import suppress
 
+import psutil
 import pytest
 
-from tests.site import Site, running_site
+from tests.site import Site, running_site, wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -59,3 +60,14 @@ def test_a_body_without_an_end_is_refused_within_a_megabyte(site):
         for _ in range(16):
             connection.sendall(b"10000\r\n" + b"x" * 65_536 + b"\r\n")
     assert connection.recv(12) == b"HTTP/1.1 413"
+
+
+def test_the_server_is_started_again_when_its_processes_die_again_and_again(site):
+    def has_ended() -> bool:
+        for process in sorted(site.web_processes(), key=lambda process: process.create_time())[1:]:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        return "The web server died and is started again." in site.log()
+
+    wait_for(has_ended, "the end of the web server")
+    wait_for(site.answers, "the web server")

@@ -17,6 +17,9 @@ HEAD_MILLISECONDS = 20_000
 BACKLOG = 2_048
 # What is being answered when the server is stopped has so long to end; what is half sent is not waited for.
 GRACE_SECONDS = 5
+# By this whoever started it knows that it would not help to do so again; granian ends with 1 when its processes die
+# twice within 5.5 s, which no option of it changes.
+REFUSED = 2
 
 
 class Command(BaseCommand):
@@ -29,7 +32,7 @@ class Command(BaseCommand):
         try:
             upgrading.check()
         except Refused as refusal:
-            raise CommandError(str(refusal)) from refusal
+            raise CommandError(str(refusal), returncode=REFUSED) from refusal
         host = os.environ.get("HOST", "127.0.0.1")
         _make_sure_it_is_free(host, options["port"])
         server = Path(sys.executable).with_name("granian")
@@ -59,4 +62,4 @@ def _make_sure_it_is_free(host: str, port: int) -> None:
         socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
     except OSError as error:
         instead = f"HOST ({host}) and PORT ({port}) name another place, as in: PORT={port + 1} make run"
-        raise CommandError(f"Can't listen: {error.strerror}. {instead}") from error
+        raise CommandError(f"Can't listen: {error.strerror}. {instead}", returncode=REFUSED) from error
