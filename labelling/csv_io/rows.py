@@ -7,8 +7,9 @@ import json
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, BinaryIO
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, BinaryIO, NamedTuple
 
 from django.utils.translation import gettext as _
 
@@ -35,12 +36,12 @@ from labelling.csv_io.records import Malformed, Record
 MAX_LABEL_CHARS = 200
 MAX_ID_CHARS = 200
 LETTERS_AND_DIGITS = re.compile(r"[^\W_]+")
+NO_LETTERS_OR_DIGITS = {n: None for n in range(128) if not chr(n).isalnum()}
 EMPTY_ROW, REPEATED_NAMES, EMPTY_WORD = "empty_rows", "repeated_names", "empty_words"
 LEFT_OUT = (EMPTY_ROW, REPEATED_NAMES, EMPTY_WORD)
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(NamedTuple):
     """A document on its way in.
 
     ``label`` is empty for pool documents. ``source`` is empty for them too; with a source and
@@ -55,8 +56,8 @@ class Row:
     external_id: str = ""
     source: str = ""
     holdout: bool = False
-    metadata: Mapping[str, str] = field(default_factory=dict)
-    provenance: Mapping[str, str] = field(default_factory=dict)
+    metadata: Mapping[str, str] = MappingProxyType({})
+    provenance: Mapping[str, str] = MappingProxyType({})
     proposals: Sequence[Mapping[str, Any]] = ()
 
     @property
@@ -97,8 +98,9 @@ def folded(text: str) -> str:
 
     A text without letters and digits is near to no other.
     """
-    if not text.isascii():
-        text = unicodedata.normalize("NFKC", text)
+    if text.isascii():
+        return text.casefold().translate(NO_LETTERS_OR_DIGITS) or text
+    text = unicodedata.normalize("NFKC", text)
     return "".join(LETTERS_AND_DIGITS.findall(text.casefold())) or text
 
 

@@ -36,6 +36,7 @@ from labelling.models import (
 from labelling.models import Row as StoredRow
 from labelling.models.documents import Source
 from labelling.services.imports.holding_out import draw_holdout
+from labelling.services.imports.keeping import Kept
 from labelling.services.imports.uploading import columns_of, format_of
 
 MAX_SHOWN_PROBLEMS = 200
@@ -66,6 +67,7 @@ class Check:
     holdout: set[str] = field(default_factory=set)
     foreign: dict[str, int] = field(default_factory=dict)
     n_looked_at: int = 0
+    kept: Kept = field(default_factory=Kept)
 
 
 def check_rows(csv_import: CsvImport, meaning: Meaning, progress: Progress) -> Check:
@@ -75,7 +77,7 @@ def check_rows(csv_import: CsvImport, meaning: Meaning, progress: Progress) -> C
     size = csv_import.file.size
     with csv_import.file.open("rb") as file:
         check = Check(read_header(file, format_of(csv_import)))
-        for item in screened(csv_import, meaning, file):
+        for item in _screened(csv_import, meaning, file):
             progress.report(CsvImport.Step.CHECK, file.tell(), size)
             if isinstance(item, LeftOut):
                 check.left_out[item.reason].append(item.line)
@@ -84,6 +86,7 @@ def check_rows(csv_import: CsvImport, meaning: Meaning, progress: Progress) -> C
             if isinstance(item, Problem):
                 check.rejected.append(item)
                 continue
+            check.kept.add(item)
             row = item if isinstance(item, Row) else item.row
             check.metadata |= dict.fromkeys(row.metadata)
             if row.source == "seed" and csv_import.holdout_percent:
@@ -212,7 +215,7 @@ def is_holdout(row: Row, holdout: set[str]) -> bool:
     return row.holdout or (row.source == "seed" and row.text_hash in holdout)
 
 
-def screened(
+def _screened(
     csv_import: CsvImport, meaning: Meaning, file: BinaryIO
 ) -> Iterator[Row | Problem | Known | Changed | LeftOut]:
     columns = columns_of(csv_import)

@@ -41,7 +41,7 @@ def run(csv_import: CsvImport, progress: Progress) -> str:
     progress.report(CsvImport.Step.CHECK)
     if not csv_import.file.size:
         raise FileNotFoundError(errno.ENOENT, "nothing is left in it", csv_import.filename)
-    meaning, check, questions = _look(csv_import, progress)
+    check, questions = _look(csv_import, progress)
     with progress.transaction():
         if questions or check is None:
             _save_questions(csv_import, questions)
@@ -52,7 +52,7 @@ def run(csv_import: CsvImport, progress: Progress) -> str:
         if check.rejected and not csv_import.keep_good_rows:
             return BackgroundJob.State.WAITING
         prepare_project(csv_import, check)
-    write(csv_import, check, meaning, progress)
+    write(csv_import, check, progress)
     return BackgroundJob.State.DONE
 
 
@@ -63,11 +63,11 @@ def try_out(csv_import: CsvImport) -> list[Question]:
         What would be asked.
     """
     asked: list[Question] = []
-    _meaning, check, questions = _look(csv_import, _Unheard())
+    check, questions = _look(csv_import, _Unheard())
     while questions or check is None:
         asked += questions
         csv_import.answers |= {question.key: question.guess for question in questions}
-        _meaning, check, questions = _look(csv_import, _Unheard())
+        check, questions = _look(csv_import, _Unheard())
     save_check(csv_import, check)
     return asked
 
@@ -82,13 +82,13 @@ class _Unheard:
         return transaction.atomic()
 
 
-def _look(csv_import: CsvImport, progress: Progress) -> tuple[Meaning, Check | None, list[Question]]:
-    """Read the file without writing anything: what it means, what it would do, and what has to be asked first."""
+def _look(csv_import: CsvImport, progress: Progress) -> tuple[Check | None, list[Question]]:
+    """Read the file without writing anything: what it would do, and what has to be asked first."""
     meaning, questions = _understand(csv_import)
     if questions:
-        return meaning, None, questions
+        return None, questions
     check = check_rows(csv_import, meaning, progress)
-    return meaning, check, [question for question in ask_changes(check) if question.key not in csv_import.answers]
+    return check, [question for question in ask_changes(check) if question.key not in csv_import.answers]
 
 
 def _understand(csv_import: CsvImport) -> tuple[Meaning, list[Question]]:
