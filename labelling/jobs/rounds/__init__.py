@@ -17,6 +17,7 @@ from labelling.jobs.rounds.grouping import propose_labels
 from labelling.jobs.rounds.judging import ask_judge
 from labelling.jobs.rounds.learning import embed_texts, fit, predict
 from labelling.jobs.rounds.memory import remember
+from labelling.jobs.rounds.prevailing import estimate_shares
 from labelling.jobs.rounds.querying import choose_queries, record_queries
 from labelling.jobs.rounds.settling import settle, was_down
 from labelling.jobs.rounds.speaking import note_for_people
@@ -93,6 +94,7 @@ def _lay_out(lease: Lease[Round]) -> None:
     settle(lease)
     note_for_people(lease)
     propose_labels(lease)
+    estimate_shares(lease)
 
 
 @contextmanager
