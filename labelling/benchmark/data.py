@@ -114,7 +114,7 @@ def some_labels(corpus: Corpus, vectors: Vectors, n_labels: int, random_state: i
 
 
 def draw(
-    corpus: Corpus, vectors: Vectors, seeds_per_label: int, n_pool: int | None, random_state: int
+    corpus: Corpus, vectors: Vectors, seeds_per_label: int, n_pool: int | None, random_state: int, zipf: float = 0.0
 ) -> tuple[Data, Data]:
     """Draw the seeds of each label; the rest is the pool.
 
@@ -125,6 +125,7 @@ def draw(
         seeds_per_label: at least 1.
         n_pool: the most texts of the pool, those out of scope not counted; None: all.
         random_state: seed of the draw.
+        zipf: exponent of the frequencies of the pool's labels, see skewed; 0: as they are.
 
     Returns:
         The data with the pool in scope only, and with the texts out of scope mixed into the pool as NOISE.
@@ -136,7 +137,8 @@ def draw(
         rows = rng.permutation(np.flatnonzero(y == code))
         seeds.append(rows[: min(seeds_per_label, max(len(rows) - 1, 1))])
     own = np.sort(np.concatenate(seeds))
-    pool = rng.permutation(np.setdiff1d(np.arange(len(y)), own))[:n_pool]
+    pool = rng.permutation(np.setdiff1d(np.arange(len(y)), own))
+    pool = (skewed(pool, y[pool], zipf, random_state) if zipf else pool)[:n_pool]
     if not len(pool):
         raise BadData("No text is left for the pool: give fewer seeds per label or more texts.")
     texts = texts_of(corpus.train)
@@ -164,6 +166,23 @@ def draw(
         texts_pool=np.append(texts[pool], np.array(corpus.oos, dtype=object))[order],
     )
     return data, mixed
+
+
+def skewed(rows: np.ndarray, y: np.ndarray, exponent: float, random_state: int) -> np.ndarray:
+    """Keep as many rows as fit Zipf's law: of the label of rank r in proportion to r ** -exponent, one at least.
+
+    Args:
+        rows: shape (n,); their order stays.
+        y: their label codes, shape (n,). Which label has which rank is drawn.
+        exponent: > 0.
+        random_state: seed of the ranks.
+    """
+    labels, n_each = np.unique(y, return_counts=True)
+    share = np.empty(len(labels))
+    share[np.random.default_rng(random_state).permutation(len(labels))] = np.arange(1, len(labels) + 1) ** -exponent
+    wanted = np.maximum(np.floor((n_each / share).min() * share), 1).astype(int)
+    kept = np.concatenate([np.flatnonzero(y == label)[:n] for label, n in zip(labels, wanted, strict=True)])
+    return rows[np.sort(kept)]
 
 
 def texts_of(tables: Sequence[Table]) -> np.ndarray:

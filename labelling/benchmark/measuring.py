@@ -41,6 +41,7 @@ class Settings:
     Attributes:
         labels: the most labels, drawn at random; None: all.
         pool: the most texts of the pool; None: all.
+        zipf: exponent of the frequencies of the pool's labels; 0: as they are in the file.
         baselines: what R.E.D. is compared with, of MODELS.
         arms: the loops to run, of ARMS; none: only what needs no judge. That of a baseline needs the baseline.
     """
@@ -59,6 +60,7 @@ class Settings:
     random_states: tuple[int, ...] = (0, 1, 2)
     labels: int | None = None
     pool: int | None = None
+    zipf: float = 0.0
     baselines: tuple[str, ...] = ("flat", "article")
     arms: tuple[str, ...] = ARMS
 
@@ -122,7 +124,7 @@ def _measure(corpus: Corpus, vectors: Vectors, settings: Settings, random_state:
 
     if settings.labels:
         corpus, vectors = some_labels(corpus, vectors, settings.labels, random_state)
-    data, mixed = draw(corpus, vectors, settings.seeds_per_label, settings.pool, random_state)
+    data, mixed = draw(corpus, vectors, settings.seeds_per_label, settings.pool, random_state, settings.zipf)
     # R.E.D. comes first: what the others need doesn't count as its memory.
     red, seconds = _red(data, random_state, state_says)
     peak = peak_rss_mb()

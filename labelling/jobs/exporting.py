@@ -16,6 +16,7 @@ from django.utils import timezone, translation
 from classifiers.quantized import source_digest
 from labelling.jobs.suggesting import Model
 from labelling.models import Decision, Document, Label, Prediction, Project, TrainingExample, Verdict
+from labelling.services.shares import shares
 from labelling.services.suggesting import Standing
 
 # What reads the folder refuses another one.
@@ -101,14 +102,22 @@ def _figures(project: Project) -> dict[str, Any]:
 
 
 def _by_label(project: Project) -> list[dict[str, Any]]:
-    """By label: its examples, and how many of the held-out documents with it were predicted so."""
+    """By label: its examples, how common it is, and how many of the held-out documents with it were predicted so."""
     held = Prediction.objects.filter(document__project=project, document__holdout=True).order_by()
     rows = held.values("document__given_label").annotate(
         n=Count("pk"), right=Count("pk", Q(label=F("document__given_label")))
     )
     recall = {row["document__given_label"]: row for row in rows}
     labels = project.labels.leaves().annotate(count=Count("examples")).values_list("pk", "code", "name", "count")
+    estimated = shares(project)
+    of_label = estimated.of_label if estimated else {}
     return [
-        {"code": code, "name": name, "n_examples": count, **recall.get(pk, {"n": 0, "right": 0})}
+        {
+            "code": code,
+            "name": name,
+            "n_examples": count,
+            "share": of_label.get(pk),
+            **recall.get(pk, {"n": 0, "right": 0}),
+        }
         for pk, code, name, count in labels
     ]

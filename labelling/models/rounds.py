@@ -69,6 +69,9 @@ class Round(BackgroundJob):
     expected = models.JSONField(
         default=dict, help_text="By label id: documents of the pool that are expected to belong to it."
     )
+    shares = models.JSONField(
+        default=dict, help_text="How common each label is in the pool, see labelling.jobs.rounds.prevailing."
+    )
     outlook = models.JSONField(default=dict, help_text="What is still to be done, see labelling.jobs.rounds.outlook.")
     holdout_size = models.PositiveIntegerField(null=True)
     holdout_accuracy = models.FloatField(null=True)

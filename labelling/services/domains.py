@@ -11,7 +11,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.db.models.fields.json import KeyTextTransform
 from django.db.models.lookups import In
 
-from labelling.models import AuditDraw, Expertise, Label, Membership, PeopleOnly, Project, SettledLabel
+from labelling.models import AuditDraw, Decision, Expertise, Label, Membership, PeopleOnly, Project, SettledLabel
 from labelling.models.documents import DocumentQuerySet
 from labelling.models.domains import Domain
 from labelling.services import diary
@@ -62,6 +62,13 @@ def for_people(project: Project) -> DocumentQuerySet:
     """The documents that no machine settles, by the rule: by their most probable label as of now, or their metadata."""
     rule = PeopleOnly.objects.filter(project=project).first()
     return documents_of(project, rule.labels.all(), rule.column, rule.values) if rule else project.documents.none()
+
+
+def undecided(project: Project) -> DocumentQuerySet:
+    """What is left for people alone, by the rule or because people disagreed on it elsewhere, and nobody skipped."""
+    skipped = Decision.objects.filter(document=OuterRef("pk"), action=Decision.Action.SKIP, withdrawn_by=None)
+    reserved = Q(pk__in=for_people(project).values("pk"))
+    return project.documents.pool().filter(reserved | Q(is_disputed=True)).filter(~Exists(skipped))
 
 
 def documents_of(

@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from labelling.models import AuditDraw, Decision, Document, Label, Measurement, Prediction, Project, TrainingExample
 from labelling.models.documents import Source
 from labelling.services import audits, definitions, suspicions
+from labelling.services.shares import Interval, shares
 
 Pair = tuple[int, int]
 
@@ -46,6 +47,7 @@ class Health:
         confused: how often it and another label were taken for each other, by that label's id.
         n_stale: verdicts that saw another definition.
         n_suspicious: examples that another label fits better.
+        share: how common it is in the pool; None before a round has estimated that.
         rival: the label that it is confused with most, or else the one whose examples are most like its own.
         instead: the label that people chose most often in its place.
     """
@@ -60,6 +62,7 @@ class Health:
     confused: Counter[int] = field(default_factory=Counter)
     n_stale: int = 0
     n_suspicious: int = 0
+    share: Interval | None = None
     rival: Label | None = None
     instead: Label | None = None
 
@@ -99,6 +102,7 @@ SORTS: dict[str, Callable[[Health], Any]] = {
     "confused": lambda one: -one.n_confused,
     "judge": lambda one: one.judge.smoothed,
     "suspicious": lambda one: -one.n_suspicious,
+    "share": lambda one: -(one.share.share if one.share else 0.0),
 }
 FILTERS = {
     "": (_("All"), lambda one: True),
@@ -142,6 +146,9 @@ def table(project: Project) -> list[Health]:
     for label_id, n in suspected:
         if label_id in rows:
             rows[label_id].n_suspicious = n
+    estimated = shares(project)
+    for label_id, row in rows.items():
+        row.share = estimated.of_label.get(label_id) if estimated else None
     _name_rivals(project, rows, labels)
     return list(rows.values())
 

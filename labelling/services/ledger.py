@@ -176,8 +176,8 @@ def _stay_within(cap: Decimal | None, at_most: Decimal, call: Call, reached: str
         return
     if call.ceiling is None:
         unpriced = _(
-            "No price is known for the model “%(model)s”, so the cap can't be kept: enter the price, or remove the "
-            "cap, in the project's settings."
+            "No price is known for the model “%(model)s”, so the cap can't be kept: enter it under “Known prices” in "
+            "the project's settings, or remove the cap there."
         )
         raise Refused(unpriced % {"model": call.model})
     if at_most + call.ceiling > cap:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from django.contrib.auth.models import User
 
-from labelling.models import BackgroundJob, Decision, Project, Query, Release, Round
-from labelling.services import claims, rounds
+from labelling.models import BackgroundJob, Decision, Project, Query, Release, Round, TrainingExample
+from labelling.models.documents import Source
+from labelling.services import claims, domains, rounds
 from labelling.services.outlook import minutes, seconds_a_decision
 
 FEWEST_LABELS = 2
@@ -53,7 +54,7 @@ class NextAction:
     Attributes:
         n: documents, or labels, that it is about; ``claims.MANY`` stands for as many or more.
         minutes: what that takes, 0 where nothing is to be decided.
-        n_further: documents that wait for the same user besides.
+        n_further: documents that wait for the same user besides, or all the same.
         may_deliver: whether nothing more is learnt, so that only audits add to what is there.
         may_start: whether a round can be started all the same.
         release: the one that holds everything as it is now.
@@ -73,7 +74,9 @@ def next_action(project: Project, user: User) -> NextAction:
     is_manager = project.is_managed_by(user)
     last = project.rounds.order_by("-number").first()
     stopped = _stopped(last) if last and is_manager else None
-    found = stopped or _for_people(project, user, last) or _between(project, last)
+    if stopped:
+        return replace(stopped, n_further=claims.n_available(project, user))
+    found = _for_people(project, user, last) or _between(project, last)
     return NextAction(Kind.WAIT_FOR_MANAGER) if found.kind in FOR_MANAGERS and not is_manager else found
 
 
@@ -113,20 +116,22 @@ def _between(project: Project, last: Round | None) -> NextAction:
     n_waiting = project.queue.count()
     if n_waiting and _somebody_can(project):
         return NextAction(Kind.WAIT_FOR_COLLEAGUES, n_waiting)
-    if last.stop_reason:
-        release = _release_of_all(project, last)
-        return NextAction(Kind.DELIVERED if release else Kind.DELIVER, may_start=True, release=release)
+    if rounds.nothing_left(project) or (last.stop_reason and not domains.undecided(project).exists()):
+        return _delivery(project, last)
     return NextAction(Kind.LOOK_AT_SKIPPED, n_waiting) if n_waiting else NextAction(Kind.START_NEXT)
 
 
 def _before_the_first_round(project: Project) -> NextAction:
     if not project.documents.filter(holdout=False).exists():
         return NextAction(Kind.IMPORT_TEXTS)
+    has_pool = project.documents.pool().exists()
+    if not has_pool and TrainingExample.objects.filter(document__project=project, source=Source.HUMAN).exists():
+        return _delivery(project, None)
     may_start = project.labels.leaves().count() >= FEWEST_LABELS
     n_without = project.labels.leaves().filter(examples=None).count()
     if n_without or not may_start:
         return NextAction(Kind.IMPORT_EXAMPLES, n_without, may_start=may_start)
-    if not project.documents.pool().exists():
+    if not has_pool:
         return NextAction(Kind.IMPORT_TEXTS)
     n_undefined = project.labels.in_use().filter(definition="").count()
     if n_undefined and project.judge != Project.JudgeName.NONE:
@@ -134,10 +139,16 @@ def _before_the_first_round(project: Project) -> NextAction:
     return NextAction(Kind.START_FIRST)
 
 
-def _release_of_all(project: Project, last: Round) -> Release | None:
+def _delivery(project: Project, last: Round | None) -> NextAction:
+    release = _release_of_all(project, last)
+    may_start = not rounds.nothing_left(project)
+    return NextAction(Kind.DELIVERED if release else Kind.DELIVER, may_start=may_start, release=release)
+
+
+def _release_of_all(project: Project, last: Round | None) -> Release | None:
     """The newest release, if no round has ended and nobody has decided anything since it was asked for."""
     release = project.releases.filter(state=BackgroundJob.State.DONE).first()
-    if release is None or last.finished_at is None or last.finished_at > release.created_at:
+    if release is None or (last and (last.finished_at is None or last.finished_at > release.created_at)):
         return None
     decided = Decision.objects.filter(document__project=project, created_at__gt=release.created_at)
     return None if decided.exists() else release

@@ -16,6 +16,7 @@ from django.utils.translation import gettext as _
 from labelling.models import Certificate, Decision, Project, Release, Verdict
 from labelling.services.audits import JudgeId
 from labelling.services.levels import levels, most_wrong
+from labelling.services.shares import LEVEL, shares
 
 OF_A_LOOK = ("limit", "level", "n", "k", "bound", "ever", "now", "depth", "finite", "holds", "still_needed")
 # What makes the labels what they are. Not the judge's address: whoever gets the data need not know it.
@@ -75,6 +76,7 @@ def describe(release: Release, counts: Mapping[str, int], files: Mapping[str, An
         "judge_is_simulated": bool(settings.SIMULATED_JUDGE),
         "encoder": settings.ENCODER,
         "rounds": _rounds(project),
+        "shares": _shares(project),
         "definitions": dict(project.labels.order_by("name").values_list("name", "definition_version")),
         "settings": {name: getattr(project, name) for name in SETTINGS},
         "product": {"name": "R.E.D.", "version": settings.VERSION},
@@ -167,6 +169,16 @@ def _judges(project: Project) -> list[dict[str, Any]]:
     verdicts = Verdict.objects.filter(query__round__project=project).order_by()
     rows = verdicts.values(*JudgeId._fields).annotate(verdicts=Count("pk"))
     return sorted(rows, key=lambda judge: -judge["verdicts"])
+
+
+def _shares(project: Project) -> dict[str, Any] | None:
+    """How common each label is among the documents that came without one, the most common first."""
+    found = shares(project)
+    if found is None:
+        return None
+    labels = {label.name: interval._asdict() for label, interval in found.by_share(project.labels.in_use())}
+    told = {"round": found.round, "documents": found.n, "random_decisions": found.drawn, "level": LEVEL}
+    return {**told, "labels": labels, "none_of_these": found.none._asdict()}
 
 
 def _rounds(project: Project) -> dict[str, Any]:

@@ -61,9 +61,7 @@ def start_round(
         raise Refused(
             _("At least two labels are needed before a round can learn. Import labels or labelled texts first.")
         )
-    has_audits = project.settled_labels.filter(left_at=None).exists()
-    measurable = project.documents.filter(holdout=True).exists() and new_examples(project)
-    if not project.documents.pool().exists() and not measurable and not has_audits:
+    if nothing_left(project):
         raise Refused(_("There is nothing to ask about: every document has its label."))
     if waiting := project.rounds.filter(state=BackgroundJob.State.WAITING).first():
         raise Refused(
@@ -89,6 +87,13 @@ def start_round(
         # Two people at once: the database lets one active round a project through.
         raise Refused(_("A round is running already.")) from error
     return round_
+
+
+def nothing_left(project: Project) -> bool:
+    """Whether a round would have nothing to ask about, to audit, or to measure: people have decided on everything."""
+    if project.documents.pool().exists() or project.settled_labels.filter(left_at=None).exists():
+        return False
+    return not (project.documents.filter(holdout=True).exists() and new_examples(project))
 
 
 def has_unpredicted(project: Project) -> bool:

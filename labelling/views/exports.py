@@ -16,6 +16,7 @@ from labelling.csv_io.writing import WRITERS
 from labelling.models import Document, Project
 from labelling.services import Refused, exports, selections
 from labelling.services.selections import Selection, Which
+from labelling.services.shares import shares
 from labelling.services.suggesting import NotServed
 from labelling.views import finding as filters
 from labelling.views.access import Request, export_view, number, project_view
@@ -32,6 +33,7 @@ def export(request: Request, project: Project) -> StreamingHttpResponse:
 @export_view
 def choose(request: Request, project: Project) -> HttpResponse:
     """Choose what to export, and for which program."""
+    estimated = shares(project)
     context = {
         "project": project,
         "writers": WRITERS,
@@ -39,6 +41,8 @@ def choose(request: Request, project: Project) -> HttpResponse:
         "labels": project.labels.order_by("name"),
         "releases": selections.finished_releases(project),
         "columns": exports.header(project),
+        "shares": estimated,
+        "by_share": estimated.by_share(project.labels.in_use()) if estimated else [],
         **_chosen(request, project),
     }
     return render(request, "labelling/export.html", context)

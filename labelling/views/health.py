@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy
 from labelling.models import Project
 from labelling.services import Refused, labels, suspicions
 from labelling.services import health as services
+from labelling.services.shares import shares
 from labelling.views.access import Request, number, project_view, searched, sorted_by
 
 PER_PAGE = 50
@@ -28,6 +29,7 @@ COLUMNS = {
     "confused": gettext_lazy("Closest rival"),
     "judge": gettext_lazy("Judge right"),
     "suspicious": gettext_lazy("Suspicious"),
+    "share": gettext_lazy("Share of the pool"),
 }
 
 
@@ -48,6 +50,7 @@ def table(request: Request, project: Project) -> HttpResponse:
         "show": shown,
         "sort": sort,
         "query": query,
+        "shares": shares(project),
     }
     return render(request, "labelling/health.html", context)
 

@@ -21,6 +21,7 @@ from labelling.models import Draft, Label, Prediction, Project
 from labelling.resources import LabelCsv, LabelResource
 from labelling.services import Refused, definitions, threads, trees
 from labelling.services import labels as services
+from labelling.services.shares import shares
 from labelling.views.access import Request, manager_view, project_view, searched
 
 PER_PAGE = 100
@@ -138,6 +139,7 @@ def detail(request: Request, project: Project, pk: int) -> HttpResponse:
             return redirect("label", project.slug, pk)
     elif request.method == "POST":
         raise PermissionDenied(_("Only managers of this project can change labels."))
+    estimated = shares(project)
     context = {
         "project": project,
         "is_manager": is_manager,
@@ -148,6 +150,7 @@ def detail(request: Request, project: Project, pk: int) -> HttpResponse:
         "colleagues": threads.colleagues(project),
         "n_stale": definitions.stale(project).filter(query__label=label).count(),
         "n_examples": label.examples.count(),
+        "share": estimated.of_label.get(label.pk) if estimated else None,
         "is_learnt": label.examples.exclude(learned_in=None).exists(),
         "examples": label.examples.select_related("document").order_by("-pk")[:SHOWN_EXAMPLES],
         "above": trees.lineage(label),

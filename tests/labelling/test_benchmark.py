@@ -14,7 +14,7 @@ from django.core.management import CommandError, call_command
 
 from classifiers.subset_classifier import NOISE
 from labelling.benchmark import report
-from labelling.benchmark.data import BadData, Vectors, draw, read_corpus, some_labels
+from labelling.benchmark.data import BadData, Vectors, draw, read_corpus, skewed, some_labels
 from labelling.benchmark.measuring import ARMS, MODELS, is_cross_validated
 from tests.fakes import HashingEncoder
 
@@ -212,6 +212,28 @@ def test_seeds_leave_a_text_of_each_label_in_the_pool(tmp_path):
     again, _ = draw(corpus, vectors, 5, 2, random_state=3)
     assert (again.X == data.X).all()
     assert (again.X_pool == data.X_pool[:2]).all()
+
+
+@pytest.mark.parametrize("random_state", range(5))
+def test_a_skewed_pool_follows_zipfs_law(random_state):
+    y = np.random.default_rng(9).permutation(np.repeat(np.arange(20), 60))
+    kept = skewed(np.arange(1_200), y, 1.0, random_state)
+    counted = np.sort(np.bincount(y[kept], minlength=20))[::-1]
+    assert counted.tolist() == [60 // rank for rank in range(1, 21)]
+    assert (np.diff(kept) > 0).all()
+    assert (kept == skewed(np.arange(1_200), y, 1.0, random_state)).all()
+    assert np.bincount(y[skewed(np.arange(1_200), y, 3.0, random_state)], minlength=20).min() == 1
+
+
+def test_which_label_is_common_is_drawn():
+    y = np.repeat(np.arange(20), 60)
+    assert len({np.bincount(y[skewed(np.arange(1_200), y, 1.0, state)]).argmax() for state in range(8)}) > 4
+
+
+@pytest.mark.parametrize("value", ["-1", "4", "nan", "x", ""])
+def test_exponents_that_are_none_are_refused(value):
+    with pytest.raises(CommandError, match="between 0 and 3"):
+        call_command("benchmark", "a.csv", "b.csv", "--zipf", value)
 
 
 def test_figures_without_a_value_are_left_out_of_the_mean():

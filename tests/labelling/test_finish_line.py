@@ -25,13 +25,13 @@ from labelling.models import (
     SettledLabel,
     TrainingExample,
 )
-from labelling.services import Refused, audits, certificates, claims, projects, releases, review, rounds
+from labelling.services import Refused, audits, certificates, claims, domains, projects, releases, review, rounds
 from labelling.services.certificates import Stage, begin_anew, promise
 from labelling.services.measuring import is_no_better_than_chance
 from labelling.services.next_action import Kind, NextAction, next_action
 from labelling.services.outlook import SECONDS_ASSUMED, Ahead, minutes, outlook, seconds_a_decision
 from labelling.services.progress import Counts, counts
-from tests.factories import FRUIT, account, fresh, import_rows, make_project, make_user, run_round
+from tests.factories import FRUIT, account, fresh, fruit_rows, import_rows, make_project, make_user, run_round
 
 pytestmark = pytest.mark.django_db
 
@@ -232,6 +232,53 @@ def test_a_disagreement_waits_for_the_third(audited, mia):
         review.decide(audited, entry.pk, user, "override", label)
     assert next_action(audited, mia).kind == Kind.SETTLE_DISAGREEMENTS
     assert next_action(audited, people[0]).kind == Kind.WAIT_FOR_COLLEAGUES
+
+
+@pytest.mark.parametrize("with_round", [True, False])
+def test_what_people_have_decided_alone_is_delivered(client, mia, with_round):
+    project = make_project(mia, auto_accept=False, retrain_after=40)
+    import_rows(project, fruit_rows(n_pool=2))
+    if with_round:
+        run_round(project)
+        decide_all(project, mia)
+    else:
+        for document in project.documents.pool():
+            review.relabel(document, mia, project.labels.get(name=document.text.split()[0]))
+    assert not project.rounds.exclude(stop_reason="").exists()
+    with pytest.raises(Refused, match="nothing to ask about"):
+        rounds.start_round(project)
+    assert next_action(project, mia) == NextAction(Kind.DELIVER)
+    assert "8 documents were decided by people." in shown(client, "project", project)
+    releases.start(project, mia)
+    Release.objects.update(state="done")
+    assert next_action(project, mia).kind == Kind.DELIVERED
+    import_rows(project, [("mango mango, a later one", "")])
+    assert next_action(project, mia).kind not in (Kind.DELIVER, Kind.DELIVERED)
+
+
+def test_what_people_disagreed_on_elsewhere_is_decided_before_the_end(client, mia):
+    project = make_project(mia, retrain_after=10)
+    import_rows(project, fruit_rows(n_seeds=6, n_pool=2))
+    for document in project.documents.pool():
+        review.relabel(document, mia, project.labels.get(name=document.text.split()[0]))
+    import_rows(project, [("apple banana, who knows", ""), ("apple cherry, who knows", "")])
+    project.documents.pool().update(is_disputed=True)
+    last = run_round(project)
+    Round.objects.filter(pk=last.pk).update(learning_over="Enough.")
+    assert (last.state, last.stop_reason) == ("done", "")
+    assert next_action(project, mia) == NextAction(Kind.DECIDE, 2, 1)
+    # Where the loop ended without them, as it could before, a round lays them out.
+    project.queue.all().delete()
+    Round.objects.update(stop_reason="Enough.")
+    assert next_action(project, mia).kind == Kind.START_NEXT
+    run_round(project)
+    assert next_action(project, mia).kind == Kind.DECIDE
+    review.decide(project, claims.claim_next(project, mia).pk, mia, "skip")
+    decide_all(project, mia)
+    Round.objects.filter(state="queued").delete()
+    assert domains.undecided(project).count() == 0
+    assert run_round(project).stop_reason
+    assert next_action(project, mia).kind == Kind.DELIVER
 
 
 def test_once_nothing_more_is_learnt_what_is_there_may_be_delivered_before_all_is_audited(client, audited, mia):

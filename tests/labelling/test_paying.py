@@ -11,6 +11,7 @@ from decimal import Decimal
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
 
 from classifiers.messages_api import MessagesClient
 from labelling import jobs
@@ -18,10 +19,11 @@ from labelling.fake_messages_api import FAILURES, MessagesApi, Reply, error
 from labelling.jobs.lease import JobFailed, hold
 from labelling.jobs.rounds.auditing import all_rates
 from labelling.jobs.rounds.judging import _Recorder, asked
-from labelling.models import Call, JudgeFailure, Price, Project, Query, Round, Total, TrainingExample, Verdict
+from labelling.models import Call, Event, JudgeFailure, Price, Project, Query, Round, Total, TrainingExample, Verdict
 from labelling.services import Refused, audits, ledger, queueing, rounds
-from labelling.services.claims import claim_next
+from labelling.services.claims import claim_next, n_waiting
 from labelling.services.labels import define
+from labelling.services.next_action import Kind, next_action
 from labelling.services.review import decide
 from tests.conftest import some_of
 from tests.factories import fruit_project, import_doubtful, make_user, run_round
@@ -172,6 +174,31 @@ def test_what_lasts_stops_the_round_says_what_to_do_and_keeps_the_answers(api, p
     assert go_on(round_).state == "done"
     assert len(api.model.books.request_ids) == n_paid + asked(round_).count() - n_paid
     assert agrees(api)
+
+
+@pytest.mark.parametrize(("has_key", "step"), [(True, "judge"), (False, "forecast")])
+def test_people_get_their_documents_where_the_key_is_refused(client, api, price, monkeypatch, has_key, step):
+    api.model.failures = {"unauthorized": 1.0}
+    project = paying_project(retrain_after=10)
+    with monkeypatch.context() as now, pytest.raises(JobFailed):
+        if not has_key:
+            now.delenv("ANTHROPIC_API_KEY")
+        run_round(project)
+    round_ = project.rounds.get()
+    assert (round_.state, round_.step, round_.learning_over) == ("failed", step, "")
+    assert round_.laid_out == n_waiting(project) > 0
+    manager = project.memberships.get().user
+    action = next_action(project, manager)
+    assert (action.kind, action.n_further) == (Kind.GO_ON, n_waiting(project))
+    told = set(Event.objects.filter(project=project).values_list("kind", flat=True))
+    assert {Event.Kind.ROUND_FAILED, Event.Kind.QUEUE_READY} <= told
+    client.force_login(manager)
+    page = client.get(reverse("project", args=[project.slug])).content.decode()
+    assert f"{action.n_further} documents wait for you all the same." in page
+    assert "ANTHROPIC_API_KEY" in page
+    api.model.failures = {}
+    assert go_on(round_).state == "done"
+    assert Verdict.objects.exists()
 
 
 def test_what_never_passes_is_given_up_and_the_outage_is_no_convergence(api, price):

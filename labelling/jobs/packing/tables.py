@@ -168,6 +168,7 @@ TABLES = (
             "rivals": keyed(Label, LABELS),
             "factors": named(none=number, labels=keyed(Label, number)),
             "expected": keyed(Label, number),
+            "shares": named(labels=keyed(Label, each(number)), none=each(number), n=number, drawn=number),
         },
         plain=frozenset({"seconds", "forecast", "reliability", "outlook", "holdout_by_level"}),
     ),

@@ -10,18 +10,19 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef
 
 from labelling.jobs.calls import AtCap, JudgeFails, Paused
-from labelling.jobs.lease import Lease
+from labelling.jobs.lease import JobFailed, Lease
 from labelling.jobs.rounds.forecasting import awaits_consent, forecast_is_due, record_forecast
 from labelling.jobs.rounds.graduating import graduate
 from labelling.jobs.rounds.grouping import propose_labels
 from labelling.jobs.rounds.judging import ask_judge
 from labelling.jobs.rounds.learning import embed_texts, fit, predict
 from labelling.jobs.rounds.memory import remember
+from labelling.jobs.rounds.prevailing import estimate_shares
 from labelling.jobs.rounds.querying import choose_queries, record_queries
 from labelling.jobs.rounds.settling import settle, was_down
 from labelling.jobs.rounds.speaking import note_for_people
 from labelling.jobs.rounds.suspecting import note_suspicions
-from labelling.models import BackgroundJob, CohortMember, Decision, Project, Round
+from labelling.models import BackgroundJob, CohortMember, Project, Round
 from labelling.models.sentences import said_by
 from labelling.services import domains, notices
 from labelling.services.claims import n_waiting
@@ -58,7 +59,7 @@ def run(lease: Lease[Round]) -> None:
         # Not before the batch is fixed: until then a round that starts afresh must find what the last one left.
         remember(round_.project, learnt.memory)
     if forecast_is_due(round_):
-        with timed(Step.FORECAST):
+        with timed(Step.FORECAST), _people_go_on_without(lease):
             record_forecast(lease)
     if awaits_consent(round_):
         with transaction.atomic():
@@ -67,13 +68,11 @@ def run(lease: Lease[Round]) -> None:
         return
     paused = None
     if round_.has_judge:
-        with timed(Step.JUDGE):
+        with timed(Step.JUDGE), _people_go_on_without(lease):
             paused = ask_judge(lease)
     # A round that pauses lays out what it has, too.
     with timed(Step.SETTLE):
-        settle(lease)
-        note_for_people(lease)
-        propose_labels(lease)
+        _lay_out(lease)
     if paused:
         with transaction.atomic():
             lease.finish(BackgroundJob.State.PAUSED, error=said_by(paused))
@@ -91,6 +90,27 @@ def run(lease: Lease[Round]) -> None:
         start_if_due(round_.project, texts_came=True)
 
 
+def _lay_out(lease: Lease[Round]) -> None:
+    settle(lease)
+    note_for_people(lease)
+    propose_labels(lease)
+    estimate_shares(lease)
+
+
+@contextmanager
+def _people_go_on_without(lease: Lease[Round]) -> Iterator[None]:
+    """Where the judge can't be asked until somebody acts, people get their documents before the round fails."""
+    try:
+        yield
+    except JobFailed:
+        failed_at = lease.job.step
+        _lay_out(lease)
+        with transaction.atomic():
+            lease.report(failed_at)
+            _tell(lease.job, None)
+        raise
+
+
 def _tell(round_: Round, paused: Paused | None) -> None:
     """Tell what a round that ends, or pauses, leaves to people."""
     project, number = round_.project, round_.number
@@ -103,9 +123,8 @@ def _tell(round_: Round, paused: Paused | None) -> None:
 
 
 def _people_go_on(project: Project) -> bool:
-    """Whether no certificate covers something that the machine settled, or a rule leaves something to people."""
+    """Whether no certificate covers something that the machine settled, or something is left for people alone."""
     covered = CohortMember.objects.filter(certificate__isnull=False, settled=OuterRef("pk"))
     if project.settled_labels.filter(~Exists(covered), left_at=None).exists():
         return True
-    skipped = Decision.objects.filter(document=OuterRef("pk"), action=Decision.Action.SKIP, withdrawn_by=None)
-    return domains.for_people(project).pool().filter(~Exists(skipped)).exists()
+    return domains.undecided(project).exists()

@@ -18,6 +18,7 @@ from labelling.jobs import vectors
 from labelling.jobs.lease import Lease
 from labelling.jobs.rounds.auditing import measure_judge
 from labelling.jobs.rounds.books import StoredBook
+from labelling.jobs.rounds.judging import asked
 from labelling.jobs.rounds.outlook import outlook
 from labelling.jobs.rounds.paths import as_arrays, tree_of
 from labelling.jobs.rounds.querying import Known, Seen, note_near_duplicates, query_about
@@ -281,7 +282,7 @@ def _learning_over(round_: Round, uncertain_now: int) -> str:
     if not round_.learns:
         earlier = round_.project.rounds.filter(number__lt=round_.number).exclude(learning_over="")
         return earlier.values_list("learning_over", flat=True)[0]
-    if not round_.asks or was_down(round_):
+    if not round_.asks or _was_silent(round_):
         return ""
     comparable = round_.project.rounds.filter(
         number__lt=round_.number,
@@ -307,6 +308,11 @@ def was_down(round_: Round) -> bool:
         round_.queries.filter(judge_failure__isnull=False).exists()
         and not round_.queries.filter(verdict__isnull=False).exists()
     )
+
+
+def _was_silent(round_: Round) -> bool:
+    """Whether the judge was asked and said nothing at all."""
+    return asked(round_).exists() and not round_.queries.filter(verdict__isnull=False).exists()
 
 
 def _expected_gain(round_: Round) -> float | None:

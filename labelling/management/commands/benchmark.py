@@ -29,6 +29,8 @@ from labelling.benchmark.measuring import (
 )
 
 DEFAULTS = Settings()
+# Of Zipf's law: with more hardly any label but the first has texts.
+MAX_EXPONENT = 3
 
 
 class Command(BaseCommand):
@@ -74,6 +76,13 @@ class Command(BaseCommand):
         parser.add_argument("--random-state", type=_at_least(0), nargs="+", default=list(DEFAULTS.random_states))
         parser.add_argument("--labels", type=_at_least(2), help="the most labels, drawn at random (default: all)")
         parser.add_argument("--pool", type=_at_least(1), help="the most texts in the pool (default: all)")
+        parser.add_argument(
+            "--zipf",
+            type=_exponent,
+            default=DEFAULTS.zipf,
+            metavar="S",
+            help="skew the pool: the label of rank r, by lot, has r ** -S times as many texts as the first (try 1.0)",
+        )
         parser.add_argument(
             "--arms", nargs="+", choices=ARMS, default=list(ARMS), help="what to compare (default: all; red always)"
         )
@@ -184,6 +193,16 @@ def _at_least(least: int) -> Callable[[str], int]:
         return int(value)
 
     return number
+
+
+def _exponent(value: str) -> float:
+    try:
+        exponent = float(value)
+    except ValueError:
+        exponent = -1.0
+    if not 0 <= exponent <= MAX_EXPONENT:
+        raise ArgumentTypeError(f"{value!r} should be a number between 0 and {MAX_EXPONENT}")
+    return exponent
 
 
 def _share(value: str) -> float:
