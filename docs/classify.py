@@ -9,11 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
+from classifiers.embeddings import side_by_side
+from classifiers.encoders import parts
 from classifiers.loop.believing import Factors
 from classifiers.quantized import load_encoder
 from classifiers.red_classifier import RedClassifier
 
-FORMAT = 1
+FORMAT = 2
 
 folder = Path(sys.argv[1])
 about = json.loads((folder / "model.json").read_text(encoding="utf-8"))
@@ -23,9 +25,11 @@ with np.load(folder / "model.npz", allow_pickle=False) as file:
     arrays = {name: file[name] for name in file.files}
 model = RedClassifier.from_arrays(arrays)
 factors = Factors(float(arrays["none_factor"]), arrays["label_factors"])
-encoder = load_encoder(about["encoder"]["model"], folder / "encoder")
+encoders = [load_encoder(part, folder / "encoder") for part in parts(about["encoder"]["model"])]
+centres = [arrays[f"centre_{n}"] for n in range(len(encoders))]
 texts = [line.strip() for line in sys.stdin if line.strip()]
-found = model.candidates(encoder.encode(texts), texts=texts)
+X = side_by_side([encoder.encode(texts) for encoder in encoders], centres)
+found = model.candidates(X, texts=texts)
 belief = factors.prior(found.probabilities, found.labels)
 names = [label["name"] for label in about["labels"]]
 for text, codes, row in zip(texts, found.labels, belief, strict=True):

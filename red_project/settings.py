@@ -255,8 +255,10 @@ LOGGING = {
 
 # What the product itself can be told
 ENCODER = env.str("ENCODER", "all-MiniLM-L6-v2")
-# Languages that it has learnt, as in "en,de"; empty: all, as a multilingual one has. Other texts are told of on import.
-ENCODER_LANGUAGES: list[str] = env.list("ENCODER_LANGUAGES", ["en"] if ENCODER == "all-MiniLM-L6-v2" else [])
+# Others that a project may have. Nobody else names one: its weights are loaded, and may be fetched, by the worker.
+ENCODERS: list[str] = env.list("ENCODERS", [])
+# Languages that ENCODER has learnt, as in "en,de"; empty: what is known of it. Other texts are told of on import.
+ENCODER_LANGUAGES: list[str] = env.list("ENCODER_LANGUAGES", [])
 # Whether the settings page has to say that there is none; the key itself is read by the SDK alone.
 HAS_JUDGE_KEY = any(env.str(name, "") for name in ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN"))
 JUDGE_MODEL = env.str("JUDGE_MODEL", "claude-haiku-4-5")

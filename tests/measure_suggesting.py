@@ -96,7 +96,7 @@ def read_file(path: str) -> None:
         # In turn, so that a machine that slows down slows down both.
         for start in range(0, len(texts), predicting.CHUNK):
             started = time.perf_counter()
-            model.encoder.encode(texts[start : start + predicting.CHUNK])
+            model.space.encoders[0].encode(texts[start : start + predicting.CHUNK])
             encoded = time.perf_counter()
             for _ in range(min(predicting.CHUNK, len(texts) - start)):
                 next(rows)

@@ -19,7 +19,7 @@ from labelling.forms.judge import ComparisonForm, PriceForm
 from labelling.forms.labels import DraftingForm, LabelForm
 from labelling.forms.notices import MailsForm, WebhookForm
 from labelling.forms.projects import DiaryForm, ProjectForm, ReleaseForm
-from labelling.forms.settings import ProjectSettingsForm
+from labelling.forms.settings import EncoderForm, ProjectSettingsForm
 from labelling.forms.tables import DefinitionsForm, RevisionForm
 
 __all__ = [
@@ -32,6 +32,7 @@ __all__ = [
     "DiaryForm",
     "DomainForm",
     "DraftingForm",
+    "EncoderForm",
     "FirstCodeForm",
     "InvitationForm",
     "LabelForm",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django import forms
@@ -177,3 +177,17 @@ def _default_of(name: str) -> str:
         # The choices explain themselves after a colon.
         told = str(dict(field.flatchoices).get(default, localize(default))).split(":")[0]
     return _("Default: %(value)s.") % {"value": told}
+
+
+class EncoderForm(forms.Form):
+    """Which encoder is tried."""
+
+    encoder = forms.ChoiceField(label=gettext_lazy("Encoder"))
+
+    def __init__(self, *args: Any, choices: Sequence[str], **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        # A list of choices alone: the field's own type knows no more of them.
+        self.fields["encoder"] = forms.ChoiceField(
+            choices=[(name, name) for name in choices], label=self.fields["encoder"].label
+        )
+        self.is_choice = len(choices) > 1

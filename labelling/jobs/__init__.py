@@ -15,6 +15,7 @@ from labelling.models import (
     Comparison,
     CsvImport,
     Drafting,
+    Encoding,
     Measurement,
     Packing,
     Release,
@@ -89,6 +90,15 @@ def run_release(pk: int) -> None:
     with hold(Release, pk) as lease:
         if lease:
             releasing.run(lease)
+
+
+def run_encoding(pk: int) -> None:
+    """Read all texts of a project by another encoder."""
+    from labelling.jobs import encoding
+
+    with hold(Encoding, pk) as lease:
+        if lease:
+            encoding.run(lease)
 
 
 def run_sending() -> None:

@@ -7,18 +7,17 @@ from contextlib import closing
 from functools import partial
 
 import numpy as np
-from django.conf import settings
 from django.utils import timezone
 
 from classifiers.definitions import PROMPT_VERSION, ShownLabel, prompt, read_draft, rivals_of, telling_examples
 from classifiers.definitions import Draft as Proposal
 from classifiers.messages_api import JudgeError, MessagesClient, Prompt
 from classifiers.subsets import label_centroids
-from labelling.jobs import vectors
 from labelling.jobs.calls import Outcome, Paused, Sender, Task, kept
 from labelling.jobs.forecasting import forecast
 from labelling.jobs.lease import Lease
 from labelling.jobs.rounds.auditing import language_model
+from labelling.jobs.vectors import Space
 from labelling.models import Call, Document, Draft, Drafting, Label, TrainingExample
 from labelling.models.sentences import said_by
 from labelling.services import ledger
@@ -91,16 +90,13 @@ def _prepare(lease: Lease[Drafting]) -> None:
 def _examples(lease: Lease[Drafting]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """All training examples of the project's labels: document ids, vectors, label ids."""
     rows = TrainingExample.objects.filter(document__project=lease.job.project, label__isnull=False)
-    encoder = vectors.load_encoder(settings.ENCODER)
-    new = rows.exclude(vectors.has_vector(encoder.name, "document__text_hash"))
-    missing = list(new.values_list("document__text_hash", "document__text"))
-    done = 0
-    for n in vectors.embed(missing, encoder):
-        done += n
-        lease.report(Step.PREPARE, done, len(missing))
-        lease.got_further()
+    space = Space.of(lease.job.project)
+    for done, total in space.embed_missing(Document.objects.filter(example__in=rows)):
+        lease.report(Step.PREPARE, done, total)
+        if done:
+            lease.got_further()
     found = list(rows.order_by("document_id").values_list("document_id", "label_id", "document__text_hash"))
-    X = vectors.load([key for _, _, key in found], encoder.name)
+    X = space.load([key for _, _, key in found])
     return np.array([row[0] for row in found], dtype=int), X, np.array([row[1] for row in found], dtype=int)
 
 

@@ -13,6 +13,7 @@ from django.db.models import Count, F, Q
 from django.template.loader import render_to_string
 from django.utils import timezone, translation
 
+from classifiers.encoders import parts
 from classifiers.quantized import source_digest
 from labelling.jobs.suggesting import Model
 from labelling.models import Decision, Document, Label, Prediction, Project, TrainingExample, Verdict
@@ -20,7 +21,7 @@ from labelling.services.shares import shares
 from labelling.services.suggesting import Standing
 
 # What reads the folder refuses another one.
-FORMAT = 1
+FORMAT = 2
 ARRAYS, ABOUT, CARD, PROGRAM = "model.npz", "model.json", "MODEL_CARD.md", "classify.py"
 
 
@@ -36,7 +37,8 @@ def export_model(project: Project, model: Model, folder: Path) -> list[Path]:
     about = describe(project, model)
     arrays = model.memory.model.to_arrays()
     factors = {"none_factor": np.array(model.factors.none), "label_factors": model.factors.labels}
-    np.savez(folder / ARRAYS, allow_pickle=False, **arrays, **factors)
+    centres = {f"centre_{n}": centre for n, centre in enumerate(model.space.centres)}
+    np.savez(folder / ARRAYS, allow_pickle=False, **arrays, **factors, **centres)
     card = render_to_string(
         "labelling/model_card.md", {"about": about, "figures": _figures(project), "project": project}
     )
@@ -61,9 +63,10 @@ def describe(project: Project, model: Model) -> dict[str, Any]:
         "round": model.memory.round_number,
         "release": standing.release.number if standing.release else None,
         "encoder": {
-            "model": settings.ENCODER,
-            "engine": model.encoder.name,
-            "sha256": source_digest(settings.ENCODER),
+            "model": model.space.model,
+            "engine": model.space.name,
+            "sha256": [source_digest(part) for part in parts(model.space.model)],
+            "is_centred": any(centre.size for centre in model.space.centres),
         },
         "labels": [_label(labels.get(pk)) for pk in model.memory.label_ids],
         "threshold": standing.threshold,

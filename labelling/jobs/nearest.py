@@ -7,25 +7,24 @@ import time
 from dataclasses import dataclass
 
 import numpy as np
-from django.conf import settings
 from django.db.models import Count, Max
 
-from labelling.csv_io.rows import text_hash
-from labelling.jobs import vectors
-from labelling.models import Embedding, Project
+from labelling.jobs.vectors import Space
+from labelling.models import Project
 
 # Vectors of texts that were changed since, without a document more or less, are read anew after so long.
 FRESH_SECONDS = 600.0
 
-Stamp = tuple[int, int, int | None]
+Stamp = tuple[int, int, int | None, str]
 
 
 @dataclass(frozen=True)
 class Kept:
-    """Vectors of a project's documents, float32 (n, n_dims), and their keys (n,)."""
+    """Vectors of a project's documents, float32 (n, n_dims), in their space, and the documents' keys (n,)."""
 
     stamp: Stamp
     read_at: float
+    space: Space
     keys: np.ndarray
     X: np.ndarray
 
@@ -43,28 +42,21 @@ class Nearest:
             kept = self._current(project_id)
         if not len(kept.keys):
             return []
-        similarity = kept.X @ _vector(text)
+        similarity = kept.X @ kept.space.encode([text])[0]
         order = np.argsort(-similarity, kind="stable")[:n]
         return list(zip(kept.keys[order].tolist(), similarity[order].round(4).tolist(), strict=True))
 
     def _current(self, project_id: int) -> Kept:
-        documents = Project(pk=project_id).documents.order_by()
+        project = Project.objects.get(pk=project_id)
+        documents = project.documents.order_by()
         counted = documents.aggregate(n=Count("pk"), last=Max("pk"))
-        stamp = (project_id, counted["n"], counted["last"])
+        stamp = (project_id, counted["n"], counted["last"], project.encoder_in_use)
         kept = self._kept
         if kept is None or kept.stamp != stamp or time.monotonic() - kept.read_at > FRESH_SECONDS:
             self._kept = None  # Never two of them in memory.
-            with_vector = documents.filter(vectors.has_vector(vectors.encoder_name())).order_by("pk")
-            rows = list(with_vector.values_list("pk", "text_hash"))
-            X = vectors.load([key for _, key in rows], vectors.encoder_name())
-            kept = self._kept = Kept(stamp, time.monotonic(), np.array([pk for pk, _ in rows], dtype=np.int64), X)
+            space = Space.of(project)
+            rows = list(documents.filter(space.has_vector()).order_by("pk").values_list("pk", "text_hash"))
+            X = space.load([key for _, key in rows])
+            keys = np.array([pk for pk, _ in rows], dtype=np.int64)
+            kept = self._kept = Kept(stamp, time.monotonic(), space, keys, X)
         return kept
-
-
-def _vector(text: str) -> np.ndarray:
-    """The one that is kept of this very text, or else a new one, float32 (n_dims,)."""
-    name = vectors.encoder_name()
-    kept = Embedding.objects.filter(encoder=name, text_hash=text_hash(text)).values_list("vector", flat=True).first()
-    if kept is not None:
-        return np.frombuffer(kept, dtype=np.float32)
-    return vectors.load_encoder(settings.ENCODER).encode([text])[0]

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from django.conf import settings
 
-from classifiers.embeddings import Encoder
 from classifiers.loop.believing import Factors
-from labelling.csv_io.rows import text_hash
-from labelling.jobs import vectors
 from labelling.jobs.nearest import Nearest
 from labelling.jobs.rounds.believing import DIGITS
 from labelling.jobs.rounds.memory import Memory, recall
-from labelling.models import Embedding, Project
+from labelling.jobs.vectors import Space
+from labelling.models import Project
 from labelling.services.suggesting import Proposals
 
 # Proposals for each text.
@@ -32,20 +30,25 @@ class Model:
     Attributes:
         memory: what was learnt.
         factors: what makes labels as common as they were in the pool.
-        encoder: the one whose vectors it has learnt.
+        space: the one in which it has learnt.
     """
 
     memory: Memory
     factors: Factors
-    encoder: Encoder
+    space: Space
 
     @classmethod
     def of(cls, project: Project) -> Model | None:
         """Read it; None where the project has no model that can be read, or one of another encoder."""
-        memory, encoder = recall(project), vectors.load_encoder(settings.ENCODER)
-        if memory is None or memory.encoder != encoder.name:
+        memory = recall(project)
+        if memory is None:
             return None
-        return cls(memory, _factors(project, memory), encoder)
+        model = memory.encoder_model or settings.ENCODER
+        # What came in with a project's file may name any.
+        if model not in (settings.ENCODER, *settings.ENCODERS):
+            return None
+        space = replace(Space.named(model), centres=memory.centres)
+        return cls(memory, _factors(project, memory), space) if memory.has_learnt_in(space) else None
 
     def propose(self, texts: Sequence[str]) -> list[Proposals]:
         """Return the best labels of each text (None for none of these) with their probabilities, best first.
@@ -54,7 +57,7 @@ class Model:
         """
         if not texts:
             return []
-        found = self.memory.model.candidates(self._vectors(texts), texts=texts)
+        found = self.memory.model.candidates(self.space.encode(texts), texts=texts)
         belief = self.factors.prior(found.probabilities, found.labels)
         label_ids = np.array(self.memory.label_ids)[found.labels].tolist()
         order = np.argsort(-belief, axis=1, kind="stable")[:, :N_PROPOSED].tolist()
@@ -62,20 +65,6 @@ class Model:
             [([*ids, None][column], round(row[column], DIGITS)) for column in columns]
             for ids, row, columns in zip(label_ids, belief.tolist(), order, strict=True)
         ]
-
-    def _vectors(self, texts: Sequence[str]) -> np.ndarray:
-        """Those that are kept already, and new ones of the other texts; float32 (n_texts, n_dims)."""
-        hashes = [text_hash(text) for text in texts]
-        kept: dict[str, bytes | memoryview] = {}
-        for start in range(0, len(hashes), vectors.CHUNK_HASHES):
-            rows = Embedding.objects.filter(
-                encoder=self.encoder.name, text_hash__in=hashes[start : start + vectors.CHUNK_HASHES]
-            )
-            kept.update(rows.values_list("text_hash", "vector"))
-        new = {key: text for key, text in zip(hashes, texts, strict=True) if key not in kept}
-        by_hash = dict(zip(new, self.encoder.encode(list(new.values())), strict=True)) if new else {}
-        by_hash |= {key: np.frombuffer(vector, dtype=np.float32) for key, vector in kept.items()}
-        return np.stack([by_hash[key] for key in hashes])
 
 
 class Models:

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import islice
 
 import numpy as np
 from django.conf import settings
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.db.models.functions import Length
 
 from classifiers import quantized
-from classifiers.embeddings import Encoder, in_words
+from classifiers.embeddings import Encoder, in_words, side_by_side
+from classifiers.encoders import entry_of, parts
 from labelling.csv_io.rows import text_hash
-from labelling.models import Document, Embedding, Project
+from labelling.models import Centre, Document, Embedding, Project
 
 logger = logging.getLogger(__name__)
 
@@ -30,28 +32,117 @@ TOLERANCE = 0.01
 Vector = bytes | memoryview
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=4)
 def load_encoder(name: str) -> Encoder:
     """Return the encoder of that name; it loads its model on first use, and the very first converts it."""
     return quantized.load_encoder(name, settings.MEDIA_ROOT / "encoders")
 
 
-def encoder_name() -> str:
-    """Under which name the vectors of this installation's encoder are kept: it tells model and engine."""
-    return load_encoder(settings.ENCODER).name
+@dataclass(frozen=True)
+class Space:
+    """Where a project's texts lie: what makes vectors of them, and what is taken off.
 
-
-def has_vector(encoder_name: str, hash_field: str = "text_hash") -> Exists:
-    """Whether a row's text, named by the path to its hash, has its vector.
-
-    A text that is imported while a round runs has none: the round passes it over.
+    Attributes:
+        model: name of the encoder as the settings have it; of two, both with a plus between them.
+        encoders: those that it names.
+        centres: for each of them the mean of the project's vectors, where its entry asks for that, else empty.
     """
-    return Exists(Embedding.objects.filter(encoder=encoder_name, text_hash=OuterRef(hash_field)))
+
+    model: str
+    encoders: tuple[Encoder, ...]
+    centres: tuple[np.ndarray, ...]
+
+    @classmethod
+    def of(cls, project: Project) -> Space:
+        """The one in which the project's rounds learn and predict."""
+        space = cls.named(project.encoder_in_use)
+        kept = dict(Centre.objects.filter(project=project).values_list("encoder", "vector"))
+        found = (kept.get(encoder.name, b"") for encoder in space.encoders)
+        return replace(space, centres=tuple(np.frombuffer(vector, dtype=np.float32) for vector in found))
+
+    @classmethod
+    def named(cls, model: str) -> Space:
+        """One of that encoder in which nothing is taken off."""
+        encoders = tuple(load_encoder(part) for part in parts(model))
+        return cls(model, encoders, (np.empty(0, dtype=np.float32),) * len(encoders))
+
+    @property
+    def name(self) -> str:
+        """Tells encoders and engines."""
+        return " + ".join(encoder.name for encoder in self.encoders)
+
+    def has_vector(self, hash_field: str = "text_hash") -> Q:
+        """Whether a row's text, named by the path to its hash, has its vector.
+
+        A text that is imported while a round runs has none: the round passes it over.
+        """
+        return Q(*(Q(_has_vector(encoder, hash_field)) for encoder in self.encoders))
+
+    def embed_missing(self, documents: QuerySet[Document]) -> Iterator[tuple[int, int]]:
+        """Give documents their vectors, the shortest first: equal lengths batch well.
+
+        Yields how many are done, and of how many; of two encoders each text counts twice.
+        """
+        missing = [documents.filter(~_has_vector(encoder)) for encoder in self.encoders]
+        found = [list(each.order_by(Length("text"), "pk").values_list("text_hash", "text")) for each in missing]
+        done, total = 0, sum(map(len, found))
+        yield done, total
+        for encoder, pairs in zip(self.encoders, found, strict=True):
+            for n in embed(pairs, encoder):
+                done += n
+                yield done, total
+
+    def of_names(self, names: list[str]) -> np.ndarray:
+        """Return the vectors of label names, float32 (n_names, n_dims); kept beside those of documents."""
+        by_hash = {text_hash(name): name for name in map(in_words, names)}
+        for encoder in self.encoders:
+            known = _stored(list(by_hash), encoder.name)
+            for _ in embed(((key, name) for key, name in by_hash.items() if key not in known), encoder):
+                pass
+        return self.load([text_hash(in_words(name)) for name in names], by_hash)
+
+    def load(self, text_hashes: list[str], texts: Mapping[str, str] | None = None) -> np.ndarray:
+        """Return the vectors of texts in the order asked for, see load()."""
+        return side_by_side([load(text_hashes, encoder, texts) for encoder in self.encoders], self.centres)
+
+    def encode(self, texts: Sequence[str]) -> np.ndarray:
+        """Return the vectors of texts: those that are kept already, and new ones, which are not kept."""
+        by_hash = {text_hash(text): text for text in texts}
+        hashes = [text_hash(text) for text in texts]
+        return side_by_side([_encode(hashes, by_hash, encoder) for encoder in self.encoders], self.centres)
 
 
-def missing(project: Project, encoder_name: str) -> QuerySet[Document]:
-    """The project's documents whose text has no vector yet, shortest first: equal lengths batch well."""
-    return Document.objects.filter(~has_vector(encoder_name), project=project).order_by(Length("text"), "pk")
+def _encode(hashes: list[str], by_hash: Mapping[str, str], encoder: Encoder) -> np.ndarray:
+    kept = _stored(list(by_hash), encoder.name)
+    new = [key for key in by_hash if key not in kept]
+    found = dict(zip(new, encoder.encode([by_hash[key] for key in new]), strict=True)) if new else {}
+    found |= {key: np.frombuffer(vector, dtype=np.float32) for key, vector in kept.items()}
+    return np.stack([found[key] for key in hashes])
+
+
+def new_centres(project: Project, space: Space) -> list[Centre]:
+    """Return the means, not yet stored, of a project's vectors by those of its encoders that ask for them.
+
+    One that is there moves only once there are twice as many texts: whatever was learnt with it is learnt anew.
+    """
+    found = []
+    for part, encoder in zip(parts(space.model), space.encoders, strict=True):
+        if not entry_of(part).is_centred:
+            continue
+        with_vector = project.documents.filter(_has_vector(encoder))
+        hashes = list(with_vector.order_by("pk").values_list("text_hash", flat=True))
+        known = Centre.objects.filter(project=project, encoder=encoder.name, n_texts__gt=len(hashes) / 2)
+        if not hashes or known.exists():
+            continue
+        chunks = (hashes[start : start + CHUNK_TEXTS] for start in range(0, len(hashes), CHUNK_TEXTS))
+        mean = sum(load(chunk, encoder).sum(axis=0, dtype=np.float64) for chunk in chunks) / len(hashes)
+        vector = np.asarray(mean, dtype=np.float32).tobytes()
+        found.append(Centre(project=project, encoder=encoder.name, n_texts=len(hashes), vector=vector))
+    return found
+
+
+def _has_vector(encoder: Encoder, hash_field: str = "text_hash") -> Exists:
+    return Exists(Embedding.objects.filter(encoder=encoder.name, text_hash=OuterRef(hash_field)))
 
 
 def embed(documents: Iterable[tuple[str, str]], encoder: Encoder) -> Iterator[int]:
@@ -67,27 +158,14 @@ def embed(documents: Iterable[tuple[str, str]], encoder: Encoder) -> Iterator[in
         yield len(chunk)
 
 
-def of_names(names: list[str], encoder: Encoder) -> np.ndarray:
-    """Return the vectors of label names, float32 (n_names, n_dims); kept beside those of documents."""
-    by_hash = {text_hash(name): name for name in map(in_words, names)}
-    known: set[str] = set()
-    for start in range(0, len(by_hash), CHUNK_HASHES):
-        chunk = list(by_hash)[start : start + CHUNK_HASHES]
-        rows = Embedding.objects.filter(encoder=encoder.name, text_hash__in=chunk)
-        known.update(rows.values_list("text_hash", flat=True))
-    for _ in embed(((key, name) for key, name in by_hash.items() if key not in known), encoder):
-        pass
-    return load([text_hash(in_words(name)) for name in names], encoder.name, by_hash)
-
-
-def load(text_hashes: list[str], encoder_name: str, texts: Mapping[str, str] | None = None) -> np.ndarray:
-    """Return the vectors of texts in the order asked for, float32 of shape (n_texts, n_dims).
+def load(text_hashes: list[str], encoder: Encoder, texts: Mapping[str, str] | None = None) -> np.ndarray:
+    """Return an encoder's own vectors of texts in the order asked for, float32 of shape (n_texts, n_dims).
 
     One that is damaged is computed anew.
 
     Args:
         text_hashes: of the texts.
-        encoder_name: see encoder_name().
+        encoder: whose vectors.
         texts: by hash, those that no document has.
 
     Raises:
@@ -95,13 +173,13 @@ def load(text_hashes: list[str], encoder_name: str, texts: Mapping[str, str] | N
     """
     if not text_hashes:
         return np.empty((0, 0), dtype=np.float32)
-    found = _stored(text_hashes, encoder_name)
+    found = _stored(text_hashes, encoder.name)
     if damaged := _damaged(found):
         logger.warning("%d damaged vectors are computed anew", len(damaged))
-        Embedding.objects.filter(encoder=encoder_name, text_hash__in=damaged).delete()
-        for _ in embed((_texts_of(damaged) | dict(texts or {})).items(), load_encoder(settings.ENCODER)):
+        Embedding.objects.filter(encoder=encoder.name, text_hash__in=damaged).delete()
+        for _ in embed((_texts_of(damaged) | dict(texts or {})).items(), encoder):
             pass
-        found |= _stored(damaged, encoder_name)
+        found |= _stored(damaged, encoder.name)
     return np.stack([np.frombuffer(found[key], dtype=np.float32) for key in text_hashes])
 
 

@@ -2,7 +2,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("labelling", "0028_later_files")]
+    dependencies = [("labelling", "0029_encoders")]
 
     operations = [
         migrations.AddField(

@@ -3,7 +3,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("labelling", "0028_later_files"),
+        ("labelling", "0030_round_shares"),
     ]
 
     operations = [

@@ -7,6 +7,7 @@ from labelling.models.desk import BulkAct, SavedView
 from labelling.models.diary import DiaryEntry
 from labelling.models.documents import Document, Embedding, Row, TrainingExample
 from labelling.models.domains import Expertise, PeopleOnly
+from labelling.models.encoding import Centre, Encoding
 from labelling.models.gold import Gold, GoldAnswer
 from labelling.models.guidelines import Comment, Guideline, Mention
 from labelling.models.imports import CsvImport
@@ -32,6 +33,7 @@ __all__ = [
     "BackgroundJob",
     "BulkAct",
     "Call",
+    "Centre",
     "Certificate",
     "Cohort",
     "CohortMember",
@@ -48,6 +50,7 @@ __all__ = [
     "Drafting",
     "DriftLook",
     "Embedding",
+    "Encoding",
     "Event",
     "Expertise",
     "Flag",

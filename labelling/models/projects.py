@@ -256,6 +256,9 @@ class Project(models.Model):
             "on), each decision needs a second person, who does not see it. 0: of nobody."
         ),
     )
+    encoder = models.CharField(
+        _("encoder"), max_length=200, blank=True, editable=False, help_text="Empty: the installation's."
+    )
     metadata_columns = models.JSONField(default=list, blank=True, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
     archived_at = models.DateTimeField(null=True, blank=True, editable=False, help_text="Since then nobody changes it.")
@@ -275,6 +278,11 @@ class Project(models.Model):
     def model_file(self) -> Path:
         """Where the worker keeps what this project's classifiers have learnt."""
         return Path(settings.MEDIA_ROOT) / "models" / f"{self.pk}.npz"
+
+    @property
+    def encoder_in_use(self) -> str:
+        """The encoder whose vectors the project's rounds learn."""
+        return self.encoder or settings.ENCODER
 
     def is_managed_by(self, user) -> bool:
         """Whether the user may change labels, data, settings and rounds."""

@@ -74,7 +74,7 @@ def describe(release: Release, counts: Mapping[str, int], files: Mapping[str, An
         "judges": _judges(project),
         # The stand-in that knows the true labels: a demonstration.
         "judge_is_simulated": bool(settings.SIMULATED_JUDGE),
-        "encoder": settings.ENCODER,
+        "encoder": project.encoder_in_use,
         "rounds": _rounds(project),
         "shares": _shares(project),
         "definitions": dict(project.labels.order_by("name").values_list("name", "definition_version")),

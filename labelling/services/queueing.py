@@ -15,6 +15,7 @@ from labelling.models import (
     Comparison,
     CsvImport,
     Drafting,
+    Encoding,
     Measurement,
     Packing,
     Project,
@@ -34,6 +35,7 @@ TASKS: dict[type[BackgroundJob], str] = {
     Comparison: "labelling.jobs.run_comparison",
     Measurement: "labelling.jobs.run_measurement",
     Release: "labelling.jobs.run_release",
+    Encoding: "labelling.jobs.run_encoding",
     Packing: "labelling.jobs.run_packing",
     Unpacking: "labelling.jobs.run_unpacking",
 }

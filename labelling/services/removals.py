@@ -27,6 +27,7 @@ from labelling.models import (
     Decision,
     Document,
     Embedding,
+    Encoding,
     GoldAnswer,
     Label,
     Prediction,
@@ -195,14 +196,14 @@ def sweep_vectors() -> int:
     Raises:
         Refused: while a round runs, which may just have written some.
     """
-    if Round.objects.filter(state__in=BackgroundJob.ACTIVE).exists():
+    if any(kind._default_manager.filter(state__in=BackgroundJob.ACTIVE).exists() for kind in (Round, Encoding)):
         raise Refused(_("A round is running. Wait until it has ended."))
     hashes = sorted(set(Embedding.objects.values_list("text_hash", flat=True)))
     return sum(_erase_vectors(hashes[start : start + CHUNK]) for start in range(0, len(hashes), CHUNK))
 
 
 def _make_sure_nothing_runs(project: Project) -> None:
-    queueing.check_idle(project, Round, CsvImport, Release, Comparison)
+    queueing.check_idle(project, Round, CsvImport, Release, Comparison, Encoding)
 
 
 def _decided() -> Exists:

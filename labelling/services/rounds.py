@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 
 from labelling.models import BackgroundJob, Document, JudgeFailure, Project, Round, TrainingExample
 from labelling.models.documents import Source
-from labelling.services import Refused, claims, diary, queueing
+from labelling.services import Refused, claims, diary, encoding, queueing
 
 STOPPED = (BackgroundJob.State.FAILED, BackgroundJob.State.PAUSED, BackgroundJob.State.CANCELLED)
 COPIED_SETTINGS = (
@@ -67,6 +67,7 @@ def start_round(
         raise Refused(
             _("Round %(number)s waits for you: look at its forecast first, or cancel it.") % {"number": waiting.number}
         )
+    encoding.take_over(project)
     last = project.rounds.order_by("-number").first()
     settings = {name: getattr(project, name) for name in COPIED_SETTINGS}
     came_later = last is not None and has_unpredicted(project)

@@ -54,8 +54,8 @@ def test_the_program_beside_it_says_what_the_project_predicts(project, folder, m
 
 def test_another_format_is_refused(folder, monkeypatch):
     about = json.loads((folder / "model.json").read_text())
-    (folder / "model.json").write_text(json.dumps(about | {"format": 2}))
-    with pytest.raises(SystemExit, match="has the format 2"):
+    (folder / "model.json").write_text(json.dumps(about | {"format": 3}))
+    with pytest.raises(SystemExit, match="has the format 3"):
         classify(folder, monkeypatch, ["apple"])
 
 

@@ -247,14 +247,14 @@ def test_a_damaged_vector_is_computed_anew(encoder):
     texts = dict(project.documents.values_list("text_hash", "text"))
     for _ in vectors.embed(texts.items(), encoder):
         pass
-    whole = vectors.load(hashes, encoder.name)
+    whole = vectors.load(hashes, encoder)
     damages = [b"", b"abc", np.zeros(256, np.float32).tobytes(), np.full(256, np.nan, np.float32).tobytes()]
     for key, damage in zip(hashes, damages, strict=False):
         Embedding.objects.filter(text_hash=key).update(vector=damage)
-    assert np.array_equal(vectors.load(hashes, encoder.name), whole)
+    assert np.array_equal(vectors.load(hashes, encoder), whole)
     Embedding.objects.filter(text_hash=hashes[0]).delete()
     with pytest.raises(KeyError):
-        vectors.load(hashes, encoder.name)
+        vectors.load(hashes, encoder)
 
 
 def test_a_queue_that_is_away_fails_nobody(round_, monkeypatch, django_capture_on_commit_callbacks):

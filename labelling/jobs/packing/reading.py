@@ -23,7 +23,7 @@ from labelling.jobs.packing.tables import TABLES, Table, leads_to_person
 from labelling.jobs.packing.values import Reader, check_names
 from labelling.jobs.releasing import READ_ONLY
 from labelling.models import BackgroundJob, Call, Document, Membership, MessageBatch, Project, Release
-from labelling.services import Refused, packing, projects, rows, trees
+from labelling.services import Refused, encoding, packing, projects, rows, trees
 
 # Each becomes an account.
 MOST_PEOPLE = 10_000
@@ -182,6 +182,8 @@ class _Unpacker:
     def _take_project(self, project: Project) -> None:
         if self.project:
             raise Misshapen("there is more than one project")
+        if project.encoder not in encoding.choices():
+            project.encoder = ""
         project.slug = projects.free_slug(project.slug)
         self.project = project
 

@@ -16,6 +16,7 @@ from labelling.models import (
     BackgroundJob,
     BulkAct,
     Call,
+    Centre,
     Certificate,
     Cohort,
     CohortMember,
@@ -32,6 +33,7 @@ from labelling.models import (
     Drafting,
     DriftLook,
     Embedding,
+    Encoding,
     Event,
     Expertise,
     Flag,
@@ -250,8 +252,10 @@ VECTORS = Embedding
 # What is of an installation or of a person's work there, who is told of what happens in it, and what is counted again
 # when somebody looks.
 LEFT_OUT: tuple[type[Model], ...] = (
+    Centre,
     Delivery,
     DiaryEntry,
+    Encoding,
     Event,
     Habit,
     Invitation,

@@ -9,12 +9,11 @@ from itertools import islice
 from typing import Any
 
 import numpy as np
-from django.conf import settings
 
-from labelling.jobs import vectors
 from labelling.jobs.packing.container import VECTORS, Packed, faulty
 from labelling.jobs.packing.shapes import Misshapen
 from labelling.jobs.packing.values import Reader
+from labelling.jobs.vectors import Space
 from labelling.models import Embedding, Project
 from labelling.services.rows import CHUNK
 
@@ -29,7 +28,8 @@ def read(packed: Packed, project: Project) -> None:
     Raises:
         Faulty: when there is one of another text, or not what the encoder makes of a text.
     """
-    if packed.manifest["encoder"] != vectors.encoder_name():
+    space = Space.of(project)
+    if packed.manifest["encoder"] != space.name:
         return
     looked_at: list[Embedding] = []
     luck = random.SystemRandom()
@@ -42,7 +42,7 @@ def read(packed: Packed, project: Project) -> None:
             elif (place := luck.randrange(n + 1)) < LOOKED_AT:
                 looked_at[place] = row
         Embedding.objects.bulk_create((row for _, row in chunk), ignore_conflicts=True)
-    _compare(project, {row.text_hash: np.frombuffer(row.vector, np.float32) for row in looked_at})
+    _compare(project, space, {row.text_hash: np.frombuffer(row.vector, np.float32) for row in looked_at})
 
 
 def _rows(packed: Packed, texts: set[str]) -> Iterator[Embedding]:
@@ -75,13 +75,13 @@ def _vector(told: dict[str, Any]) -> bytes:
     return vector
 
 
-def _compare(project: Project, kept: dict[str, np.ndarray]) -> None:
+def _compare(project: Project, space: Space, kept: dict[str, np.ndarray]) -> None:
     """Encode these texts anew: what is kept here stands for them in every project."""
     if not kept:
         return
     found = dict(project.documents.filter(text_hash__in=list(kept)).values_list("text_hash", "text"))
     there = np.stack([kept[key] for key in found])
-    here = vectors.load_encoder(settings.ENCODER).encode(list(found.values()))
+    here = space.encoders[0].encode(list(found.values()))
     if here.shape != there.shape:
         faulty(VECTORS, "they have another length than the encoder's.")
     norms = np.linalg.norm(here, axis=1) * np.linalg.norm(there, axis=1)

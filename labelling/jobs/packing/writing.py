@@ -20,13 +20,13 @@ from django.contrib.auth.models import User
 from django.db.models import Exists, Model, OuterRef
 from django.utils import timezone
 
-from labelling.jobs import vectors
 from labelling.jobs.packing import container
 from labelling.jobs.packing.container import CHUNK_BYTES, FORMAT, KIND, MANIFEST, MODEL, MOST_KEY, PEOPLE, VECTORS
 from labelling.jobs.packing.shapes import Misshapen
 from labelling.jobs.packing.tables import TABLES, Table, leads_to_person
 from labelling.jobs.rounds.memory import recall
 from labelling.jobs.snapshot import snapshot
+from labelling.jobs.vectors import Space
 from labelling.models import Document, Embedding, Project
 from labelling.services import packing
 from labelling.services.rows import CHUNK
@@ -90,7 +90,7 @@ class _Packer:
             "schema": container.schema(),
             "packed_at": timezone.now().isoformat(timespec="seconds"),
             "project": project.name,
-            "encoder": vectors.encoder_name(),
+            "encoder": Space.of(project).name,
             "keys": self.keys,
             "members": self.members,
         }
@@ -147,9 +147,9 @@ class _Packer:
 
 
 def _vectors(project: Project) -> Iterable[Mapping[str, Any]]:
-    """Of the project's texts, those of this installation's encoder."""
+    """Of the project's texts, those of its encoder; none where two stand side by side."""
     of_project = Document.objects.filter(project=project, text_hash=OuterRef("text_hash"))
-    rows = Embedding.objects.filter(Exists(of_project), encoder=vectors.encoder_name()).order_by("pk")
+    rows = Embedding.objects.filter(Exists(of_project), encoder=Space.of(project).name).order_by("pk")
     return rows.values("text_hash", "vector", "n_windows").iterator(CHUNK)
 
 

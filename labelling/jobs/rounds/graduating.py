@@ -8,7 +8,6 @@ import numpy as np
 
 from classifiers.red_classifier import GRADUATED
 from classifiers.subset_classifier import NOISE
-from labelling.jobs import vectors
 from labelling.jobs.lease import Lease
 from labelling.jobs.rounds.learning import Learnt, find_candidates, holdout_score, learn
 from labelling.jobs.rounds.memory import remember
@@ -29,7 +28,7 @@ def graduate(lease: Lease[Round]) -> None:
 
 def _teach_itself(lease: Lease[Round], learnt: Learnt) -> int:
     """Teach the model the labels of the pool that it is certain of; return how many it has learnt."""
-    pool = lease.job.project.documents.filter(vectors.has_vector(vectors.encoder_name())).pool()
+    pool = lease.job.project.documents.filter(learnt.space.has_vector()).pool()
     predictions = Prediction.objects.filter(document__in=pool).order_by("document")
     columns = "document__text_hash", "document__text", "posterior_label", "posterior"
     rows = list(predictions.values_list(*columns))
@@ -40,7 +39,7 @@ def _teach_itself(lease: Lease[Round], learnt: Learnt) -> int:
     labels = np.array([codes.get(label_id, NOISE) for label_id in label_ids])
     certain = (np.array(posterior) >= GRADUATED) & (labels != NOISE)
     learnt.memory.model.train_itself(
-        vectors.load(hashes, vectors.encoder_name()),
+        learnt.space.load(hashes),
         labels,
         certain,
         texts,
@@ -50,10 +49,10 @@ def _teach_itself(lease: Lease[Round], learnt: Learnt) -> int:
 
 
 def _holdout_accuracy(round_: Round, learnt: Learnt) -> float | None:
-    documents = round_.project.documents.filter(vectors.has_vector(vectors.encoder_name()), holdout=True)
+    documents = round_.project.documents.filter(learnt.space.has_vector(), holdout=True)
     rows = list(documents.values_list("pk", "text_hash", "given_label_id"))
     if not rows:
         return None
     document_ids, hashes, label_ids = (list(column) for column in zip(*rows, strict=True))
-    candidates = find_candidates(learnt, document_ids, vectors.load(hashes, vectors.encoder_name()), 1)
+    candidates = find_candidates(learnt, document_ids, learnt.space.load(hashes), 1)
     return holdout_score(learnt, candidates, label_ids)["holdout_accuracy"]

@@ -12,9 +12,9 @@ from django.db.models import Q, QuerySet
 from classifiers.grouping import groups, neighbours, telling_words
 from classifiers.subset_classifier import NOISE
 from classifiers.subsets import label_centroids
-from labelling.jobs import vectors
 from labelling.jobs.lease import Lease
 from labelling.jobs.rounds.querying import Known
+from labelling.jobs.vectors import Space
 from labelling.models import Document, Label, ProposedLabel, Round
 from labelling.services import nowhere
 
@@ -33,9 +33,10 @@ shortened = partial(shorten, width=80, placeholder="…")
 def propose_labels(lease: Lease[Round]) -> None:
     """Replace what the last round proposed; what somebody has decided on is proposed no more."""
     project = lease.job.project
-    has_vector = vectors.has_vector(vectors.encoder_name())
+    space = Space.of(project)
+    has_vector = space.has_vector()
     rows = list(_columns(nowhere.documents(project).filter(has_vector).order_by("-pk"))[:MOST_TEXTS])
-    X = vectors.load([row[1] for row in rows], vectors.encoder_name())
+    X = space.load([row[1] for row in rows])
     decided = [
         set(proposal.documents.values_list("pk", flat=True))
         for proposal in project.proposed_labels.filter(~Q(dismissed_at=None) | ~Q(label=None))
@@ -46,7 +47,7 @@ def propose_labels(lease: Lease[Round]) -> None:
         if not any(len(members & others) > SAME * min(len(members), len(others)) for others in decided):
             found.append(group)
     beside = list(_columns(_undecided(lease.job).filter(has_vector))) if found else []
-    X_beside = vectors.load([row[1] for row in beside], vectors.encoder_name())
+    X_beside = space.load([row[1] for row in beside])
     known = Known.of(project) if found else None
     with lease.transaction():
         nowhere.waiting(project).delete()

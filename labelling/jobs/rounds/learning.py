@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from django.conf import settings
 from django.db.models import Count, Q
 
 from classifiers.candidates import Candidates
@@ -27,7 +26,7 @@ from labelling.jobs.rounds.changes import Top, changes
 from labelling.jobs.rounds.memory import Memory, recall
 from labelling.jobs.rounds.paths import paths, tree_of
 from labelling.jobs.rounds.revising import among_successors
-from labelling.models import Document, Label, Prediction, Round, TrainingExample
+from labelling.models import Centre, Document, Label, Prediction, Round, TrainingExample
 from labelling.models.sentences import Sentence as _
 from labelling.services.audits import off_list_counts
 
@@ -50,6 +49,7 @@ class Learnt:
         document_ids: their documents.
         X: their vectors, shape (n_examples, n_dims).
         y: their label codes, NOISE for none of the labels, shape (n_examples,).
+        space: where the vectors come from.
     """
 
     memory: Memory
@@ -57,6 +57,7 @@ class Learnt:
     document_ids: list[int]
     X: np.ndarray
     y: np.ndarray
+    space: vectors.Space
 
     @property
     def label_ids(self) -> list[int]:
@@ -85,15 +86,26 @@ class Predicted:
 
 
 def embed_texts(lease: Lease[Round]) -> None:
-    """Give every text of the project its vector."""
-    encoder = vectors.load_encoder(settings.ENCODER)
-    missing = list(vectors.missing(lease.job.project, encoder.name).values_list("text_hash", "text"))
-    done = 0
-    lease.report(Step.EMBED, done, len(missing))
-    for n in vectors.embed(missing, encoder):
-        done += n
-        lease.got_further()
-        lease.report(Step.EMBED, done, len(missing))
+    """Give every text of the project its vector, and the project what is taken off them."""
+    project = lease.job.project
+    space = vectors.Space.of(project)
+    for done, total in space.embed_missing(project.documents.all()):
+        if done:
+            lease.got_further()
+        lease.report(Step.EMBED, done, total)
+    if centres := vectors.new_centres(project, space):
+        with lease.transaction():
+            keep_centres(centres)
+
+
+def keep_centres(centres: list[Centre]) -> None:
+    """Store what is taken off a project's vectors, in the place of what was."""
+    Centre.objects.bulk_create(
+        centres,
+        update_conflicts=True,
+        unique_fields=["project", "encoder"],
+        update_fields=["n_texts", "vector"],
+    )
 
 
 def fit(lease: Lease[Round]) -> Learnt:
@@ -115,11 +127,12 @@ def learn(lease: Lease[Round], step: str) -> Learnt:
     What is labelled with a parent could belong to any label below it, and teaches none of them.
     """
     round_ = lease.job
+    space = vectors.Space.of(round_.project)
     labels = {label.pk: label for label in round_.project.labels.leaves()}
     rows: list[Any] = list(
         TrainingExample.objects.filter(document__project=round_.project, document__holdout=False)
         .filter(Q(label=None) | Q(label__in=round_.project.labels.leaves()))
-        .filter(vectors.has_vector(vectors.encoder_name(), "document__text_hash"))
+        .filter(space.has_vector("document__text_hash"))
         .order_by("document_id")
         .values_list("pk", "document_id", "label_id", "document__text_hash")
     )
@@ -130,12 +143,12 @@ def learn(lease: Lease[Round], step: str) -> Learnt:
         )
     wanted = _wanted_model(round_)
     # What a new judge is tried on is predicted as if it had not been learnt, which a stored model can't.
-    last = None if is_new(round_) else _usable(recall(round_.project), wanted, set(labels), len(rows))
+    last = None if is_new(round_) else _usable(recall(round_.project), wanted, space, set(labels), len(rows))
     # New labels come after those that the last round knew, so that its classifiers keep theirs.
     label_ids = [*last.label_ids, *sorted(labels.keys() - set(last.label_ids))] if last else sorted(labels)
     codes = {label_id: code for code, label_id in enumerate(label_ids)}
-    described = _described([labels[label_id] for label_id in label_ids])
-    X = vectors.load(hashes, vectors.encoder_name()) if hashes else described["names"][:0]
+    described = _described([labels[label_id] for label_id in label_ids], space)
+    X = space.load(hashes) if hashes else described["names"][:0]
     texts = np.array(texts_of(document_ids), dtype=object)
     y = np.array([NOISE if label_id is None else codes[label_id] for label_id in example_labels], dtype=int)
     learning: dict[str, Any] = {
@@ -151,11 +164,11 @@ def learn(lease: Lease[Round], step: str) -> Learnt:
         model.refit(X[y != NOISE], y[y != NOISE], **learning)
     else:
         if len(y) < model.self_training * len(label_ids):
-            learning |= _pool(round_)
+            learning |= _pool(round_, space)
         model.fit(X[y != NOISE], y[y != NOISE], **learning)
     n_full = last.n_examples if last else len(rows)
-    memory = Memory(model, label_ids, vectors.encoder_name(), n_full, round_.number)
-    return Learnt(memory, example_ids, document_ids, X, y)
+    memory = Memory(model, label_ids, space.name, n_full, round_.number, space.model, space.centres)
+    return Learnt(memory, example_ids, document_ids, X, y, space)
 
 
 def _wanted_model(round_: Round) -> RedClassifier:
@@ -167,11 +180,13 @@ def _wanted_model(round_: Round) -> RedClassifier:
     )
 
 
-def _usable(memory: Memory | None, wanted: RedClassifier, known: set[int], n_examples: int) -> Memory | None:
+def _usable(
+    memory: Memory | None, wanted: RedClassifier, space: vectors.Space, known: set[int], n_examples: int
+) -> Memory | None:
     """The last round's model, unless all has to be fitted anew: other settings, a label gone, many new examples."""
     if memory is None or n_examples >= FULL_FIT_GROWTH * memory.n_examples:
         return None
-    same = memory.encoder == vectors.encoder_name() and _parameters(memory.model) == _parameters(wanted)
+    same = memory.has_learnt_in(space) and _parameters(memory.model) == _parameters(wanted)
     return memory if same and known.issuperset(memory.label_ids) else None
 
 
@@ -179,20 +194,19 @@ def _parameters(model: RedClassifier) -> dict[str, object]:
     return model.get_params() | {"experts": sorted(model.experts)}
 
 
-def _described(labels: Sequence[Label]) -> dict[str, Any]:
+def _described(labels: Sequence[Label], space: vectors.Space) -> dict[str, Any]:
     """What labels are called and how they are defined: what is learnt of those with few examples, or none."""
-    encoder = vectors.load_encoder(settings.ENCODER)
     texts = [in_full(label.name, label.definition) for label in labels]
-    names, described = (vectors.of_names(some, encoder) for some in ([label.name for label in labels], texts))
+    names, described = (space.of_names(some) for some in ([label.name for label in labels], texts))
     described[[not label.definition for label in labels]] = 0.0
     return {"names": names, "definitions": described, "label_texts": texts}
 
 
-def _pool(round_: Round) -> dict[str, Any]:
-    pool = round_.project.documents.filter(vectors.has_vector(vectors.encoder_name())).pool()
+def _pool(round_: Round, space: vectors.Space) -> dict[str, Any]:
+    pool = round_.project.documents.filter(space.has_vector()).pool()
     rows = pool.values_list("text_hash", "text")
     hashes, texts = ([row[column] for row in rows] for column in (0, 1))
-    return {"pool": vectors.load(hashes, vectors.encoder_name()), "pool_texts": texts}
+    return {"pool": space.load(hashes), "pool_texts": texts}
 
 
 def texts_of(document_ids: list[int]) -> list[str]:
@@ -215,7 +229,7 @@ def find_candidates(learnt: Learnt, document_ids: list[int], X: np.ndarray, k: i
 def predict(lease: Lease[Round], learnt: Learnt) -> Predicted:
     """Predict pool and holdout, replace their predictions, and score the holdout."""
     round_ = lease.job
-    documents = round_.project.documents.filter(vectors.has_vector(vectors.encoder_name()))
+    documents = round_.project.documents.filter(learnt.space.has_vector())
     pool = list(documents.pool().values_list("pk", "text_hash"))
     holdout = list(documents.filter(holdout=True).values_list("pk", "text_hash", "given_label_id"))
     total = len(pool) + len(holdout)
@@ -247,7 +261,7 @@ def _predict(
 ) -> Predicted:
     """Predict documents; without factors they are the pool that those are learnt from."""
     document_ids = [pk for pk, _ in documents]
-    X = vectors.load([key for _, key in documents], vectors.encoder_name())
+    X = learnt.space.load([key for _, key in documents])
     found = find_candidates(learnt, document_ids, X, N_CANDIDATES)
     found = among_successors(round_.project, document_ids, learnt.label_ids, found)
     factors = factors or _factors(round_, learnt, found)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from classifiers.red_classifier import RedClassifier
+from labelling.jobs.vectors import Space
 from labelling.models import Project
 
 logger = logging.getLogger(__name__)
@@ -28,9 +29,11 @@ class Memory:
     Attributes:
         model: its label code k stands for ``label_ids[k]``.
         label_ids: the labels that had examples, in the order in which they came.
-        encoder: name of the encoder whose vectors the model has learnt.
+        encoder: name of the space whose vectors the model has learnt: it tells encoders and engines.
         n_examples: training examples at the last full fit.
         round_number: the round that learnt it; 0 in files from before it was noted.
+        encoder_model: the encoder as the settings name it; empty in files from before it was noted.
+        centres: what was taken off the vectors of each encoder, see ``vectors.Space``.
     """
 
     model: RedClassifier
@@ -38,6 +41,13 @@ class Memory:
     encoder: str
     n_examples: int
     round_number: int = 0
+    encoder_model: str = ""
+    centres: tuple[np.ndarray, ...] = (np.empty(0, dtype=np.float32),)
+
+    def has_learnt_in(self, space: Space) -> bool:
+        """Whether a text has the same vector there as where the model has learnt."""
+        same = len(self.centres) == len(space.centres) and all(map(np.array_equal, self.centres, space.centres))
+        return self.encoder == space.name and same
 
 
 def recall(project: Project) -> Memory | None:
@@ -54,6 +64,8 @@ def recall(project: Project) -> Memory | None:
             encoder=str(arrays["encoder"]),
             n_examples=int(arrays["n_examples"]),
             round_number=int(arrays.get("round_number", 0)),
+            encoder_model=str(arrays.get("encoder_model", "")),
+            centres=tuple(arrays[f"centre_{n}"] for n in range(int(arrays.get("n_centres", 0)))) or Memory.centres,
         )
     except UNREADABLE:
         logger.warning("%s can't be read: everything is fitted anew", path, exc_info=True)
@@ -77,6 +89,9 @@ def remember(project: Project, memory: Memory) -> None:
         encoder=np.array(memory.encoder),
         n_examples=np.array(memory.n_examples),
         round_number=np.array(memory.round_number),
+        encoder_model=np.array(memory.encoder_model),
+        n_centres=np.array(len(memory.centres)),
+        **{f"centre_{n}": centre for n, centre in enumerate(memory.centres)},
         **memory.model.to_arrays(),
     )
     unfinished.replace(path)

@@ -15,10 +15,10 @@ from classifiers.query import audit_slice
 from classifiers.reliability import N_OFFERED
 from classifiers.subset_classifier import NOISE
 from classifiers.subsets import unit_rows
-from labelling.jobs import vectors
 from labelling.jobs.lease import Lease
 from labelling.jobs.rounds.auditing import is_new
 from labelling.jobs.rounds.learning import Learnt, Predicted, listed
+from labelling.jobs.vectors import Space
 from labelling.models import Decision, Prediction, Project, Query, QueueEntry, Round, TrainingExample
 from labelling.services import domains
 from labelling.services.audits import waiting as waiting_audits
@@ -49,12 +49,13 @@ class Known:
 
     @classmethod
     def of(cls, project: Project) -> Known:
+        space = Space.of(project)
         rows = TrainingExample.objects.filter(document__project=project, document__holdout=False)
         rows = rows.filter(label__retired_at=None)
-        rows = rows.filter(vectors.has_vector(vectors.encoder_name(), "document__text_hash")).order_by("document_id")
+        rows = rows.filter(space.has_vector("document__text_hash")).order_by("document_id")
         found = list(rows.values_list("document_id", "label_id", "document__text_hash"))
         labels = np.array([NOISE if label_id is None else label_id for _, label_id, _ in found], dtype=int)
-        X = vectors.load([text_hash for *_, text_hash in found], vectors.encoder_name())
+        X = space.load([text_hash for *_, text_hash in found])
         return cls([document_id for document_id, *_ in found], labels, X)
 
     def nearest_of(self, seen: Seen, label_id: int) -> Evidence:

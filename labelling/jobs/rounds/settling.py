@@ -14,7 +14,6 @@ from classifiers.loop import reviewing, settling
 from classifiers.loop.book import Branches
 from classifiers.query import HEAD, audit_slice
 from classifiers.subset_classifier import NOISE
-from labelling.jobs import vectors
 from labelling.jobs.lease import Lease
 from labelling.jobs.rounds.auditing import measure_judge
 from labelling.jobs.rounds.books import StoredBook
@@ -23,6 +22,7 @@ from labelling.jobs.rounds.outlook import outlook
 from labelling.jobs.rounds.paths import as_arrays, tree_of
 from labelling.jobs.rounds.querying import Known, Seen, note_near_duplicates, query_about
 from labelling.jobs.rounds.watching import look_at_later_texts
+from labelling.jobs.vectors import Space
 from labelling.models import Decision, Document, People, Prediction, Query, QueueEntry, Round, Verdict
 from labelling.models.sentences import Sentence
 from labelling.models.sentences import Sentence as _
@@ -209,7 +209,7 @@ def _questions(round_: Round, size: int, taken: Iterable[int]) -> list[int]:
     seed = round_.settings["random_seed"] + round_.number
     # Vectors are read of the head of the ranking alone.
     head = reviewing.questions(belief, entropy, HEAD * size, PEOPLE_STRATEGY, seed)
-    X = vectors.load([rows[position][1] for position in head], vectors.encoder_name())
+    X = Space.of(round_.project).load([rows[position][1] for position in head])
     chosen = reviewing.questions(belief[head], entropy[head], size, PEOPLE_STRATEGY, seed, X)
     return [rows[position][0] for position in head[chosen]]
 
@@ -223,7 +223,7 @@ def _asked(
     """
     found = Prediction.objects.filter(document__in=[document for document, _ in reasons]).select_related("document")
     predictions = {prediction.document_id: prediction for prediction in found}
-    X = vectors.load([predictions[document].document.text_hash for document, _ in reasons], vectors.encoder_name())
+    X = Space.of(round_.project).load([predictions[document].document.text_hash for document, _ in reasons])
     neighbours = known.neighbours(X, [document for document, _ in reasons])
     of_judge = {
         (query.document_id, query.label_id): query for query in round_.queries.exclude(reason__in=Query.UNASKED)
@@ -243,8 +243,9 @@ def _asked(
 
 def _unlabelled(round_: Round) -> tuple[list[int], np.ndarray]:
     """Ids and vectors of the documents without a label."""
-    pool = list(_pool(round_).filter(vectors.has_vector(vectors.encoder_name())).values_list("pk", "text_hash"))
-    return [pk for pk, _ in pool], vectors.load([text_hash for _, text_hash in pool], vectors.encoder_name())
+    space = Space.of(round_.project)
+    pool = list(_pool(round_).filter(space.has_vector()).values_list("pk", "text_hash"))
+    return [pk for pk, _ in pool], space.load([text_hash for _, text_hash in pool])
 
 
 def _lay_out(round_: Round, queries: Sequence[Query]) -> None:

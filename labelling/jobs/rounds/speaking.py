@@ -7,14 +7,13 @@ Noted once the queue is laid out: people may decide meanwhile, and no transactio
 from __future__ import annotations
 
 import numpy as np
-from django.conf import settings
 
 from classifiers.ensemble import N_CANDIDATES
 from classifiers.speaking import speaking_words
-from labelling.jobs import vectors
 from labelling.jobs.lease import Lease
 from labelling.jobs.rounds.memory import Memory, recall
 from labelling.jobs.rounds.querying import Known, Seen
+from labelling.jobs.vectors import Space
 from labelling.models import Query, Round, Verdict
 
 # More documents of a round than these have no words marked.
@@ -54,15 +53,15 @@ def _note_examples(round_: Round, queries: list[Query], better: dict[int, int | 
     if not missing:
         return
     known = Known.of(round_.project)
-    X = vectors.load([query.document.text_hash for query, _ in missing], vectors.encoder_name())
+    X = Space.of(round_.project).load([query.document.text_hash for query, _ in missing])
     for (query, label_id), x in zip(missing, X, strict=True):
         query.suggested = known.nearest_of(Seen.of(query.document.prediction, x), label_id)
 
 
 def _note_words(round_: Round, queries: list[Query], better: dict[int, int | None]) -> None:
-    memory = recall(round_.project)
+    memory, space = recall(round_.project), Space.of(round_.project)
     # The article's combination is not kept, and an older model has other reasons.
-    if memory is None or memory.round_number != round_.number or memory.encoder != vectors.encoder_name():
+    if memory is None or memory.round_number != round_.number or not memory.has_learnt_in(space):
         return
     codes = {label_id: code for code, label_id in enumerate(memory.label_ids)}
     pairs = {query.pk: _likeliest_two(query, better.get(query.document_id), codes) for query in queries}
@@ -70,7 +69,7 @@ def _note_words(round_: Round, queries: list[Query], better: dict[int, int | Non
     found = speaking_words(
         [query.document.text for query in asked],
         [(codes[one], codes[other]) for one, other in (pairs[query.pk] for query in asked)],
-        lambda texts: _probabilities(memory, texts),
+        lambda texts: _probabilities(memory, space, texts),
     )
     for query, spans in zip(asked, found, strict=True):
         query.words = dict(zip(map(str, pairs[query.pk]), spans, strict=True))
@@ -85,9 +84,8 @@ def _likeliest_two(query: Query, better_id: int | None, codes: dict[int, int]) -
     return tuple(pk for pk in dict.fromkeys(wanted) if pk in codes)[:2] if prediction.likeliest_id in codes else ()
 
 
-def _probabilities(memory: Memory, texts: list[str]) -> np.ndarray:
-    X = vectors.load_encoder(settings.ENCODER).encode(texts)
-    found = memory.model.candidates(X, N_CANDIDATES, texts)
+def _probabilities(memory: Memory, space: Space, texts: list[str]) -> np.ndarray:
+    found = memory.model.candidates(space.encode(texts), N_CANDIDATES, texts)
     probabilities = np.zeros((len(texts), len(memory.label_ids)), dtype=np.float32)
     np.put_along_axis(probabilities, found.labels, found.probabilities.astype(np.float32), axis=1)
     return probabilities

@@ -32,9 +32,11 @@ from labelling.csv_io.rows import (
 from labelling.csv_io.screening import Changed, Existing, Known, screen
 from labelling.models import (
     CsvImport,
+    Project,
 )
 from labelling.models import Row as StoredRow
 from labelling.models.documents import Source
+from labelling.services import encoding
 from labelling.services.imports.holding_out import draw_holdout
 from labelling.services.imports.keeping import Kept
 from labelling.services.imports.uploading import columns_of, format_of
@@ -104,7 +106,7 @@ def check_rows(csv_import: CsvImport, meaning: Meaning, progress: Progress) -> C
     drawn = sum(key in check.holdout for key in new_seeds)
     check.counts.update(holdout=drawn, labelled=-drawn)
     check.counts = +check.counts  # without what is none any more
-    check.foreign, check.n_looked_at = foreign(sample.texts, settings.ENCODER_LANGUAGES)
+    check.foreign, check.n_looked_at = foreign(sample.texts, encoding.languages(csv_import.project.encoder_in_use))
     _count_others(csv_import, check)
     return check
 
@@ -165,7 +167,12 @@ def save_check(csv_import: CsvImport, check: Check) -> None:
         for item in check.repeated
     ]
     left_out = [_left_out_notice(reason, lines) for reason, lines in check.left_out.items()]
-    csv_import.problems = _foreign_notice(check) + left_out + shown[:MAX_SHOWN_PROBLEMS] + notices[:MAX_SHOWN_PROBLEMS]
+    csv_import.problems = (
+        _foreign_notice(csv_import.project, check)
+        + left_out
+        + shown[:MAX_SHOWN_PROBLEMS]
+        + notices[:MAX_SHOWN_PROBLEMS]
+    )
     csv_import.questions = []
     if check.rejected:
         with tempfile.TemporaryFile() as out:
@@ -187,21 +194,24 @@ def _left_out_notice(reason: str, lines: list[int]) -> dict[str, str | int | boo
     return {"line": lines[0], "column": "", "reason": told, "notice": True, "aggregate": True}
 
 
-def _foreign_notice(check: Check) -> list[dict[str, str | int | bool]]:
+def _foreign_notice(project: Project, check: Check) -> list[dict[str, str | int | bool]]:
     """What the encoder will hardly understand: texts in a language that it has not learnt."""
     if not check.foreign:
         return []
     told = _(
         "%(n)s of %(looked_at)s texts seem to be in a language that the encoder %(encoder)s does not know "
-        "(%(languages)s): it will hardly understand them. An administrator can set ENCODER to a multilingual one, "
-        "as paraphrase-multilingual-MiniLM-L12-v2."
+        "(%(languages)s): it will hardly understand them."
     ) % {
         "n": sum(check.foreign.values()),
         "looked_at": check.n_looked_at,
-        "encoder": settings.ENCODER,
+        "encoder": project.encoder_in_use,
         "languages": ", ".join(f"{_language(code)}: {n}" for code, n in check.foreign.items()),
     }
-    return [{"line": 1, "column": "", "reason": told, "notice": True, "aggregate": True}]
+    if better := encoding.better_for(project, check.foreign):
+        advice = _("Change to %(encoder)s, which knows them: Settings, Advanced, Encoder.") % {"encoder": better}
+    else:
+        advice = _("An administrator can list a multilingual one in ENCODERS, as intfloat/multilingual-e5-small.")
+    return [{"line": 1, "column": "", "reason": f"{told} {advice}", "notice": True, "aggregate": True}]
 
 
 def _language(code: str) -> str:

@@ -1,0 +1,92 @@
+"""A project's encoder: which there are, and the way to another one."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from classifiers import encoders
+from labelling.models import BackgroundJob, Encoding, Project
+from labelling.services import Refused, diary, queueing
+
+State = BackgroundJob.State
+UNFINISHED = (*BackgroundJob.ACTIVE, State.WAITING)
+
+
+def choices() -> list[str]:
+    """The encoders that a project may have: the installation's first, then what an administrator has listed."""
+    return list(dict.fromkeys([settings.ENCODER, *settings.ENCODERS]))
+
+
+def languages(encoder: str) -> Collection[str]:
+    """The languages that an encoder has learnt, ISO 639-1 codes; empty where that is not known."""
+    return (settings.ENCODER_LANGUAGES if encoder == settings.ENCODER else []) or encoders.languages(encoder)
+
+
+def better_for(project: Project, wanted: Collection[str]) -> str:
+    """An encoder that the project may have, and that is known to have learnt these languages; empty without one."""
+    known = ((encoder, languages(encoder)) for encoder in choices() if encoder != project.encoder_in_use)
+    return next((encoder for encoder, learnt in known if learnt and set(wanted) <= set(learnt)), "") if wanted else ""
+
+
+def coming(project: Project) -> str:
+    """The encoder of the next round, as the project stores it: empty for the installation's."""
+    done = project.encodings.filter(state=State.DONE).first()
+    return done.encoder if done and done.encoder in ("", *choices()) else project.encoder
+
+
+def start(project: Project, user: User | None, encoder: str) -> Encoding:
+    """Have an encoder tried on some of the project's texts, which tells what all of them take.
+
+    Raises:
+        Refused: when the project may not have it, has it already, or is on its way to another one.
+    """
+    if encoder not in choices():
+        raise Refused(_("An administrator has to list this encoder first."))
+    stored = "" if encoder == settings.ENCODER else encoder
+    if stored == coming(project):
+        raise Refused(_("This is the project's encoder already."))
+    if project.encodings.filter(state__in=UNFINISHED).exists():
+        raise Refused(_("The project is on its way to another encoder. Let it get there, or stop it first."))
+    try:
+        with transaction.atomic():
+            encoding = Encoding.objects.create(project=project, created_by=user, encoder=stored)
+            queueing.enqueue(encoding)
+    except IntegrityError as error:
+        # Two people at once: the database lets one through.
+        raise Refused(_("The project is on its way to another encoder. Let it get there, or stop it first.")) from error
+    return encoding
+
+
+@transaction.atomic
+def go_on(encoding: Encoding) -> None:
+    """Agree to what it takes, or go on with one that failed or was stopped: what is there is kept.
+
+    Raises:
+        Refused: when it is none of these, or a newer one has taken its place.
+    """
+    if encoding.state not in (State.WAITING, State.FAILED, State.CANCELLED):
+        raise Refused(_("It is running, or has ended."))
+    if encoding.project.encodings.filter(pk__gt=encoding.pk).exists():
+        raise Refused(_("A newer one has taken its place."))
+    agreed = encoding.state == State.WAITING
+    if agreed:
+        encoding.confirmed_at = timezone.now()
+    queueing.enqueue(encoding)
+    if agreed:
+        project = encoding.project
+        before, after = {"encoder": project.encoder_in_use}, {"encoder": str(encoding)}
+        diary.write_changes(diary.Act.SETTINGS, project, project.name, before, after)
+
+
+def take_over(project: Project) -> None:
+    """Give the project the encoder that is coming: between two rounds, as each learns in one space alone."""
+    encoder = coming(project)
+    if encoder != project.encoder:
+        project.encoder = encoder
+        project.save(update_fields=["encoder"])
