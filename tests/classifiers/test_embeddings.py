@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from classifiers import embeddings
-from classifiers.embeddings import DEFAULT_ENCODER, SentenceEncoder, mean_of_windows
+from classifiers.embeddings import SentenceEncoder, mean_of_windows
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def library(monkeypatch):
 
 def test_other_weights_than_the_published_ones_are_refused(packaged, library):
     found = hashlib.sha256(b"weights").hexdigest()
-    with pytest.raises(ValueError, match=f"{DEFAULT_ENCODER} have SHA-256 {found}, expected 53aa51172d142c89"):
+    with pytest.raises(ValueError, match=f"model.safetensors has SHA-256 {found}, expected 53aa51172d142c89"):
         SentenceEncoder().encode(["a text"])
     assert library.calls == []
 

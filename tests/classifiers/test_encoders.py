@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from classifiers.embeddings import SPECIAL_TOKENS, SentenceEncoder, centred, side_by_side, vector_name
-from classifiers.encoders import ENTRIES, entry_of, languages, parts
+from classifiers.encoders import ENTRIES, PACKAGED_E5, entry_of, languages, parts
 from classifiers.quantized import QuantizedEncoder, convert
 from tests.classifiers.test_quantized import tiny_model
 
@@ -16,7 +16,7 @@ def test_every_entry_says_which_languages_it_knows(name):
     assert entry_of(name) == entry_of(f"sentence-transformers/{name}") == ENTRIES[name]
     assert "en" in entry_of(name).languages
     assert all(2 <= len(code) <= 3 for code in entry_of(name).languages)
-    assert entry_of(name).is_centred == ("multilingual-e5" in name)
+    assert entry_of(name).is_centred == ("multilingual-e5" in name or name == PACKAGED_E5)
     assert entry_of(name).prefix == ("query: " if "e5-" in name else "")
 
 

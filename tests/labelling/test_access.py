@@ -18,6 +18,7 @@ from labelling.models import (
     CsvImport,
     Definition,
     Delivery,
+    Encoding,
     Event,
     Flag,
     Invitation,
@@ -119,6 +120,10 @@ ONLY_MANAGERS = {
     "resume_webhook",
     "remove_webhook",
     "resend",
+    "encoder",
+    "encoding_progress",
+    "go_on_encoding",
+    "cancel_encoding",
     "pack",
     "packing_progress",
     "cancel_packing",
@@ -208,6 +213,9 @@ def addresses(project, deliver) -> dict[str, str]:
             {"pk": comparison.pk},
         ),
         **dict.fromkeys(["go_on_drafting", "cancel_drafting", "retry_drafting"], {"pk": drafting.pk}),
+        **dict.fromkeys(
+            ["go_on_encoding", "cancel_encoding"], {"pk": Encoding.objects.create(project=project, state="waiting").pk}
+        ),
         "decide_draft": {"pk": drafting.drafts.first().pk},
         **dict.fromkeys(
             ["label", "delete_label", "versions", "mend_definition", "comment_on_label"],
@@ -370,6 +378,9 @@ def test_another_projects_rows_are_not_reached_through_ones_own(client, manager,
     arguments = {
         "label": {"pk": other.labels.first().pk},
         "versions": {"pk": other.labels.first().pk},
+        **dict.fromkeys(
+            ["go_on_encoding", "cancel_encoding"], {"pk": Encoding.objects.create(project=project, state="waiting").pk}
+        ),
         "decide_draft": {"pk": drafting.drafts.first().pk},
         "go_on_drafting": {"pk": drafting.pk},
         **dict.fromkeys(["comparison", "switch_judge"], {"pk": comparison.pk}),

@@ -21,6 +21,8 @@ from labelling.models import (
     BackgroundJob,
     CohortMember,
     CsvImport,
+    Embedding,
+    Encoding,
     Prediction,
     Project,
     Query,
@@ -28,7 +30,7 @@ from labelling.models import (
     TrainingExample,
     Verdict,
 )
-from labelling.services import imports, review, rounds
+from labelling.services import encoding, imports, review, rounds
 from labelling.services.claims import claim_next
 from labelling.services.exports import export_lines
 from labelling.services.imports import writing
@@ -43,7 +45,7 @@ from tests.factories import (
     make_user,
     run_round,
 )
-from tests.fakes import KnowingJudge
+from tests.fakes import HashingEncoder, KnowingJudge
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -323,3 +325,33 @@ def test_an_import_killed_at_any_moment_ends_as_if_nothing_had_happened(moment, 
             )
         )
     assert exports[0] == exports[1]
+
+
+ENCODING_MOMENTS = {
+    **{f"at {step}": kill_when_reporting(step) for step in Encoding.Step.values},
+    "in the last write": kill_in_transaction(1),
+    "after the last write": kill_after_transaction(1),
+}
+
+
+@pytest.mark.parametrize("moment", ENCODING_MOMENTS)
+def test_another_encoder_is_there_once_after_a_kill(moment, settings, monkeypatch):
+    encoders = {name: HashingEncoder(size) for name, size in (("hashing", 256), ("wide", 512))}
+    encoders["wide"].name = "wide"
+    monkeypatch.setattr("labelling.jobs.vectors.load_encoder", encoders.get)
+    settings.ENCODERS = ["wide"]
+    project = fruit_project(retrain_after=0)
+    run_round(project)
+    job = encoding.start(project, None, "wide")
+    jobs.run_encoding(job.pk)
+    job.refresh_from_db()
+    encoding.go_on(job)
+    assert run_and_be_killed(lambda: jobs.run_encoding(job.pk), ENCODING_MOMENTS[moment])
+    job.refresh_from_db()
+    assert (job.state == "done") == (moment == "after the last write")
+    if job.state != "done":
+        assert Project.objects.get().encoder == ""
+        go_on(Encoding, jobs.run_encoding, job.pk)
+    assert Encoding.objects.get().state == "done"
+    assert Embedding.objects.filter(encoder="wide").count() == 36
+    assert (Project.objects.get().encoder, project.rounds.count()) == ("wide", 2)
