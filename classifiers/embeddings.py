@@ -47,6 +47,11 @@ class Encoder(Protocol):
         ...
 
 
+def encode_block(encoder: Encoder, texts: Sequence[str]) -> tuple[np.ndarray, list[int]]:
+    """Texts' vectors, float32 (n_texts, n_dims), and in how many windows each was read; see classifiers.spreading."""
+    return encoder.encode(texts), encoder.count_windows(texts)
+
+
 class SentenceEncoder:
     """A sentence-transformers model that loads on first use.
 
@@ -69,6 +74,10 @@ class SentenceEncoder:
         self.name = vector_name(model_name)
         self.batch_size = batch_size
         self.note = note
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The model stays here; see classifiers.spreading."""
+        return {name: value for name, value in vars(self).items() if name != "model"}
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
         """Return one unit vector a text: float32 of shape (n_texts, n_dims)."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from scipy.optimize import brentq
 from scipy.sparse import csr_matrix, vstack
 from threadpoolctl import ThreadpoolController, threadpool_limits
 
+from classifiers import spreading
 from classifiers.arbiter import UNKNOWN, Arbiter, fit_arbiter
 from classifiers.candidates import Candidates, LabelViews, expert_view, features
 from classifiers.descriptions import Descriptions
@@ -44,6 +44,8 @@ MAX_ARBITER_EXAMPLES = 8_000
 MIN_GLOBAL_ROWS = 3
 # Rows predicted at a time: bounds memory to some 200 MB at 1,000 labels, whatever the pool's size.
 CHUNK_ROWS = 1_024
+# Fits that wait at each thread: they are small, and a place may be far away.
+FITS_AHEAD = 8
 # Up to so many examples a text is compared with all of them once, for all experts; beyond, each expert compares it
 # with its own, which are fewer then. At most so many similarities are in memory at a time.
 MAX_SHARED_ROWS = 20_000
@@ -362,12 +364,13 @@ class Ensemble:
         return found
 
     def _fit_experts(self, which: Sequence[tuple[int, int]], progress: Progress | None) -> None:
-        with threadpool_limits(limits=1), _threads() as pool:
-            fitted = pool.map(lambda one: self._fit_expert(*one), which)
-            for done, ((number, index), expert) in enumerate(zip(which, fitted, strict=True)):
-                self.splits[number].experts[index : index + 1] = [expert]
-                if progress:
-                    progress(done + 1, len(which))
+        experts = []
+        for expert in spreading.each(Ensemble._fit_expert, self, which, ahead=FITS_AHEAD):
+            experts.append(expert)
+            if progress:
+                progress(len(experts), len(which))
+        for (number, index), expert in zip(which, experts, strict=True):
+            self.splits[number].experts[index : index + 1] = [expert]
         self.n_fitted = len(which)
 
     def _fit_global_expert(self, n_own: int) -> None:
@@ -375,7 +378,8 @@ class Ensemble:
             self.global_expert = fit_global_expert(self.bank, self.codes, n_own, self.choices.random_state, pool.map)
         self.n_fitted += 1
 
-    def _fit_expert(self, number: int, index: int) -> Expert:
+    def _fit_expert(self, which: tuple[int, int]) -> Expert:
+        number, index = which
         inside = subset = self.splits[number].subsets[index]
         if self.splits[number].kind == "rival":
             inside = np.concatenate([subset, closest_rivals(self.views.centroids, subset, N_RIVALS)])
@@ -553,7 +557,7 @@ def _blas() -> ThreadpoolController:
 
 def _threads() -> ThreadPoolExecutor:
     """Threads for work on one BLAS thread each: with two, the same small fits took ten times as long."""
-    return ThreadPoolExecutor(os.cpu_count())
+    return ThreadPoolExecutor(spreading.n_threads())
 
 
 def _joined(parts: Sequence[np.ndarray], dtype: type) -> np.ndarray:

@@ -22,9 +22,9 @@ from typing import Any
 import numpy as np
 from ctranslate2 import Encoder as Engine
 from filelock import FileLock
-from joblib import cpu_count
 from tokenizers import Tokenizer
 
+from classifiers import spreading
 from classifiers.embeddings import (
     DEFAULT_ENCODER,
     DEFAULT_ENCODER_SHA256,
@@ -79,7 +79,11 @@ class QuantizedEncoder:
         self.name = vector_name(model_name, ENGINE)
         self.prefix = entry_of(model_name).prefix
         self.folder = folder
-        self.n_threads = n_threads or cpu_count()
+        self.n_threads = n_threads or spreading.n_threads()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What was loaded stays here, and where it goes a part has one thread; see spreading."""
+        return {"name": self.name, "prefix": self.prefix, "folder": self.folder, "n_threads": 1}
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
         """Return one unit vector a text: float32 of shape (n_texts, n_dims)."""

@@ -383,3 +383,8 @@ def _all_texts(texts: Texts | None, elsewhere: Texts, n_vectors: int) -> list[st
 
 def _chosen(texts: Texts | None, rows: np.ndarray) -> list[str] | None:
     return None if texts is None else [texts[row] for row in rows.tolist()]
+
+
+def candidates_of_block(model: RedClassifier, block: tuple[np.ndarray, int, Texts | None]) -> Candidates:
+    """The candidates of vectors, so many, with their texts; see RedClassifier.candidates and classifiers.spreading."""
+    return model.candidates(*block)

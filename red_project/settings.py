@@ -241,6 +241,8 @@ Q_CLUSTER = {
     "save_limit": 100,
     **({"redis": REDIS_URL} if REDIS_URL else {"orm": "default"}),
 }
+# A Dask cluster for what is heavy in a round, as in tcp://10.0.0.5:8786; without one it is done in the worker.
+DASK_SCHEDULER = env.str("DASK_SCHEDULER", "")
 
 IMPORT_EXPORT_USE_TRANSACTIONS = True
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import zlib
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -32,6 +33,14 @@ class HashingEncoder:
 
     def count_windows(self, texts: Sequence[str]) -> list[int]:
         return [1 + len(text) // 1_000 for text in texts]
+
+
+class SlowEncoder(HashingEncoder):
+    """Long enough at a block that it can be killed meanwhile."""
+
+    def encode(self, texts: Sequence[str]) -> np.ndarray:
+        time.sleep(0.1 * (len(texts) > 1))
+        return super().encode(texts)
 
 
 class KnowingJudge:

@@ -34,6 +34,7 @@ KEPT_TO = {
         "labelling.views.sign_on",
     },
     "anthropic": {"classifiers.messages_api"},
+    "distributed": {"labelling.jobs.cluster"},
     "httpcore2": {"labelling.jobs.delivering"},
     "matplotlib": {"labelling.benchmark.report"},
     "markdown_it": {"labelling.services.guidelines"},

@@ -47,11 +47,12 @@ def run_import(pk: int) -> None:
 
 def run_round(pk: int) -> None:
     """Embed, fit, predict, query, judge, settle."""
-    from labelling.jobs import rounds
+    from labelling.jobs import cluster, rounds
 
     with hold(Round, pk) as lease:
         if lease:
-            rounds.run(lease)
+            with cluster.where_settings_say():
+                rounds.run(lease)
     if lease:
         statistics.gather()
 

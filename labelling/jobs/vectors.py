@@ -7,15 +7,15 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from itertools import islice
+from itertools import compress, islice, tee
 
 import numpy as np
 from django.conf import settings
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.db.models.functions import Length
 
-from classifiers import quantized
-from classifiers.embeddings import Encoder, in_words, side_by_side
+from classifiers import quantized, spreading
+from classifiers.embeddings import Encoder, encode_block, in_words, side_by_side
 from classifiers.encoders import entry_of, parts
 from labelling.csv_io.rows import text_hash
 from labelling.models import Centre, Document, Embedding, Project
@@ -26,6 +26,9 @@ logger = logging.getLogger(__name__)
 CHUNK_TEXTS = 512
 # Hashes looked up at a time: SQLite takes a limited number of variables in a query.
 CHUNK_HASHES = 500
+# Vectors that are checked at a time.
+CHUNK_CHECKED = 10_000
+ITEM_BYTES = np.float32().itemsize
 # How far the square of a unit vector's length is from 1 at most.
 TOLERANCE = 0.01
 
@@ -148,11 +151,12 @@ def _has_vector(encoder: Encoder, hash_field: str = "text_hash") -> Exists:
 def embed(documents: Iterable[tuple[str, str]], encoder: Encoder) -> Iterator[int]:
     """Compute and store the vectors of (text hash, text) pairs; yield how many after each chunk."""
     pairs = iter(documents)
-    while chunk := list(islice(pairs, CHUNK_TEXTS)):
-        texts = [text for _, text in chunk]
+    chunks, ahead = tee(iter(lambda: list(islice(pairs, CHUNK_TEXTS)), []))
+    encoded = spreading.each(encode_block, encoder, ([text for _, text in chunk] for chunk in ahead))
+    for chunk, block in zip(chunks, encoded, strict=True):
         rows = [
             Embedding(text_hash=key, encoder=encoder.name, vector=vector.tobytes(), n_windows=n)
-            for (key, _), vector, n in zip(chunk, encoder.encode(texts), encoder.count_windows(texts), strict=True)
+            for (key, _), vector, n in zip(chunk, *block, strict=True)
         ]
         Embedding.objects.bulk_create(rows, ignore_conflicts=True)
         yield len(chunk)
@@ -176,11 +180,13 @@ def load(text_hashes: list[str], encoder: Encoder, texts: Mapping[str, str] | No
     found = _stored(text_hashes, encoder.name)
     if damaged := _damaged(found):
         logger.warning("%d damaged vectors are computed anew", len(damaged))
-        Embedding.objects.filter(encoder=encoder.name, text_hash__in=damaged).delete()
+        for start in range(0, len(damaged), CHUNK_HASHES):
+            chunk = damaged[start : start + CHUNK_HASHES]
+            Embedding.objects.filter(encoder=encoder.name, text_hash__in=chunk).delete()
         for _ in embed((_texts_of(damaged) | dict(texts or {})).items(), encoder):
             pass
         found |= _stored(damaged, encoder.name)
-    return np.stack([np.frombuffer(found[key], dtype=np.float32) for key in text_hashes])
+    return _matrix([found[key] for key in text_hashes])
 
 
 def _stored(text_hashes: list[str], encoder_name: str) -> dict[str, Vector]:
@@ -194,16 +200,28 @@ def _stored(text_hashes: list[str], encoder_name: str) -> dict[str, Vector]:
 
 def _damaged(found: Mapping[str, Vector]) -> list[str]:
     """The texts whose vector has another width than most, or another length than 1."""
-    whole = {key for key, vector in found.items() if _is_unit(vector)}
-    widths = Counter(len(found[key]) for key in whole).most_common(1)
-    return [key for key, vector in found.items() if key not in whole or len(vector) != widths[0][0]]
+    by_width: dict[int, list[str]] = {}
+    for key, vector in found.items():
+        by_width.setdefault(len(vector), []).append(key)
+    whole = {width: _units(found, keys) for width, keys in by_width.items() if width and not width % ITEM_BYTES}
+    usual = max(whole, key=lambda width: len(whole[width]), default=0)
+    return [key for key in found if key not in whole.get(usual, ())]
 
 
-def _is_unit(vector: Vector) -> bool:
-    if len(vector) % np.float32().itemsize:
-        return False
-    numbers = np.frombuffer(vector, dtype=np.float32)
-    return bool(abs(numbers @ numbers - 1) < TOLERANCE)
+def _units(found: Mapping[str, Vector], keys: list[str]) -> set[str]:
+    """Of vectors of one width, those of length 1; looked at in blocks, so that they are not in memory twice."""
+    units: set[str] = set()
+    for start in range(0, len(keys), CHUNK_CHECKED):
+        chunk = keys[start : start + CHUNK_CHECKED]
+        rows = _matrix([found[key] for key in chunk])
+        with np.errstate(all="ignore"):
+            is_unit = np.abs(np.einsum("ij,ij->i", rows, rows) - 1) < TOLERANCE
+        units.update(compress(chunk, is_unit.tolist()))
+    return units
+
+
+def _matrix(vectors: list[Vector]) -> np.ndarray:
+    return np.frombuffer(bytearray().join(vectors), dtype=np.float32).reshape(len(vectors), -1)
 
 
 def _texts_of(text_hashes: list[str]) -> dict[str, str]:

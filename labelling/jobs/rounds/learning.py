@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 from django.db.models import Count, Q
 
+from classifiers import spreading
 from classifiers.candidates import Candidates
 from classifiers.embeddings import in_full
 from classifiers.ensemble import N_CANDIDATES
 from classifiers.evaluation import score
 from classifiers.loop.believing import Factors
-from classifiers.red_classifier import FULL_FIT_GROWTH, RedClassifier
+from classifiers.red_classifier import FULL_FIT_GROWTH, RedClassifier, candidates_of_block
 from classifiers.subset_classifier import NOISE
 from classifiers.trees import NOWHERE
 from classifiers.trees import right_by_level as counted_by_level
@@ -33,8 +34,8 @@ from labelling.services.audits import off_list_counts
 Step = Round.Step
 
 CHUNK_PREDICTIONS = 2_000
-# Documents whose texts are in memory at a time while they are predicted.
-CHUNK_TEXTS = 10_000
+# Documents predicted at a time: their texts are in memory.
+CHUNK_TEXTS = 4_096
 # Documents looked up at a time: SQLite takes a limited number of variables in a query.
 CHUNK_IDS = 500
 
@@ -220,9 +221,9 @@ def texts_of(document_ids: list[int]) -> list[str]:
 
 def find_candidates(learnt: Learnt, document_ids: list[int], X: np.ndarray, k: int) -> Candidates:
     """The documents' best labels; X are their vectors, shape (n, n_dims)."""
-    chunks = [slice(start, start + CHUNK_TEXTS) for start in range(0, len(document_ids), CHUNK_TEXTS)]
-    model = learnt.memory.model
-    parts = [model.candidates(X[rows], k, texts_of(document_ids[rows])) for rows in chunks]
+    chunks = (slice(start, start + CHUNK_TEXTS) for start in range(0, len(document_ids), CHUNK_TEXTS))
+    blocks = ((X[rows], k, texts_of(document_ids[rows])) for rows in chunks)
+    parts = list(spreading.each(candidates_of_block, learnt.memory.model, blocks))
     return Candidates.joined(parts, min(k, len(learnt.label_ids)))
 
 
