@@ -15,6 +15,7 @@ from django_htmx.http import HttpResponseClientRefresh
 from labelling.models import Project, Query, Round, Verdict
 from labelling.services import audits, changes, definitions, ledger, queueing
 from labelling.services import rounds as services
+from labelling.services.buying import bought
 from labelling.services.progress import round_scores
 from labelling.views.access import Request, attempt, manager_view, number, project_view, sorted_by
 
@@ -68,6 +69,7 @@ def detail(request: Request, project: Project, number: int) -> HttpResponse:
         "is_manager": project.is_managed_by(request.user),
         "round": round_,
         "spent": ledger.spent(project, round_),
+        "bought": bought(round_),
         "trial": audits.tried(round_),
         "may_go_on": round_.state in services.STOPPED,
         "changes": changes.of_round(round_),

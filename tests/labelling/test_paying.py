@@ -201,6 +201,32 @@ def test_people_get_their_documents_where_the_key_is_refused(client, api, price,
     assert Verdict.objects.exists()
 
 
+def test_the_forecast_says_what_the_questions_buy(client, api, price):
+    project = paying_project(confirm_spending=True)
+    round_ = run_round(project)
+    buys = round_.forecast["buys"]
+    assert buys["of"] == project.documents.pool().count() == 44
+    assert buys["numbers"][0] == 0
+    for form in ("validate", "choose"):
+        assert buys[form] == sorted(buys[form])
+        assert buys[form][0] < buys[form][-1] <= 44
+    client.force_login(project.memberships.get().user)
+    page = client.get(reverse("round", args=[project.slug, 1])).content.decode()
+    assert "What it buys" in page
+    assert "As many again" in page
+    # What the choose form would settle more is recommended, and only then.
+    chooses = "Asked to choose among several labels"
+    as_many, more = [0, 5, 10, 12, 14, 16, 18], [0, 9, 18, 20, 22, 24, 26]
+    for choosing, says in ((as_many, False), (more, True)):
+        told = {"numbers": [0, 10, 20, 30, 40, 60, 80], "of": 44, "validate": as_many, "choose": choosing}
+        Round.objects.update(forecast=round_.forecast | {"buys": told})
+        page = " ".join(client.get(reverse("round", args=[project.slug, 1])).content.decode().split())
+        assert "20 questions are expected to settle 10 more labels" in page
+        assert (chooses in page) is says
+    Round.objects.update(forecast=round_.forecast | {"buys": {}})
+    assert "What it buys" not in client.get(reverse("round", args=[project.slug, 1])).content.decode()
+
+
 def test_what_never_passes_is_given_up_and_the_outage_is_no_convergence(api, price):
     api.model.failures = {"overloaded": 1.0}
     round_ = run_round(paying_project(batch_size=6))

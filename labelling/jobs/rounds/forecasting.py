@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import cast
+from typing import Any, cast
 
 from classifiers.judge import AnthropicJudge
 from labelling.jobs.forecasting import forecast
 from labelling.jobs.lease import Lease
 from labelling.jobs.rounds.auditing import judge_of
+from labelling.jobs.rounds.buying import what_questions_buy
 from labelling.jobs.rounds.judging import tasks, unanswered
 from labelling.models import Query, Round
 from labelling.services import ledger
@@ -39,15 +40,25 @@ def record_forecast(lease: Lease[Round]) -> None:
     queries = unanswered(lease.job)
     questions = list(tasks(lease.job, queries))
     new = [task for task in questions if not ledger.answered(judge.client.fingerprint(task.prompt))]
+    further = _further(queries)
     in_batches = bool(lease.job.settings.get("use_batches"))
     lease.update(
         forecast={
             **forecast(judge.client, new, ASSUMED_OUTPUT_TOKENS, in_batches),
             "reused": len(questions) - len(new),
-            "further": _further(queries),
+            "further": further,
+            "buys": _buys(lease.job, queries, further),
             "prompt_version": judge.prompt_version,
         }
     )
+
+
+def _buys(round_: Round, queries: Sequence[Query], further: int) -> dict[str, Any]:
+    """What the questions settle; not of a round that asks again, and not the judge's trial, which settles nothing."""
+    if round_.settings.get("ask_again") or round_.settings.get("revises"):
+        return {}
+    n_tried = sum(query.reason == Query.Reason.TRIAL for query in queries)
+    return what_questions_buy(round_, len(queries) - n_tried + further)
 
 
 def _further(queries: Sequence[Query]) -> int:
