@@ -1,8 +1,8 @@
 # make run            install, set up, and start the product at http://127.0.0.1:8000
 # make run-judge      the same with a judge that needs no key: a simulation that answers from the demo's true labels
 # make test           install, lint, type-check, and run all tests but the slow ones
-# make test-postgres  those of the tests that need a database on PostgreSQL, 100,000 rows, and the migrations
-# make test-slow      the long checks: worker killed at every step, real data, load
+# make test-postgres  on PostgreSQL: the tests that depend on the database, 100,000 rows, and the migrations
+# make test-slow      the long checks: worker killed at every step, real data; those that measure load one at a time
 # make test-faults    of those, what breaks: database, disk, files, judge, worker, network; a table says what became of it
 # make measure        the figures of the README, on the banking77 data set
 # make measure-loop   whole loops through the product on banking77, the benchmark of the same deal beside them
@@ -29,7 +29,7 @@ PYTEST := OMP_NUM_THREADS=1 pytest -n auto --dist loadfile --no-loadscope-reorde
 
 POSTGRES_URL ?= postgres://postgres@127.0.0.1:5432/postgres
 
-.PHONY: run run-judge test lint test-postgres test-slow test-faults measure measure-loop measure-encoder measure-files measure-desk measure-suggesting load benchmark lock clean
+.PHONY: run run-judge test lint pytest test-postgres test-slow test-faults measure measure-loop measure-encoder measure-files measure-desk measure-suggesting load benchmark lock clean
 
 run: .venv/installed .env
 	@python manage.py migrate --verbosity 0
@@ -58,7 +58,11 @@ run-judge: var/simulation/Procfile run
 var/simulation/Procfile: Procfile Procfile.judge
 	@mkdir -p $(@D) && cat $^ >$@
 
-test: .venv/installed-dev lint
+# Side by side: the type checker works on one core.
+test: .venv/installed-dev
+	@$(MAKE) --no-print-directory --jobs 2 lint pytest
+
+pytest: .venv/installed-dev
 	$(PYTEST)
 
 # mypy's Django plugin loads the settings, which ask for a secret key unless DEBUG is on.
@@ -68,11 +72,12 @@ lint: .venv/installed-dev
 	DEBUG=true mypy .
 
 test-postgres: .venv/installed-dev
-	DATABASE_URL=$(POSTGRES_URL) $(PYTEST) -m "not slow and (django_db or browser)"
-	DATABASE_URL=$(POSTGRES_URL) pytest -m slow tests/slow/test_scale.py tests/slow/test_packing.py tests/labelling/test_migrations.py
+	DATABASE_URL=$(POSTGRES_URL) $(PYTEST) -m "not slow and (django_db or browser) and not any_database"
+	DATABASE_URL=$(POSTGRES_URL) $(PYTEST) -m slow tests/slow/test_scale.py tests/slow/test_packing.py tests/labelling/test_migrations.py
 
+# The faults are named, so that what became of them is told and counted.
 test-slow: .venv/installed-dev
-	$(PYTEST) -m "slow and not alone"
+	$(PYTEST) -m "slow and not alone" tests tests/faults
 	pytest -m "slow and alone"
 
 test-faults: .venv/installed-dev

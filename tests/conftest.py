@@ -26,7 +26,11 @@ from tests.fakes import HashingEncoder
 ROOT = Path(__file__).resolve().parents[1]
 ON_THE_DEMO = tuple(f"tests/browser/test_{name}.py" for name in ("api_walk", "review", "walk"))
 # Begun first, so that no process is busy long after the others.
-LONGEST = (*ON_THE_DEMO, "/browser/", "test_paying.py", "test_killed", "test_simulation", "test_rounds", "test_subsets")
+LONGEST = (
+    *ON_THE_DEMO,
+    *("/browser/", "/slow/", "faults/test_jobs", "test_paying.py", "test_killed", "test_simulation", "test_rounds"),
+    *("test_beliefs", "labelling/test_ledger", "test_subsets"),
+)
 
 
 def some_of(cases: Iterable[str], *quick: str) -> list[ParameterSet]:

@@ -16,6 +16,8 @@ from playwright.sync_api import Page, expect
 from tests.browser.conftest import log_in
 from tests.site import ROOT, Site
 
+pytestmark = pytest.mark.any_database
+
 
 @pytest.fixture(scope="module")
 def said(site: Site) -> str:

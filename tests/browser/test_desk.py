@@ -18,6 +18,8 @@ from tests.browser.conftest import is_complaint, log_in
 from tests.browser.desk import ARABIC
 from tests.site import ROOT, Site
 
+pytestmark = pytest.mark.any_database
+
 DESK = "/p/desk/"
 REVIEW = f"{DESK}review/"
 WCAG = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}

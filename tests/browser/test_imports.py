@@ -10,6 +10,8 @@ from playwright.sync_api import Locator, Page, Route, expect
 from tests.browser.conftest import log_in
 from tests.site import Site
 
+pytestmark = pytest.mark.any_database
+
 SIZES = [pytest.param(1366, 768, id="laptop"), pytest.param(360, 740, id="phone"), pytest.param(1600, 2400, id="tall")]
 ODD = "Calls of May;;\nid;words;team\n" + "".join(f"{n};I paid twice, number {n};Money\n" for n in range(8))
 

@@ -13,6 +13,8 @@ from tests.browser.conftest import log_in
 from tests.receiver import Receiver, documented
 from tests.site import ROOT, Site
 
+pytestmark = pytest.mark.any_database
+
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory) -> Iterator[Site]:

@@ -10,6 +10,8 @@ from playwright.sync_api import Browser, Page, expect
 from tests.browser.conftest import log_in
 from tests.site import Site, wait_for
 
+pytestmark = pytest.mark.any_database
+
 REVIEW = "/p/eastmere-contact-centre/review/"
 
 

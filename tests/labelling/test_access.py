@@ -46,7 +46,7 @@ from labelling.urls import project_urls, urlpatterns
 from red_project.urls import urlpatterns as site_urls
 from tests.factories import account, csv_file, fresh, fruit_project, make_user, run_round
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.any_database]
 
 ONLY_MANAGERS = {
     "project_settings",

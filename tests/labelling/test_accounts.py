@@ -19,7 +19,7 @@ from labelling.services.diary import Act
 from labelling.services.logins import FREE_FOR_ACCOUNT, FREE_FROM_ADDRESS, LONGEST_WAIT
 from tests.factories import make_project, make_user
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.any_database]
 
 LONG = "a long word for a gate"
 

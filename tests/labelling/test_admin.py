@@ -14,7 +14,7 @@ from labelling.models import Decision, Label, Membership, Project, Query, Round,
 from labelling.services import claims, labels, projects, review
 from tests.factories import account, fresh, fruit_project, make_project, make_user, run_round
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.any_database]
 
 MODELS = [model for model in apps.get_app_config("labelling").get_models() if model in admin.site._registry]
 OF_PROJECTS = [model for model in MODELS if model is not Worker]

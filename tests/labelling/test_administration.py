@@ -15,7 +15,7 @@ from labelling.services import Refused, accounts, claims, invitations, projects
 from labelling.services.diary import Act
 from tests.factories import fruit_project, make_project, make_user, run_round
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.any_database]
 
 LONG = "a long word for a gate"
 POSTS = ("set_account_kind", "deactivate_account", "activate_account")

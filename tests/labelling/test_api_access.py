@@ -13,7 +13,7 @@ from labelling.models import Token
 from labelling.services import tokens
 from tests.factories import fruit_project, make_user
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.any_database]
 
 SCOPES = Token.Scope.values
 # What stands in an address where nothing else is asked for: nothing of the project has so large a number.

@@ -16,7 +16,7 @@ from labelling.services.evidence import Evidence
 from tests.factories import account, fresh, fruit_project, import_doubtful, run_round
 from tests.labelling.conftest import serving
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.any_database]
 
 
 @pytest.fixture

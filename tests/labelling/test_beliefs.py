@@ -33,7 +33,7 @@ from labelling.services.review import decide, relabel, undo
 from tests.factories import fruit_project, import_doubtful, import_rows, make_project, make_user, run_round
 from tests.fakes import KnowingJudge
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.any_database]
 
 KNOWING = JudgeId("neighbours", "all-knowing", "knowing-1")
 

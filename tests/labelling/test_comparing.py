@@ -28,7 +28,7 @@ from labelling.services import Refused, claims, labels, measuring, review
 from labelling.services.audits import JudgeId
 from tests.factories import account, fresh, fruit_project, run_round
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.any_database]
 
 BASE = JudgeId("neighbours", "nearest examples", "neighbours-1")
 

@@ -26,7 +26,7 @@ from tests.labelling.test_drafting import (  # noqa: F401
     start,
 )
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.any_database]
 
 
 @pytest.fixture

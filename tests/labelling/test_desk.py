@@ -57,7 +57,7 @@ from tests.factories import (
 )
 from tests.fakes import KnowingJudge
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.any_database]
 
 ROOT = Path(__file__).resolve().parents[2]
 CHOICES = (

@@ -15,7 +15,7 @@ from labelling.services import definitions as services
 from tests.factories import fruit_project, import_rows, make_user
 from tests.labelling.conftest import KEY
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.any_database]
 
 MODEL = "big-1"
 

@@ -25,7 +25,7 @@ from labelling.services.suggesting import Standing, covered
 from tests.factories import FRUIT, account, csv_file, fresh, fruit_project, run_round
 from tests.labelling.test_suggesting import certify
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.any_database]
 
 N_LATER = 12
 WATCH = Query.Reason.WATCH

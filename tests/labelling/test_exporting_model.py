@@ -15,7 +15,7 @@ from django.core.management import CommandError, call_command
 from labelling.models import Prediction, Project
 from tests.factories import fresh, fruit_project, run_round
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.any_database]
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import pytest
 from labelling.models import Label, Prediction
 from tests.factories import FRUIT, import_rows, make_project, run_round
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.any_database]
 
 
 def described(project) -> None:

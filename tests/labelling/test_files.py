@@ -23,7 +23,7 @@ from labelling.services.imports import writing
 from labelling.services.review import relabel
 from tests.factories import csv_file, import_bytes, import_rows, make_project, make_user, typed
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.any_database]
 
 DIALECTS = [(",", "\r\n", "utf-8"), (";", "\n", "cp1252"), ("\t", "\r\n", "utf-16"), ("|", "\n", "utf-8-sig")]
 

@@ -16,7 +16,7 @@ from labelling.models import Call, Drafting, Project
 from labelling.services import definitions, rounds
 from tests.factories import fruit_project, make_user, run_round
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.any_database]
 
 # Longer than what the stand-in caches from.
 SYSTEM = "Say whether the label fits the text. " * 20

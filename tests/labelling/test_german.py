@@ -16,7 +16,7 @@ from labelling.templatetags.red import dollars, in_percent, nats, percent, proba
 from tests.factories import account, csv_file, fruit_project, import_bytes, make_project
 from tests.labelling.test_second_factor import code_of
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.any_database]
 
 State = Drafting.State
 

@@ -13,7 +13,7 @@ from labelling.services import Refused, accounts, guidelines, removals, threads
 from labelling.services.diary import Act
 from tests.factories import account, fresh, fruit_project, make_user, run_round
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.any_database]
 
 
 @pytest.fixture(scope="module")

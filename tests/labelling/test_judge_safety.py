@@ -18,7 +18,7 @@ from labelling.services import rounds
 from tests.factories import FRUIT, fruit_project, import_rows, make_user, run_round
 from tests.labelling.conftest import KEY
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.any_database]
 
 QUOTING = f"The key {KEY} is not welcome. Authorization: Bearer {KEY}"
 PAGES = ("project", "project_settings", "ledger", "documents", "labels", "review")

@@ -12,7 +12,7 @@ from labelling.management.commands.fake_messages_api import labels_in
 from labelling.models import Document, Price, Project
 from tests.conftest import ROOT
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.any_database]
 
 
 def load_demo(*options: str) -> str:

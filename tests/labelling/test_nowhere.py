@@ -5,18 +5,19 @@ from __future__ import annotations
 import pytest
 from django.urls import reverse
 
-from labelling.models import Decision, Label, LabelEvent, Project, ProposedLabel, TrainingExample
+from labelling.models import Decision, LabelEvent, Project, ProposedLabel, TrainingExample
 from labelling.services import Refused, label_life, nowhere, review
-from tests.factories import fruit_project, import_rows, run_round
+from tests.factories import account, fresh, fruit_project, import_rows, run_round
 
 pytestmark = pytest.mark.django_db
 
 TOOLS = ("hammer", "spanner", "chisel")
 
 
-@pytest.fixture
-def project(ann) -> Project:
+@pytest.fixture(scope="module")
+def laid_out(laying_out) -> Project:
     """Texts about two tools among the fruits; a person has put most of them to none of these."""
+    ann = account("ann")
     project = fruit_project(manager=ann, retrain_after=0)
     import_rows(project, [(f"{tool} {tool} {tool} in the box, item {n}", "") for tool in TOOLS for n in range(9)])
     for document in project.documents.filter(text__contains="in the box"):
@@ -24,6 +25,11 @@ def project(ann) -> Project:
             review.relabel(document, ann, None)
     run_round(project)
     return project
+
+
+@pytest.fixture
+def project(laid_out) -> Project:
+    return fresh(laid_out)
 
 
 @pytest.fixture
@@ -135,4 +141,4 @@ def test_the_page_says_why_there_is_nothing(ann, client):
     document = project.documents.pool().first() or project.documents.first()
     review.relabel(document, ann, None)
     assert "No group stands out" in page(client, project)
-    assert Label.objects.count() == 4
+    assert project.labels.count() == 4

@@ -24,7 +24,7 @@ from labelling.services.review import decide
 from tests.factories import import_rows, make_project, make_user
 from tests.fakes import HashingEncoder
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.any_database]
 
 N_LABELS, N_SEEDS, N_POOL = 9, 5, 260
 N_ROUNDS, N_CALLS, N_REVIEWS = 5, 40, 20
@@ -272,7 +272,7 @@ def sides(monkeypatch):
         (N_CALLS, "validate", RIGHT),
         pytest.param(N_CALLS, "validate", 0.1, marks=pytest.mark.slow),
         pytest.param(N_CALLS, "choose", RIGHT, marks=pytest.mark.slow),
-        (0, "validate", RIGHT),
+        pytest.param(0, "validate", RIGHT, marks=pytest.mark.slow),
     ],
 )
 def test_both_sides_try_ask_believe_settle_and_audit_the_same(sides, calls, question, specificity, monkeypatch):

@@ -23,7 +23,7 @@ from labelling.models import Embedding, Project
 from tests.factories import account, make_user, run_round
 from tests.labelling.packed import line, manifest, packed, tampered, whole_project
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.any_database]
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from labelling.models import Call, JudgeFailure, Price, Round
 from labelling.services import audits
 from tests.factories import fruit_project, make_user, run_round, typed
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.any_database]
 
 
 @pytest.fixture

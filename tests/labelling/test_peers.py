@@ -31,7 +31,7 @@ from labelling.services.review import relabel
 from labelling.services.selections import Selection
 from tests.factories import csv_file, fruit_rows, import_rows, make_project, make_user, run_round, typed
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.any_database]
 
 # What people call labels.
 NASTY = [

@@ -14,7 +14,7 @@ from labelling.services.evidence import Evidence, in_one_sentence
 from labelling.services.review import decide, undo
 from tests.factories import fruit_project, import_doubtful, make_user, run_round
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.any_database]
 
 A, B, C = (Label(pk=pk, name=name) for pk, name in enumerate("ABC", start=1))
 

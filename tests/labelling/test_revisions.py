@@ -12,7 +12,7 @@ from labelling.models import Label, Prediction, Project, Query, Revision, Settle
 from labelling.services import Refused, label_life, review, revisions, rounds
 from labelling.services.exports import rows as exported_rows
 from labelling.services.revisions import STAYS, Kind
-from tests.factories import fruit_project, import_rows, run_round
+from tests.factories import account, fresh, fruit_project, import_rows, run_round
 
 pytestmark = pytest.mark.django_db
 
@@ -27,14 +27,19 @@ fig,F1,fig,
 """
 
 
-@pytest.fixture
-def project(ann) -> Project:
-    project = fruit_project(manager=ann)
+@pytest.fixture(scope="module")
+def laid_out(laying_out) -> Project:
+    project = fruit_project(manager=account("ann"))
     import_rows(project, [(f"cherry held out, {n}", "cherry") for n in range(2)])
     project.documents.filter(text__contains="held out").update(holdout=True)
     TrainingExample.objects.filter(document__holdout=True).delete()
     run_round(project)
     return project
+
+
+@pytest.fixture
+def project(laid_out) -> Project:
+    return fresh(laid_out)
 
 
 @pytest.fixture

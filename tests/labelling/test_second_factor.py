@@ -20,7 +20,7 @@ from labelling.services.diary import Act
 from labelling.services.logins import FREE_FOR_ACCOUNT
 from tests.factories import fruit_project, make_project, make_user
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.any_database]
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from labelling.models.sentences import Sentence, said_by
 from labelling.services import Refused, ledger
 from tests.factories import account, fruit_project, run_round
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.any_database]
 
 # One that the catalogue of German has.
 KNOWN = "At most %(n)s documents at once: choose fewer."

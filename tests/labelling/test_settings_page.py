@@ -14,7 +14,7 @@ from labelling.models import DiaryEntry, Price, Project
 from labelling.services.prices import missing
 from tests.factories import make_project, make_user, typed
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.any_database]
 
 PRICE = {
     "model": "big-1",

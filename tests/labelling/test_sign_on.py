@@ -23,7 +23,7 @@ from labelling.services import Refused, accounts, invitations, sign_on
 from labelling.services.diary import Act
 from tests.factories import make_project, make_user
 
-pytestmark = [pytest.mark.django_db, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
+pytestmark = [pytest.mark.django_db, pytest.mark.filterwarnings("ignore::DeprecationWarning"), pytest.mark.any_database]
 
 PEOPLE = {
     "zoe-1": {"preferred_username": "zoe", "email": "zoe@example.org", "email_verified": True},

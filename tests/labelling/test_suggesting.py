@@ -18,7 +18,7 @@ from labelling.services.suggesting import NotServed, Standing, interpret, socket
 from tests.factories import fruit_project, import_rows, run_round
 
 # Threads of the server see what is committed alone.
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.any_database]
 
 
 @pytest.fixture

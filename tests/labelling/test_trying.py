@@ -19,7 +19,7 @@ from labelling.services.projects import set_member
 from tests.factories import FRUIT, fruit_project, import_doubtful, import_rows, make_user, run_round
 from tests.fakes import KnowingJudge
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.any_database]
 
 
 class Contrary(KnowingJudge):

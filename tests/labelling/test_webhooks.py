@@ -22,7 +22,7 @@ from labelling.services import Refused, addresses, notices, tokens, webhooks
 from tests.factories import account, fresh, make_project
 from tests.receiver import Receiver, documented
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.any_database]
 
 Kind = Event.Kind
 PUBLIC = "93.184.215.14"
