@@ -8,6 +8,7 @@
 # make measure-loop   whole loops through the product on banking77, the benchmark of the same deal beside them
 # make measure-encoder  speed, memory and accuracy of the encoder, beside sentence-transformers in 32-bit floats
 # make measure-files  processor and memory for 97,407 rows in and out, in each format
+# make measure-archive  banking77's project of eight rounds from SQLite to PostgreSQL: the same export, certificate, predictions
 # make measure-desk   milliseconds for each filter, sort and search among 100,000 documents
 # make measure-suggesting  milliseconds for one text and for 32 at once, and a file beside the encoder alone
 # make load           eight reviewers without pause on 100,000 documents: decisions a second, and nothing lost
@@ -29,7 +30,7 @@ PYTEST := OMP_NUM_THREADS=1 pytest -n auto --dist loadfile --no-loadscope-reorde
 
 POSTGRES_URL ?= postgres://postgres@127.0.0.1:5432/postgres
 
-.PHONY: run run-judge test lint pytest test-postgres test-slow test-faults measure measure-loop measure-encoder measure-files measure-desk measure-suggesting load benchmark lock clean
+.PHONY: run run-judge test lint pytest test-postgres test-slow test-faults measure measure-loop measure-encoder measure-files measure-archive measure-desk measure-suggesting load benchmark lock clean
 
 run: .venv/installed .env
 	@python manage.py migrate --verbosity 0
@@ -91,6 +92,9 @@ measure-encoder: .venv/installed-dev
 
 measure-files: .venv/installed-dev
 	python -m tests.measure_files arxiv
+
+measure-archive: .venv/installed-dev
+	RED_DATA=$(RED_DATA) DATABASE_URL=$(POSTGRES_URL) pytest -s -m slow tests/slow/test_packing.py -k banking77
 
 measure-desk: .venv/installed-dev
 	python -m tests.measure_desk arxiv

@@ -5,6 +5,7 @@ python -m tests.measure_desk arxiv
 
 from __future__ import annotations
 
+import csv
 import random
 import statistics
 import sys
@@ -14,9 +15,12 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 from tests import real_data
-from tests.site import Site
+from tests.site import Site, collect_static
 
 N_DOCUMENTS, N_SEEDS, N_TRIES = 100_000, 30, 7
+# Of a column with few values, and one text that has to be read by the encoder.
+COLOURS = ("red", "green", "blue", "yellow", "dark grey")
+UNKNOWN = "How large language models learn to answer questions about graphs from a handful of examples."
 MAKE = (
     "from django.contrib.auth.models import User; from labelling.services import projects;"
     "projects.create_project('desk', User.objects.create_user('ann'))"
@@ -26,10 +30,13 @@ MAKE = (
 def main(name: str) -> None:
     rows = real_data.with_seeds(real_data.read(real_data.FOLDER / name / "train.csv"), N_SEEDS)
     more = [(f"{text} ({n})", "") for n, (text, _label) in enumerate(rows[: N_DOCUMENTS - len(rows)])]
+    collect_static()
     with tempfile.TemporaryDirectory() as folder:
         site = Site(Path(folder))
         site.manage("shell", "--no-imports", "--command", MAKE)
-        file = real_data.write(site.folder / "texts.csv", [*rows, *more])
+        with (file := site.folder / "texts.csv").open("w", encoding="utf-8", newline="") as out:
+            told = ((*row, COLOURS[n % len(COLOURS)], f"page {n}") for n, row in enumerate([*rows, *more]))
+            csv.writer(out).writerows([("text", "label", "colour", "page"), *told])
         site.manage("import_csv", "desk", str(file), "--yes")
         call = "from tests import measure_desk; measure_desk.look()"
         sys.stdout.write(site.manage("shell", "--no-imports", "--command", call))
@@ -45,6 +52,7 @@ def look() -> None:
 
     project, ann = Project.objects.get(), User.objects.get()
     predict(project, ann)
+    serve(project)
     client = Client(headers={"host": "127.0.0.1"})
     client.force_login(ann)
     address = reverse("documents", args=[project.slug])
@@ -67,6 +75,13 @@ def look() -> None:
         {"source": project.imports.get().pk},
         {"own_id": "77"},
         {"q": "quantum", "predicted": label, "sort": "sure"},
+        {"column": "colour", "value": "red"},
+        {"column": "colour", "value": "dark grey", "sort": "doubtful"},
+        {"column": "page", "value": "page 77"},
+        {"column": "page", "value": "no such page"},
+        {"like_document": project.documents.order_by("pk")[77].pk},
+        {"like": UNKNOWN},
+        {"like": UNKNOWN, "predicted": label},
     ]:
         milliseconds = []
         for _ in range(N_TRIES):
@@ -74,6 +89,28 @@ def look() -> None:
             assert client.get(address, asked).status_code == 200
             milliseconds.append(1_000 * (time.process_time() - started))
         sys.stdout.write(f"{urlencode(asked) or 'nothing asked':44}{statistics.median(milliseconds):6.0f} ms\n")
+
+
+def serve(project) -> None:
+    """Keep vectors, drawn at random, and answer what is asked of them in this process, so that its time counts, too."""
+    import numpy as np
+
+    from labelling.jobs import vectors
+    from labelling.jobs.serving import answer
+    from labelling.jobs.suggesting import Models
+    from labelling.models import Embedding
+    from labelling.services import suggesting
+
+    hashes = list(project.documents.values_list("text_hash", flat=True))
+    drawn = np.random.default_rng(0).normal(size=(len(hashes), 384)).astype(np.float32)
+    drawn /= np.linalg.norm(drawn, axis=1, keepdims=True)
+    kept = [
+        Embedding(text_hash=key, encoder=vectors.encoder_name(), vector=vector.tobytes())
+        for key, vector in zip(hashes, drawn, strict=True)
+    ]
+    Embedding.objects.bulk_create(kept, batch_size=5_000)
+    models = Models()
+    suggesting._ask = lambda asked: answer(models, asked)
 
 
 def kinds() -> list[str]:

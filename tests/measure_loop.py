@@ -86,7 +86,8 @@ class Row:
     bound: float | None = None
 
 
-def measure(
+@contextmanager
+def loop(
     folder: Path,
     data_set: str,
     judge: str,
@@ -96,8 +97,8 @@ def measure(
     seeds_per_label: int = 30,
     pool: int | None = None,
     random_state: int = 0,
-) -> Row:
-    """Run a loop until so many decisions are taken or the project has nothing more to ask."""
+) -> Iterator[tuple[Site, Visitor, Deal]]:
+    """Run a loop until so many decisions are taken or the project has nothing more to ask, and hand over the site."""
     source = real_data.data_set(data_set)
     dealt = deal(source, seeds_per_label, pool, random_state)
     with ExitStack() as stack:
@@ -110,8 +111,13 @@ def measure(
         say(f"{len(dealt.seeds):,} seeds and {len(dealt.pool):,} texts in the pool are imported.")
         start_round(manager)
         review(site, manager, reviewers, dealt.truth, decisions)
-        found, exported = count(site), manager.read(f"{PROJECT}export.csv")
-    return row_of(exported, dealt, found)
+        yield site, manager, dealt
+
+
+def measure(*wanted: Any, **more: Any) -> Row:
+    """Run a loop, as ``loop`` does, and look at what it has reached."""
+    with loop(*wanted, **more) as (site, manager, dealt):
+        return row_of(manager.read(f"{PROJECT}export.csv"), dealt, count(site))
 
 
 def deal(source: Path, seeds_per_label: int, n_pool: int | None, random_state: int) -> Deal:

@@ -34,6 +34,7 @@ class Settings(Schema):
     certainty: Annotated[float | None, Field(ge=0.01, le=0.999)] = None
     overlap: Annotated[float | None, Field(ge=0, le=1)] = None
     answer_first: Annotated[float | None, Field(ge=0, le=1)] = None
+    practice_first: bool | None = None
     gold_share: Annotated[float | None, Field(ge=0, le=1)] = None
     gold_limit: Annotated[float | None, Field(ge=0, le=1)] = None
     auto_accept: bool | None = None
@@ -51,6 +52,7 @@ class ShownProject(Schema):
     certainty: float
     overlap: float
     answer_first: float
+    practice_first: bool
     gold_share: float
     gold_limit: float
     auto_accept: bool

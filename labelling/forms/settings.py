@@ -44,6 +44,7 @@ class ProjectSettingsForm(forms.ModelForm):
             "judge_base_url",
             "overlap",
             "answer_first",
+            "practice_first",
             "gold_share",
             "gold_limit",
             "claim_minutes",
@@ -75,7 +76,14 @@ class ProjectSettingsForm(forms.ModelForm):
             "use_batches",
             "judge_base_url",
         ],
-        gettext_lazy("How people review"): ["overlap", "answer_first", "gold_share", "gold_limit", "claim_minutes"],
+        gettext_lazy("How people review"): [
+            "overlap",
+            "answer_first",
+            "practice_first",
+            "gold_share",
+            "gold_limit",
+            "claim_minutes",
+        ],
         gettext_lazy("Who gets in, and what gets out"): ["demands_second_factor", "reviewers_export"],
     }
     # When to change it, or what that does.

@@ -238,13 +238,22 @@ class Project(models.Model):
             "machine's word after their answer. Shows how much people lean on it; each such answer takes longer."
         ),
     )
+    practice_first = models.BooleanField(
+        _("demand practice"),
+        default=False,
+        help_text=_(
+            "On: new reviewers decide nothing, by pages or programs, before they have answered up to 20 of the "
+            "documents that managers picked to train with."
+        ),
+    )
     gold_share = models.FloatField(
         _("share of gold documents"),
         default=0,
         validators=[MinValueValidator(0), MaxValueValidator(1)],
         help_text=_(
-            "So often, 0 to 1, a reviewer gets a document whose label is known instead of the next one, and is told at "
-            "once whether they were right. Nothing is learnt from it. Managers pick them on the documents page."
+            "So often, 0 to 1, a reviewer gets a document whose label is known instead of the next one, and is told "
+            "afterwards whether they were right. Nothing is learnt from it. Managers pick them on the documents page. "
+            "It looks like what is answered before the machine's word: of later rounds at least the same share is."
         ),
     )
     gold_limit = models.FloatField(

@@ -49,9 +49,9 @@ def offered(project: Project, user: User) -> QuerySet[QueueEntry]:
     """What may be accepted in bulk: not what others have open, no audits, nothing that more people decide on.
 
     Nor what most probably belongs to no label, nor what is answered before the machine's word is shown. Nothing where
-    each decision of the user's needs a second person.
+    each decision of the user's needs a second person, or they have to practise first.
     """
-    if gold.needs_second(project, user):
+    if gold.needs_second(project, user) or (project.practice_first and gold.practice(project, user)):
         return project.queue.none()
     free = claims.available(project, user).filter(
         people=People.ONE,

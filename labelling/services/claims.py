@@ -93,18 +93,21 @@ def reviewing(project: Project) -> QuerySet[Membership]:
 
 def people(query: Query) -> People:
     """How many people have to decide: the round's share of documents goes to two, always the same ones."""
-    return People.TWO if _is_drawn(query, "overlap") else People.ONE
+    return People.TWO if _is_drawn(query, query.round.settings.get("overlap", 0)) else People.ONE
 
 
 def answers_first(query: Query) -> bool:
-    """Whether people answer before they see the machine's word: the round's share of documents, always the same."""
-    return _is_drawn(query, "answer_first", "answer first ")
+    """Whether people answer before they see the machine's word: the round's share of documents, always the same.
+
+    At least as many as have gold in their place: nobody can tell the two apart.
+    """
+    share = max(query.round.settings.get(name, 0) for name in ("answer_first", "gold_share"))
+    return _is_drawn(query, share, "answer first ")
 
 
-def _is_drawn(query: Query, share: str, draw: str = "") -> bool:
-    settings = query.round.settings
-    drawn = zlib.crc32(f"{draw}{settings.get('random_seed', 0)}/{query.document_id}".encode()) / 2**32
-    return drawn < settings.get(share, 0)
+def _is_drawn(query: Query, share: float, draw: str = "") -> bool:
+    seed = query.round.settings.get("random_seed", 0)
+    return zlib.crc32(f"{draw}{seed}/{query.document_id}".encode()) / 2**32 < share
 
 
 def available(project: Project, user: User, disputed: bool = False) -> QuerySet[QueueEntry]:

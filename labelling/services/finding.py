@@ -121,9 +121,13 @@ class Criteria:
 def find(project: Project, user: User, criteria: Criteria) -> QuerySet[Document]:
     """The documents that fit, in no order; of what a judge said of waiting audits they tell nothing.
 
+    Which ones are gold managers alone are told: others get them among those that they decide on.
+
     Each has ``is_blind``: whether it is such an audit.
     """
     documents = _of_kind(project, criteria.show)
+    if criteria.show == "gold" and not project.is_managed_by(user):
+        documents = documents.none()
     for name, condition in CONDITIONS.items():
         if getattr(criteria, name) not in (None, "", False):
             documents = documents.filter(condition(project, user, criteria))

@@ -11,9 +11,9 @@ from django.db import transaction
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 from django.utils.translation import gettext as _
 
-from labelling.models import Decision, Document, Gold, GoldAnswer, Label, Membership, Project
+from labelling.models import Decision, Document, Gold, GoldAnswer, Label, Membership, Project, Query, QueueEntry
 from labelling.services import Refused, claims, trees
-from labelling.services.evidence import SHOWN_ALTERNATIVES
+from labelling.services.evidence import SHOWN_ALTERNATIVES, Evidence
 from labelling.services.progress import share
 
 # With so many of them a new reviewer begins; the rest is for later.
@@ -32,14 +32,25 @@ class Question:
     Attributes:
         by_name: some labels that come into question, in an order that tells nothing.
         n_practised: how many a new reviewer has answered, of ``n_practice``; both None where it is one among others.
+        entry: what waits, in whose place it is shown: the page and what it sends are as if that were answered before
+            the machine's word. None for practice.
     """
 
     document: Document
     by_name: list[Label]
     n_practised: int | None = None
     n_practice: int | None = None
+    entry: QueueEntry | None = None
 
     answer_first = True
+
+    @property
+    def pk(self) -> int | None:
+        return self.entry.pk if self.entry else None
+
+    @property
+    def query(self) -> Query | None:
+        return self.entry.query if self.entry else None
 
     @property
     def document_id(self) -> int:
@@ -58,21 +69,42 @@ class Record:
         return share(self.n_right, self.n)
 
 
-def due(project: Project, user: User) -> Question | None:
-    """The gold document that comes next for this user, or nothing where an ordinary one does.
-
-    The same until it is answered, or something is decided. What they have open comes before it.
-    """
-    gold = _open(project, user).select_related("document__example__label").first()
-    if gold is None or claims.held(project, user).exists():
+def practice(project: Project, user: User) -> Question | None:
+    """What a new reviewer answers next before they decide on anything; None when they are done, or not new."""
+    if not practises(project, user):
         return None
-    if practises(project, user):
-        n_left = _open(project, user).count()
-        n_practised = GoldAnswer.objects.filter(document__project=project, reviewer=user).count()
-        if n_practised < PRACTICE:
-            n_practice = min(n_practised + n_left, PRACTICE)
-            return Question(gold.document, _labels_by_name(gold), n_practised, n_practice)
-    return Question(gold.document, _labels_by_name(gold)) if _is_drawn(project, user) else None
+    gold = _open(project, user).select_related("document__example__label").first()
+    n_practised = GoldAnswer.objects.filter(document__project=project, reviewer=user).count()
+    if gold is None or n_practised >= PRACTICE:
+        return None
+    n_practice = min(n_practised + _open(project, user).count(), PRACTICE)
+    return Question(gold.document, sorted(_in_question(gold), key=str), n_practised, n_practice)
+
+
+def check_practised(project: Project, user: User) -> None:
+    """Make sure that nobody decides who has to practise first.
+
+    Raises:
+        Refused: when the project demands it, and they have not.
+    """
+    if project.practice_first and practice(project, user):
+        raise Refused(_("This project demands practice first: use “Review”."))
+
+
+def in_place_of(entry: QueueEntry, user: User) -> Question | None:
+    """The gold document that this user gets before what waits, or nothing; the same until it is answered.
+
+    With as many labels as the other one would have.
+    """
+    gold = None
+    if _is_drawn(entry, user):
+        gold = _open(entry.project, user).select_related("document__example__label").first()
+    if gold is None:
+        return None
+    others = Evidence.of(entry.query).by_name
+    known = [gold.document.example.label] if gold.document.example.label else []
+    labels = list(dict.fromkeys([*known, *_in_question(gold), *others]))[: len(others)]
+    return Question(gold.document, sorted(labels, key=str), entry=entry)
 
 
 def practises(project: Project, user: User) -> bool:
@@ -136,13 +168,12 @@ def _open(project: Project, user: User) -> QuerySet[Gold]:
     return Gold.objects.known().filter(~Exists(answered), ~Exists(decided), document__project=project)
 
 
-def _is_drawn(project: Project, user: User) -> bool:
-    """The project's share, drawn anew after each decision and each answer, and not before."""
-    if not project.gold_share:
+def _is_drawn(entry: QueueEntry, user: User) -> bool:
+    """The project's share, drawn for what waits and anew after each answer, and not before."""
+    if not entry.project.gold_share:
         return False
-    last = Decision.objects.filter(reviewer=user, document__project=project).values_list("pk", flat=True).first()
-    n_answered = GoldAnswer.objects.filter(document__project=project, reviewer=user).count()
-    return zlib.crc32(f"gold {user.pk}/{n_answered}/{last}".encode()) / 2**32 < project.gold_share
+    n_answered = GoldAnswer.objects.filter(document__project=entry.project, reviewer=user).count()
+    return zlib.crc32(f"gold {user.pk}/{n_answered}/{entry.pk}".encode()) / 2**32 < entry.project.gold_share
 
 
 def _is_right(gold: Gold, label: Label | None) -> bool:
@@ -151,7 +182,7 @@ def _is_right(gold: Gold, label: Label | None) -> bool:
     return known_id in trees.lines(gold.document.project).get(said_id, [said_id])
 
 
-def _labels_by_name(gold: Gold) -> list[Label]:
+def _in_question(gold: Gold) -> list[Label]:
     """The candidates of the last question about it; the known label and its rivals where nobody was asked."""
     document = gold.document
     if query := document.queries.order_by("-pk").first():
@@ -160,4 +191,4 @@ def _labels_by_name(gold: Gold) -> list[Label]:
         known_id = document.example.label_id
         rivals = document.project.rounds.exclude(rivals={}).values_list("rivals", flat=True).first() or {}
         ids = [known_id, *rivals.get(str(known_id), [])]
-    return sorted(Label.objects.in_use().filter(pk__in=ids), key=str)
+    return list(Label.objects.in_use().filter(pk__in=ids))

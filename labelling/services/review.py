@@ -39,9 +39,10 @@ def decide(
 
     Raises:
         Conflict: when somebody else decided or holds the document.
-        Refused: for an override without a label or with a retired one, an action that is none, or the last word of
-            somebody whose decisions need a second person.
+        Refused: for an override without a label or with a retired one, an action that is none, the last word of
+            somebody whose decisions need a second person, or somebody who has to practise first.
     """
+    gold.check_practised(project, user)
     waiting = project.queue.select_for_update(of=("self",)).select_related("query__document__prediction")
     entry = waiting.filter(pk=entry_id).order_by().first()
     if entry is None or _of_two(entry, user):
@@ -172,8 +173,9 @@ def check_alone(project: Project, user: User) -> None:
     """Make sure that what the user decides may count by itself.
 
     Raises:
-        Refused: when it needs a second person.
+        Refused: when it needs a second person, or they have to practise first.
     """
+    gold.check_practised(project, user)
     if gold.needs_second(project, user):
         raise Refused(_("By the documents whose label is known, your decisions need a second person: use “Review”."))
 

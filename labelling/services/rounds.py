@@ -21,6 +21,7 @@ COPIED_SETTINGS = (
     "certainty",
     "overlap",
     "answer_first",
+    "gold_share",
     "judge",
     "judge_model",
     "judge_base_url",

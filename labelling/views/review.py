@@ -79,6 +79,8 @@ def renew(request: Request, project: Project, entry_id: int) -> HttpResponse:
 @project_view
 def decide(request: Request, project: Project, entry_id: int) -> HttpResponse:
     """Save a decision and go on to the next document."""
+    if document := _gold_in_place(request, project, entry_id):
+        return _answer_gold(request, project, document)
     action, label = chosen(request, project)
     reason = request.POST.get("reason", "").replace("\0", "").strip()[:500]
     answered_first = request.POST.get("answered") == "first"
@@ -99,7 +101,18 @@ def decide(request: Request, project: Project, entry_id: int) -> HttpResponse:
 @project_view
 def answer_gold(request: Request, project: Project, pk: int) -> HttpResponse:
     """Keep what is said of a document whose label is known, say whether it is right, and go on."""
-    document = get_object_or_404(project.documents, pk=pk)
+    return _answer_gold(request, project, get_object_or_404(project.documents, pk=pk))
+
+
+def _gold_in_place(request: Request, project: Project, entry_id: int) -> Document | None:
+    """The gold document that a form was shown with in the place of what waits."""
+    shown = number(request.POST.get("document", ""))
+    if not shown or project.queue.filter(pk=entry_id, document=shown).exists():
+        return None
+    return project.documents.filter(pk=shown, gold__isnull=False).first()
+
+
+def _answer_gold(request: Request, project: Project, document: Document) -> HttpResponse:
     action, label = chosen(request, project)
     try:
         answer = gold.answer(document, request.user, action, label)
@@ -164,7 +177,8 @@ def keys(request: Request, project: Project) -> HttpResponse:
 def search_labels(request: Request, project: Project) -> HttpResponse:
     """Labels that match a few words, best first; without words, the reviewer's recent ones and the best guesses."""
     waiting = project.queue.filter(pk=number(request.GET.get("entry", ""))).select_related("query").first()
-    found = _found(request, project, searched(request), waiting)
+    shown = (gold.in_place_of(waiting, request.user) or waiting) if waiting else None
+    found = _found(request, project, searched(request), shown)
     return render(request, "labelling/_label_results.html", {"project": project, "found": found})
 
 
@@ -225,21 +239,22 @@ def _show_next(
     mended: str | None = None,
     told: GoldAnswer | None = None,
 ) -> HttpResponse:
-    question = gold.due(project, request.user)
-    entry = None if question else claims.claim_next(project, request.user)
+    practice = gold.practice(project, request.user)
+    entry = None if practice else claims.claim_next(project, request.user)
+    question = practice or (gold.in_place_of(entry, request.user) if entry else None)
     recent = services.standing_decisions(project, request.user).select_related("document", "label")
     query = searched(request)
-    evidence = Evidence.of(entry.query) if entry else None
-    shown = entry or question
+    evidence = question or (Evidence.of(entry.query) if entry else None)
+    shown = question or entry
     context = {
         "project": project,
         "entry": shown,
-        "gold": question,
+        "practice": practice,
         "told": told or _told(request, project),
-        "decide_url": _decide_url(project, entry, question),
-        "evidence": evidence or question,
+        "decide_url": _decide_url(project, entry, practice),
+        "evidence": evidence,
         "progress": review_progress(entry.query.round) if entry else None,
-        "flags": flags.standing(project).filter(document=entry.document_id).select_related("author") if entry else [],
+        "flags": flags.standing(project).filter(document=shown.document_id).select_related("author") if shown else [],
         "skip_reasons": SKIP_REASONS,
         "not_saved": not_saved,
         "renewal": claims.renewal(project),
@@ -249,7 +264,7 @@ def _show_next(
         "n_waiting": 0 if shown else project.queue.count(),
         "recent": list(recent.only("action", "document__text", "label__code", "label__name")[:RECENT]),
         "query": query,
-        "found": _found(request, project, query, entry) if query and shown else Found(),
+        "found": _found(request, project, query, shown) if query and shown else Found(),
         "is_manager": project.is_managed_by(request.user),
         "mended": "" if "mend" in request.GET else mended,
         "keys": not Habit.objects.filter(user=request.user, keys=False).exists(),
@@ -259,9 +274,9 @@ def _show_next(
     return render(request, template, context, status=status)
 
 
-def _decide_url(project: Project, entry: QueueEntry | None, question: gold.Question | None) -> str:
-    if question:
-        return reverse("answer_gold", args=[project.slug, question.document_id])
+def _decide_url(project: Project, entry: QueueEntry | None, practice: gold.Question | None) -> str:
+    if practice:
+        return reverse("answer_gold", args=[project.slug, practice.document_id])
     return reverse("decide", args=[project.slug, entry.pk]) if entry else ""
 
 
@@ -272,8 +287,8 @@ def _told(request: Request, project: Project) -> GoldAnswer | None:
     return answers.filter(pk=number(request.GET["told"])).first() if "told" in request.GET else None
 
 
-def _found(request: Request, project: Project, query: str, entry: QueueEntry | None) -> Found:
+def _found(request: Request, project: Project, query: str, shown: QueueEntry | gold.Question | None) -> Found:
     """What a search finds; the machine's guesses come first unless its word is still to be hidden."""
-    told = entry is not None and not entry.answer_first
-    guesses = [label_id for label_id, _probability in entry.query.candidates] if entry and told else []
+    told = shown.query if shown and not shown.answer_first else None
+    guesses = [label_id for label_id, _probability in told.candidates] if told else []
     return find_labels(project, query, guesses, recent_labels(project, request.user))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from django.urls import reverse
 
@@ -43,9 +45,10 @@ def answered(project: Project, user, n_right: int, n_wrong: int) -> None:
     )
 
 
-def set_limit(project: Project, limit: float) -> None:
-    Project.objects.filter(pk=project.pk).update(gold_limit=limit)
+def demand(project: Project, **settings) -> Project:
+    Project.objects.filter(pk=project.pk).update(**settings)
     project.refresh_from_db()
+    return project
 
 
 def question(project: Project):
@@ -118,18 +121,51 @@ def test_a_new_reviewer_begins_with_practice_and_is_told_what_is_right(project, 
 
 def test_practice_is_for_reviewers_who_have_decided_nothing(project, ann, bob):
     pick(project, ann)
-    assert gold.due(project, ann) is None
-    assert gold.due(project, bob).n_practice == 3
+    assert gold.practice(project, ann) is None
+    assert gold.practice(project, bob).n_practice == 3
     review.decide(project, claim_next(project, bob).pk, bob, "accept")
-    assert gold.due(project, bob) is None
+    assert gold.practice(project, bob) is None
 
 
 def test_practice_has_an_end(project, ann, bob, monkeypatch):
     monkeypatch.setattr(gold, "PRACTICE", 2)
     for one in pick(project, ann, 4)[:2]:
-        assert gold.due(project, bob).n_practice == 2
+        assert gold.practice(project, bob).n_practice == 2
         gold.answer(one.document, bob, "none", None)
-    assert gold.due(project, bob) is None
+    assert gold.practice(project, bob) is None
+
+
+def test_where_it_is_demanded_nobody_decides_before(project, client, ann, bob):
+    picked = pick(project, ann)
+    demand(project, practice_first=True)
+    entry, label = question(project), project.labels.get(name="apple")
+    document = project.documents.filter(example=None).last()
+    client.force_login(bob)
+    address = reverse("decide", args=[project.slug, entry.pk])
+    assert client.post(address, {"choice": "none"}, headers=HTMX).status_code == 400
+    assert not bulk.offered(project, bob).exists()
+    for decide in (
+        lambda: review.decide(project, entry.pk, bob, "accept"),
+        lambda: review.decide(project, entry.pk, bob, "skip"),
+        lambda: review.relabel(document, bob, label),
+        lambda: review.relabel_together(project, [document], bob, label),
+        lambda: bulk.accept(project, bob, label, [document.pk]),
+    ):
+        with pytest.raises(Refused, match="practice first"):
+            decide()
+    assert not Decision.objects.exists()
+    for one in picked:
+        gold.answer(one.document, bob, "skip", None)
+    assert bulk.offered(project, bob).exists()
+    review.decide(project, entry.pk, bob, "accept")
+    review.relabel(document, ann, label)
+
+
+def test_who_has_decided_before_it_was_demanded_goes_on(project, ann, bob):
+    review.decide(project, claim_next(project, bob).pk, bob, "accept")
+    pick(project, ann)
+    demand(project, practice_first=True)
+    review.decide(project, claim_next(project, bob).pk, bob, "accept")
 
 
 def test_no_answer_is_taken_to_what_is_no_gold(project, client, bob):
@@ -151,34 +187,107 @@ def test_a_label_below_the_known_one_is_right(project, ann, bob):
 
 def test_gold_is_mixed_in_at_the_share_and_stays_until_it_is_answered(project, ann, bob):
     pick(project, ann, 12)
-    review.decide(project, claim_next(project, bob).pk, bob, "accept")
-    assert gold.due(project, bob) is None, "off by default"
-    Project.objects.filter(pk=project.pk).update(gold_share=0.5)
-    project.refresh_from_db()
+    entry = claim_next(project, bob)
+    assert gold.in_place_of(entry, bob) is None, "off by default"
+    review.decide(project, entry.pk, bob, "accept")
+    demand(project, gold_share=0.5)
     drawn = 0
     for _turn in range(16):
-        found = gold.due(project, bob)
-        assert (found and found.document) == ((again := gold.due(project, bob)) and again.document)
-        if found:
+        if not (entry := claim_next(project, bob)):
+            break
+        if found := gold.in_place_of(entry, bob):
+            assert gold.in_place_of(claim_next(project, bob), bob).document == found.document
             assert found.n_practice is None
             gold.answer(found.document, bob, "none", None)
             drawn += 1
-        elif entry := claim_next(project, bob):
+        else:
             review.decide(project, entry.pk, bob, "accept")
     assert 3 <= drawn <= 12
 
 
-def test_what_is_open_comes_before_gold_and_nobody_is_asked_what_they_decided_themselves(project, ann, bob):
+def test_nobody_is_asked_what_they_decided_themselves(project, ann, bob):
     entry = claim_next(project, bob)
     review.relabel(entry.document, bob, project.labels.first())
     desk.train_with(project, ann, project.documents.filter(pk=entry.document_id), "bob's")
-    Project.objects.filter(pk=project.pk).update(gold_share=1)
-    project.refresh_from_db()
-    assert gold.due(project, bob) is None
+    demand(project, gold_share=1)
+    assert gold.in_place_of(claim_next(project, bob), bob) is None
     pick(project, ann)
-    assert gold.due(project, bob)
-    claim_next(project, bob)
-    assert gold.due(project, bob) is None
+    assert gold.in_place_of(claim_next(project, bob), bob)
+
+
+def test_of_later_rounds_as_many_are_answered_first(project):
+    demand(project, gold_share=1)
+    assert not project.queue.filter(answer_first=True).exists()
+    round_ = run_round(project)
+    assert set(project.queue.filter(query__round=round_).values_list("answer_first", flat=True)) == {True}
+
+
+@pytest.fixture
+def mixed(project, ann, bob) -> Project:
+    """Everything is answered before the machine's word, and the next thing that bob gets is gold."""
+    review.decide(project, claim_next(project, bob).pk, bob, "accept")
+    project.queue.update(answer_first=True)
+    pick(project, ann)
+    return demand(project, gold_share=1)
+
+
+def bare(page: str) -> str:
+    """A page without what each document brings: its texts, its labels, its numbers, and which turn it is."""
+    page = re.sub(
+        r'<ol class="alternatives">.*?</ol>', lambda found: f"{found[0].count('<li>')} labels", page, flags=re.S
+    )
+    page = re.sub(r'(<p class="text"[^>]*>).*?</p>', r"\1", page, flags=re.S)
+    return re.sub(r"\d+", "0", re.sub(r'((?:csrfmiddlewaretoken" value=|csrftoken": )")\w+', r"\1", page))
+
+
+def test_a_page_with_gold_is_as_any_that_is_answered_first(mixed, client, bob):
+    client.force_login(bob)
+    address = reverse("review", args=[mixed.slug])
+    as_gold = client.get(address)
+    demand(mixed, gold_share=0)
+    as_any = client.get(address)
+    entry = claim_next(mixed, bob)
+    assert entry.document.text in as_any.content.decode()
+    assert entry.document.text not in as_gold.content.decode()
+    assert bare(as_gold.content.decode()) == bare(as_any.content.decode())
+    # Addresses are the same to the last digit: of what waits.
+    addresses = [re.findall(r'(?:action|hx-\w+)="(/[^"]*)"', page.content.decode()) for page in (as_gold, as_any)]
+    flag = reverse("flag", args=[mixed.slug, 0]).split("0")[0]
+    of_gold, of_any = ([one for one in each if not one.startswith(flag)] for each in addresses)
+    assert of_gold == of_any
+
+
+def test_what_is_sent_is_the_same_and_counts_for_what_was_shown(mixed, client, bob):
+    client.force_login(bob)
+    entry = claim_next(mixed, bob)
+    shown = gold.in_place_of(entry, bob).document
+    address = reverse("decide", args=[mixed.slug, entry.pk])
+    said = {"choice": f"override:{shown.example.label_id}", "document": shown.pk, "answered": "first"}
+    # Also when managers turn it off between page and answer.
+    demand(mixed, gold_share=0)
+    page = client.post(address, said, headers=HTMX).content.decode()
+    assert "Right." in page
+    assert entry.document.text in page
+    assert not Decision.objects.filter(document__in=[shown, entry.document]).exists()
+    client.post(address, said, headers=HTMX)
+    assert GoldAnswer.objects.filter(reviewer=bob).count() == 1
+
+    client.post(address, said | {"document": entry.document_id}, headers=HTMX)
+    assert Decision.objects.get(document=entry.document_id).reviewer == bob
+
+
+def test_the_search_tells_no_more_than_elsewhere(mixed, client, bob):
+    client.force_login(bob)
+    entry = claim_next(mixed, bob)
+    address = f"{reverse('search_labels', args=[mixed.slug])}?entry={entry.pk}&q="
+    with_gold = client.get(address).content
+    mixed.queue.update(answer_first=False)
+    assert client.get(address).content == with_gold
+
+
+def test_only_managers_find_out_which_documents_are_gold(mixed, ann, bob):
+    assert finding.find(mixed, ann, finding.Criteria(show="gold")).count() == 3
+    assert not finding.find(mixed, bob, finding.Criteria(show="gold")).exists()
 
 
 # Below the limit
@@ -190,20 +299,20 @@ def test_what_is_open_comes_before_gold_and_nobody_is_asked_what_they_decided_th
 )
 def test_who_is_right_too_seldom_needs_a_second_person(project, ann, bob, limit, n_right, n_wrong, needs):
     review.relabel(project.documents.filter(example=None).last(), ann, project.labels.first())
-    set_limit(project, limit)
+    demand(project, gold_limit=limit)
     answered(project, bob, n_right, n_wrong)
     assert gold.needs_second(project, bob) is needs
 
 
 def test_alone_nobody_needs_a_second_person(project, ann, bob):
-    set_limit(project, 0.8)
+    demand(project, gold_limit=0.8)
     answered(project, bob, 0, 10)
     assert not gold.needs_second(project, bob)
 
 
 def test_their_decisions_wait_for_a_second_person_who_does_not_see_them(project, client, ann, bob):
     review.relabel(project.documents.filter(example=None).last(), ann, project.labels.first())
-    set_limit(project, 0.8)
+    demand(project, gold_limit=0.8)
     answered(project, bob, 0, 10)
     entry = question(project)
     assert review.decide(project, entry.pk, bob, "accept").people == People.TWO
