@@ -94,6 +94,7 @@ def look() -> None:
 def serve(project) -> None:
     """Keep vectors, drawn at random, and answer what is asked of them in this process, so that its time counts, too."""
     import numpy as np
+    from django.conf import settings
 
     from labelling.jobs import vectors
     from labelling.jobs.serving import answer
@@ -101,11 +102,12 @@ def serve(project) -> None:
     from labelling.models import Embedding
     from labelling.services import suggesting
 
+    encoder = vectors.load_encoder(settings.ENCODER)
     hashes = list(project.documents.values_list("text_hash", flat=True))
     drawn = np.random.default_rng(0).normal(size=(len(hashes), 384)).astype(np.float32)
     drawn /= np.linalg.norm(drawn, axis=1, keepdims=True)
     kept = [
-        Embedding(text_hash=key, encoder=vectors.encoder_name(), vector=vector.tobytes())
+        Embedding(text_hash=key, encoder=encoder.name, vector=vector.tobytes())
         for key, vector in zip(hashes, drawn, strict=True)
     ]
     Embedding.objects.bulk_create(kept, batch_size=5_000)
