@@ -756,7 +756,7 @@ def test_from_a_labels_health_to_the_documents_behind_it_and_a_doubt_dispelled(p
     first.get_by_role("link", name="seed 6").click()
     expect(page.locator("tbody tr")).to_have_count(6)
     page.go_back()
-    first.locator("td").last.get_by_role("link").click()
+    first.get_by_role("link", name="1", exact=True).click()
     page.get_by_role("link", name="Go through them").click()
     expect(page.get_by_role("heading", name="card_arrival")).to_be_visible()
     page.get_by_role("button", name="It is right").focus()

@@ -379,7 +379,7 @@ def test_another_projects_rows_are_not_reached_through_ones_own(client, manager,
         "label": {"pk": other.labels.first().pk},
         "versions": {"pk": other.labels.first().pk},
         **dict.fromkeys(
-            ["go_on_encoding", "cancel_encoding"], {"pk": Encoding.objects.create(project=project, state="waiting").pk}
+            ["go_on_encoding", "cancel_encoding"], {"pk": Encoding.objects.create(project=other, state="waiting").pk}
         ),
         "decide_draft": {"pk": drafting.drafts.first().pk},
         "go_on_drafting": {"pk": drafting.pk},
