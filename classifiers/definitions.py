@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from classifiers.messages_api import NOT_AGREED, JudgeError, Prompt, Reply
+from classifiers.sentences import Reason as _
 from classifiers.subsets import closest_rivals
 
 # Of each example as much as shows what it is about.
@@ -120,7 +121,7 @@ def read_draft(reply: Reply, rivals: Sequence[str]) -> Draft:
     except (KeyError, TypeError, AttributeError) as error:
         raise JudgeError(NOT_AGREED, usage=reply.usage, request_id=reply.request_id) from error
     if not draft.use_when:
-        raise JudgeError("The model wrote no definition.", usage=reply.usage, request_id=reply.request_id)
+        raise JudgeError(_("The model wrote no definition."), usage=reply.usage, request_id=reply.request_id)
     return draft
 
 

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 import httpx2
 
 from classifiers.bounded import bounds
+from classifiers.sentences import Reason as _
 
 if TYPE_CHECKING:
     from anthropic import Anthropic, APIStatusError
@@ -240,10 +241,10 @@ class MessagesClient:
                 raise JudgeError(NO_BATCH, status=404, usage=None) from error
             raise _explain(error, self.model) from error
         except anthropic.APITimeoutError as error:
-            raise JudgeError("The judge did not answer in time.", passing=True, status=None, usage=None) from error
+            raise JudgeError(_("The judge did not answer in time."), passing=True, status=None, usage=None) from error
         # Of a connection that breaks while a batch's results come the SDK says nothing of its own.
         except (anthropic.APIConnectionError, httpx2.TransportError) as error:
-            raise JudgeError("The judge could not be reached.", passing=True, status=None, usage=None) from error
+            raise JudgeError(_("The judge could not be reached."), passing=True, status=None, usage=None) from error
         except anthropic.CredentialsError as error:
             raise JudgeUnavailable(NO_KEY) from error
         except (anthropic.AnthropicError, json.JSONDecodeError, AttributeError) as error:
@@ -251,15 +252,15 @@ class MessagesClient:
             raise JudgeError(NOT_A_MESSAGE, usage=None) from error
 
 
-NO_KEY = (
+NO_KEY = _(
     "No key for the judge: set ANTHROPIC_API_KEY in the environment of the worker and start it again, "
     "or choose another judge."
 )
-KEY_REFUSED = "The judge refused the key: check ANTHROPIC_API_KEY and what it may use."
-SPEND_LIMIT = "The judge's spend limit is reached: raise it with the provider, then go on."
-NOT_A_MESSAGE = "The judge's answer was not in the form of the Messages API."
-NO_BATCH = "The judge knows no such batch: it is too old, or was sent to another address or with another key."
-NOT_AGREED = "The judge's answer was not in the agreed form."
+KEY_REFUSED = _("The judge refused the key: check ANTHROPIC_API_KEY and what it may use.")
+SPEND_LIMIT = _("The judge's spend limit is reached: raise it with the provider, then go on.")
+NOT_A_MESSAGE = _("The judge's answer was not in the form of the Messages API.")
+NO_BATCH = _("The judge knows no such batch: it is too old, or was sent to another address or with another key.")
+NOT_AGREED = _("The judge's answer was not in the agreed form.")
 # How providers say, under several statuses, that there is no money left.
 NO_MONEY = ("spend_limit_reached", "credit balance is too low", "billing_error")
 MAX_NAME_CHARS = 100
@@ -282,9 +283,9 @@ def read_reply(message: Message, latency: float | None = None) -> Reply:
     # Only the answer to a call has its id; one from a batch has the message's.
     billed, request_id = _usage(message), _name(getattr(message, "_request_id", None) or message.id)
     if message.stop_reason == "refusal":
-        raise JudgeError("The judge refused to answer.", usage=billed, request_id=request_id)
+        raise JudgeError(_("The judge refused to answer."), usage=billed, request_id=request_id)
     if message.stop_reason in ("max_tokens", "model_context_window_exceeded"):
-        raise JudgeError("The judge's answer was cut off.", usage=billed, request_id=request_id)
+        raise JudgeError(_("The judge's answer was cut off."), usage=billed, request_id=request_id)
     try:
         (text,) = (block.text for block in message.content if block.type == "text")
         said = _storable(json.loads(text, parse_constant=_no_number, object_pairs_hook=_each_key_once))
@@ -353,8 +354,10 @@ def _batch_outcome(
         # Invalid requests stay invalid; what the provider's own machines did passes.
         passing = kind in ("api_error", "overloaded_error", "rate_limit_error", "timeout_error")
         reason = _without_key(said, headers)
-        return JudgeError(f"The judge did not answer the question: {reason}", status=400, passing=passing)
-    return JudgeError(f"The batch ended before this question was asked ({result.type}).", passing=True)
+        return JudgeError(
+            _("The judge did not answer the question: %(reason)s", reason=reason), status=400, passing=passing
+        )
+    return JudgeError(_("The batch ended before this question was asked (%(how)s).", how=result.type), passing=True)
 
 
 def _lasting(kind: str, model: str) -> JudgeUnavailable | None:
@@ -370,7 +373,10 @@ def _lasting(kind: str, model: str) -> JudgeUnavailable | None:
 
 def _no_such_model(model: str) -> JudgeUnavailable:
     return JudgeUnavailable(
-        f"The judge knows no model {model!r}: choose another in the project's settings, or mend the base URL."
+        _(
+            "The judge knows no model '%(model)s': choose another in the project's settings, or mend the base URL.",
+            model=model,
+        )
     )
 
 
@@ -386,16 +392,20 @@ def _explain(error: APIStatusError, model: str) -> JudgeError | JudgeUnavailable
         return _no_such_model(model)
     wait = retry_after(error.response.headers)
     if wait is not None and wait > LONGEST_WAIT:
-        return JudgeUnavailable(f"The judge asks to wait {wait / 60:.0f} minutes: go on after that.")
+        return JudgeUnavailable(_("The judge asks to wait %(n)s minutes: go on after that.", n=round(wait / 60)))
     request_id = _name(error.request_id)
     passing = error.status_code in PASSING or error.status_code >= 500
     if isinstance(error, anthropic.RateLimitError):
-        said = "The judge's rate limit was hit."
+        said = _("The judge's rate limit was hit.")
     elif error.status_code >= 500:
-        said = f"The judge was overloaded or down (HTTP {error.status_code})."
+        said = _("The judge was overloaded or down (HTTP %(status)s).", status=error.status_code)
     else:
         reason = _without_key(str(error.api_message or "no reason given"), error.request.headers)
-        said = f"The judge did not accept the question (HTTP {error.status_code}): {reason}"
+        said = _(
+            "The judge did not accept the question (HTTP %(status)s): %(reason)s",
+            status=error.status_code,
+            reason=reason,
+        )
     return JudgeError(said, passing=passing, wait=wait, status=error.status_code, request_id=request_id)
 
 

@@ -7,6 +7,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from classifiers.sentences import Reason
+from classifiers.sentences import Reason as _
+
 # How many rounds must agree before the loop is called finished: one flat round is chance.
 PATIENCE = 3
 # A drop counts as slow when it is below this share of the steepest one. At a half the loop on banking77 stopped a
@@ -22,22 +25,6 @@ LEFT = {"validate": 0.04, "choose": 0.02}
 # Nats that the judge's next answers must gain on average. A judge that is right nine times in ten
 # gains 0.37 on an even question, 0.08 where the best candidate is 95 % sure, 0.02 at 99 %.
 GAIN_FLOOR = 0.02
-
-
-class Reason(str):
-    """A sentence for people; ``template`` and ``values`` let others put it into another language."""
-
-    template: str
-    values: dict[str, int | float | str]
-
-    def __new__(cls, template: str, **values: int | float | str) -> Reason:
-        reason = super().__new__(cls, template % values)
-        reason.template, reason.values = template, values
-        return reason
-
-
-# By this name what is to be translated is found.
-_ = Reason
 
 
 def stop_reason(

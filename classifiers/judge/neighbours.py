@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from classifiers.judge.question import Answer, Example, Form, Question, VerdictName, choice
 from classifiers.messages_api import JudgeError
+from classifiers.sentences import Reason as _
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class NeighbourJudge:
         """
         nearest = question.neighbours[: self.n_neighbours]
         if not nearest:
-            raise JudgeError("There is no training example to compare with.")
+            raise JudgeError(_("There is no training example to compare with."))
         votes: Counter[str | None] = Counter()
         for example in nearest:
             votes[example.label] += max(example.similarity, 0.0)  # type: ignore[assignment]

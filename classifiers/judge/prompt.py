@@ -15,6 +15,7 @@ from typing import Any
 
 from classifiers.judge.question import VERDICTS, Answer, Example, Form, Question, Rival, choice
 from classifiers.messages_api import NOT_AGREED, JudgeError, Prompt, Reply
+from classifiers.sentences import Reason as _
 
 # Longer texts are cut for the judge: 8,000 characters are about 2,000 tokens, and what a text is
 # about shows well before that.
@@ -126,7 +127,9 @@ def read_answer(reply: Reply, question: Question) -> Answer:
     if not isinstance(reason, str) or not isinstance(mark, str):
         raise JudgeError(NOT_AGREED, usage=reply.usage, request_id=reply.request_id)
     if mark != mark_of(question):
-        raise JudgeError("The judge's answer was about another text.", usage=reply.usage, request_id=reply.request_id)
+        raise JudgeError(
+            _("The judge's answer was about another text."), usage=reply.usage, request_id=reply.request_id
+        )
     answer = _chosen(said.get("choice"), reason, question) if question.offered else _said(said, reason, question)
     if answer is None:
         raise JudgeError(NOT_AGREED, usage=reply.usage, request_id=reply.request_id)

@@ -100,14 +100,14 @@ class BatchSender(Generic[Key, Answer]):
             self.client.open()
             yield
         except JudgeUnavailable as error:
-            raise JobFailed(str(error)) from error
+            raise JobFailed(said_by(error)) from error
         finally:
             self.client.close()
 
     def _drop_unsubmitted(self, batches: QuerySet[MessageBatch]) -> None:
         """A worker was killed while it submitted these: whether the provider took them nobody knows."""
         for batch in batches:
-            ledger.lose(batch.calls.all(), "The worker stopped while this batch was being submitted.")
+            ledger.lose(batch.calls.all(), _("The worker stopped while this batch was being submitted."))
             MessageBatch.objects.filter(pk=batch.pk).update(ended_at=timezone.now())
 
     def _submit(self, by_fingerprint: dict[str, Task[Key, Answer]]) -> MessageBatch | None:
@@ -119,9 +119,9 @@ class BatchSender(Generic[Key, Answer]):
             remote_id = self._sent(prompts)
         except (JudgeError, JudgeUnavailable) as error:
             self._not_taken(batch, error)
-            raise JobFailed(str(error)) from error
+            raise JobFailed(said_by(error)) from error
         except (LeaseLost, Paused):
-            self._not_taken(batch, JudgeError("The round was stopped before this batch was submitted."))
+            self._not_taken(batch, JudgeError(_("The round was stopped before this batch was submitted.")))
             raise
         MessageBatch.objects.filter(pk=batch.pk).update(remote_id=remote_id, submitted_at=timezone.now())
         batch.remote_id = remote_id
@@ -161,10 +161,10 @@ class BatchSender(Generic[Key, Answer]):
 
     def _not_taken(self, batch: MessageBatch, error: JudgeError | JudgeUnavailable) -> None:
         if isinstance(error, JudgeError) and error.usage is None:
-            ledger.lose(batch.calls.all(), str(error))
+            ledger.lose(batch.calls.all(), said_by(error))
         else:
             for call in batch.calls.all():
-                ledger.finish(call, {}, error=str(error))
+                ledger.finish(call, {}, error=said_by(error))
         MessageBatch.objects.filter(pk=batch.pk).update(ended_at=timezone.now())
 
     def _collect(
@@ -172,15 +172,15 @@ class BatchSender(Generic[Key, Answer]):
     ) -> Iterator[Outcome[Key, Answer]]:
         """Wait for a batch to end, and yield what came of each of its calls."""
         calls = {str(call.pk): call for call in batch.calls.filter(state=Call.State.IN_FLIGHT)}
-        silence = "The batch ended without a word about this question."
+        silence: str = _("The batch ended without a word about this question.")
         try:
             self._wait(batch)
             yield from self._matched(batch, calls, by_fingerprint)
         except JudgeError as error:
             if error.status != NOT_FOUND:
-                unseen = _("The message batch can't be looked at: %(reason)s") % {"reason": str(error)}
+                unseen = _("The message batch can't be looked at: %(reason)s") % {"reason": said_by(error)}
                 raise JobFailed(unseen) from error
-            silence = str(error)
+            silence = said_by(error)
         for call in calls.values():
             task = by_fingerprint.get(call.fingerprint)
             if task and task.tries >= MAX_TRIES:
@@ -199,8 +199,8 @@ class BatchSender(Generic[Key, Answer]):
             if call is None:
                 continue
             if isinstance(result, JudgeUnavailable):
-                ledger.finish(call, {}, error=str(result))
-                self._stopped = str(result)
+                ledger.finish(call, {}, error=said_by(result))
+                self._stopped = said_by(result)
                 continue
             task = by_fingerprint.get(call.fingerprint)
             again = task and isinstance(result, JudgeError) and result.passing and task.tries < MAX_TRIES

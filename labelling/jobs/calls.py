@@ -104,9 +104,9 @@ class Outcome(Generic[Key, Answer]):
 def close(call: Call, reply: Reply | None, error: JudgeError | None = None) -> None:
     """Finish a call's row: with its answer, with its failure, or as lost where nobody knows what it took."""
     if error is not None and error.usage is None:
-        ledger.lose(Call.objects.filter(pk=call.pk), str(error))
+        ledger.lose(Call.objects.filter(pk=call.pk), said_by(error))
     elif error is not None and error.usage is not None:
-        ledger.finish(call, asdict(error.usage), error=str(error), request_id=error.request_id)
+        ledger.finish(call, asdict(error.usage), error=said_by(error), request_id=error.request_id)
     elif reply is not None:
         ledger.finish(
             call,
@@ -199,7 +199,7 @@ class Sender(Generic[Key, Answer]):
         try:
             self.client.open()
         except JudgeUnavailable as error:
-            raise JobFailed(str(error)) from error
+            raise JobFailed(said_by(error)) from error
         source = iter(tasks)
         pool = ThreadPoolExecutor(self.concurrency, thread_name_prefix="judge")
         try:
@@ -288,7 +288,7 @@ class Sender(Generic[Key, Answer]):
         if not self._flying:
             time.sleep(self._pause())
             return
-        landed, _ = wait(self._flying, timeout=self._pause(), return_when=FIRST_COMPLETED)
+        landed, _missing = wait(self._flying, timeout=self._pause(), return_when=FIRST_COMPLETED)
         for future in landed:
             task, call = self._flying.pop(future)
             self._full = False
@@ -306,8 +306,8 @@ class Sender(Generic[Key, Answer]):
             reply, answer = future.result()
             return Outcome(task.key, call, reply, answer)
         if isinstance(error, JudgeUnavailable):
-            ledger.finish(call, {}, error=str(error))
-            self._stopped = str(error)
+            ledger.finish(call, {}, error=said_by(error))
+            self._stopped = said_by(error)
             return None
         if not isinstance(error, JudgeError):
             ledger.lose(Call.objects.filter(pk=call.pk), f"{type(error).__name__}: {error}")
@@ -318,7 +318,7 @@ class Sender(Generic[Key, Answer]):
             task.due = time.monotonic() + max(error.wait or 0.0, pause_after(task.tries))
             self._waiting.appendleft(task)
             return None
-        self._count_failure(str(error))
+        self._count_failure(said_by(error))
         return Outcome(task.key, call, None, error)
 
     def _count_failure(self, reason: str) -> None:
@@ -366,10 +366,10 @@ class Sender(Generic[Key, Answer]):
         """Let calls on their way arrive for a moment, for the ledger; write the others off."""
         if not self._flying:
             return
-        landed, _ = wait(self._flying, timeout=0 if self._leave_at else GRACE_SECONDS)
-        for future, (_, call) in self._flying.items():
+        landed, _missing = wait(self._flying, timeout=0 if self._leave_at else GRACE_SECONDS)
+        for future, (_task, call) in self._flying.items():
             if future not in landed:
-                ledger.lose(Call.objects.filter(pk=call.pk), "The round was stopped while this call was in flight.")
+                ledger.lose(Call.objects.filter(pk=call.pk), _("The round was stopped while this call was in flight."))
                 continue
             error = future.exception()
             if isinstance(error, JudgeError):
@@ -377,7 +377,7 @@ class Sender(Generic[Key, Answer]):
             elif error is None:
                 close(call, future.result()[0])
             elif isinstance(error, JudgeUnavailable):
-                ledger.finish(call, {}, error=str(error))
+                ledger.finish(call, {}, error=said_by(error))
             else:
                 ledger.lose(Call.objects.filter(pk=call.pk), f"{type(error).__name__}: {error}")
         self._flying.clear()

@@ -140,7 +140,7 @@ def _ask(lease: Lease[Comparison], judge: AnthropicJudge) -> None:
 def _record(outcome: Outcome[ComparedAnswer, Answer], labels: dict[str, int]) -> None:
     this = ComparedAnswer.objects.filter(pk=outcome.key.pk)
     if isinstance(outcome.result, JudgeError):
-        this.update(failure=str(outcome.result), call=outcome.call)
+        this.update(failure=said_by(outcome.result), call=outcome.call)
         return
     answer = outcome.result
     this.update(

@@ -160,7 +160,7 @@ def _record(outcome: Outcome[Draft, Proposal]) -> None:
     """Keep the draft, or the reason why there is none; an older proposal for the label makes room."""
     this = Draft.objects.filter(pk=outcome.key.pk)
     if isinstance(outcome.result, JudgeError):
-        this.update(state=Draft.State.FAILED, reason=str(outcome.result), call=outcome.call)
+        this.update(state=Draft.State.FAILED, reason=said_by(outcome.result), call=outcome.call)
         return
     older = Draft.objects.filter(label=outcome.key.label_id, state=Draft.State.PROPOSED)
     older.update(state=Draft.State.REPLACED)

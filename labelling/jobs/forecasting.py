@@ -16,6 +16,7 @@ from classifiers.messages_api import JudgeError, JudgeUnavailable, MessagesClien
 from labelling.jobs.calls import Task
 from labelling.jobs.lease import JobFailed
 from labelling.models import Call, Price
+from labelling.models.sentences import said_by
 from labelling.services import ledger
 
 # Prompts whose tokens are counted by the provider; those of the others follow from their length.
@@ -89,7 +90,7 @@ def _rates(client: MessagesClient, prompts: Sequence[Prompt]) -> tuple[Rates, in
     try:
         client.open()
     except JudgeUnavailable as error:
-        raise JobFailed(str(error)) from error
+        raise JobFailed(said_by(error)) from error
     try:
         return _count(client, sample), len(sample), ""
     except (JudgeError, JudgeUnavailable) as error:

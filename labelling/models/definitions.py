@@ -10,6 +10,7 @@ from django.utils.translation import gettext_lazy as _
 from labelling.models.jobs import BackgroundJob
 from labelling.models.ledger import Call
 from labelling.models.projects import Definition, Label, Project
+from labelling.models.sentences import SentenceField
 
 
 class Drafting(BackgroundJob):
@@ -81,7 +82,7 @@ class Draft(models.Model):
     model = models.CharField(max_length=100, blank=True, help_text="As the endpoint names it.")
     prompt_version = models.CharField(max_length=40, blank=True)
     call = models.ForeignKey(Call, models.SET_NULL, null=True, related_name="drafts")
-    reason = models.TextField(blank=True, help_text="Why there is none.")
+    reason = SentenceField(blank=True, help_text="Why there is none.")
     drafted_at = models.DateTimeField(null=True)
     decided_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True)
     decided_at = models.DateTimeField(null=True)

@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy as _
 
 from labelling.models.projects import Label, Project
 from labelling.models.rounds import Query, Round
+from labelling.models.sentences import SentenceField
 
 MILLION = Decimal(1_000_000)
 NOTHING = Decimal(0)
@@ -179,7 +180,7 @@ class Call(models.Model):
     ceiling = models.DecimalField(max_digits=14, decimal_places=8, null=True, blank=True)
     latency = models.FloatField("seconds", null=True, blank=True)
     request_id = models.CharField(max_length=100, blank=True)
-    error = models.TextField(blank=True)
+    error = SentenceField(blank=True)
     started_at = models.DateTimeField(default=timezone.now)
     ended_at = models.DateTimeField(null=True, blank=True)
 

@@ -12,6 +12,7 @@ from labelling.models.jobs import BackgroundJob
 from labelling.models.ledger import Call
 from labelling.models.projects import Label, Project
 from labelling.models.rounds import Query, Verdict
+from labelling.models.sentences import SentenceField
 
 
 class Measurement(BackgroundJob):
@@ -99,7 +100,7 @@ class ComparedAnswer(models.Model):
     verdict = models.CharField(max_length=10, choices=Verdict.Name, blank=True)
     better_label = models.ForeignKey(Label, models.SET_NULL, null=True, related_name="+")
     reason = models.TextField(blank=True)
-    failure = models.TextField(blank=True, help_text="Why there is no answer.")
+    failure = SentenceField(blank=True, help_text="Why there is no answer.")
     call = models.ForeignKey(Call, models.SET_NULL, null=True, related_name="+")
 
     class Meta:

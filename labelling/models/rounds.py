@@ -384,7 +384,7 @@ class JudgeFailure(models.Model):
     """A query that got no verdict, and why. Retrying removes the row."""
 
     query = models.OneToOneField(Query, models.CASCADE, related_name="judge_failure")
-    reason = models.TextField()
+    reason = SentenceField()
     created_at = models.DateTimeField(auto_now_add=True)
 
     def __str__(self) -> str:

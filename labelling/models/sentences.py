@@ -50,17 +50,32 @@ class SentenceField(models.TextField):
         if value is None or not value.startswith(BEGINS):
             return value
         try:
-            stored = json.loads(value)
-            return Sentence(stored["sentence"], stored["values"])
-        except (ValueError, KeyError, TypeError, AttributeError):
+            found = json.loads(value, object_hook=_sentence)
+        except (ValueError, TypeError, AttributeError):
             return value
+        return found if isinstance(found, Sentence) else value
 
     def get_prep_value(self, value: Any) -> Any:
         if isinstance(value, Sentence):
-            return json.dumps({"sentence": value.template, "values": value.values}, default=str)
+            return json.dumps(_made_of(value), default=str)
         return super().get_prep_value(value)
 
 
 def said_by(error: BaseException) -> str:
-    """What an error says: the sentence itself where it was raised with one."""
-    return error.args[0] if error.args and isinstance(error.args[0], Sentence) else str(error)
+    """What an error says: the sentence itself where it was raised with one, or with a reason of the classifiers."""
+    said: Any = error.args[0] if error.args else ""
+    if isinstance(said, Sentence):
+        return said
+    return Sentence(said.template, said.values) if hasattr(said, "template") else str(error)
+
+
+def _made_of(sentence: Sentence) -> dict[str, Any]:
+    values = {
+        name: _made_of(value) if isinstance(value, Sentence) else value for name, value in sentence.values.items()
+    }
+    return {"sentence": sentence.template, "values": values}
+
+
+def _sentence(stored: dict[str, Any]) -> Any:
+    """A sentence from what it is made of; the values of one are left as they are."""
+    return Sentence(stored["sentence"], stored["values"]) if stored.keys() == {"sentence", "values"} else stored

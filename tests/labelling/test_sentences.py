@@ -9,6 +9,8 @@ from django.db import connection
 from django.urls import reverse
 from django.utils import translation
 
+from classifiers.messages_api import JudgeError, JudgeUnavailable
+from classifiers.sentences import Reason
 from classifiers.stopping import stop_reason
 from labelling.jobs.lease import JobFailed
 from labelling.models import Round
@@ -89,3 +91,24 @@ def test_errors_and_reasons_carry_their_sentence():
     assert Sentence(ledger.AT_ROUND_CAP, {"cap": "1", "spent": "0.9", "next": "0.2"}).startswith(
         "The round's cap of $1 is"
     )
+
+
+def test_a_sentence_within_a_sentence_is_read_in_the_readers_language():
+    project = fruit_project(manager=account("ann"))
+    inner = Sentence(KNOWN) % {"n": 3}
+    round_ = Round.objects.create(
+        project=project, number=1, state="failed", error=Sentence("%(why)s!") % {"why": inner}
+    )
+    with translation.override("de"):
+        assert Round.objects.get(pk=round_.pk).error == translation.gettext(KNOWN) % {"n": 3} + "!"
+    assert Round.objects.get(pk=round_.pk).error == f"{inner}!"
+
+
+def test_what_a_judge_says_of_itself_is_a_sentence_too():
+    said = said_by(JudgeUnavailable(Reason("The judge knows no model '%(model)s': 100 %%", model="%(x)s")))
+    assert isinstance(said, Sentence)
+    assert (said, said.template) == (
+        "The judge knows no model '%(x)s': 100 %",
+        "The judge knows no model '%(model)s': 100 %%",
+    )
+    assert said_by(JudgeError(Reason("100 % of nothing"))) == "100 % of nothing"

@@ -18,6 +18,8 @@ from django.db.migrations.loader import MigrationLoader
 
 from labelling.jobs.packing.tables import TABLES
 from labelling.models import Release
+from labelling.models.sentences import Sentence
+from labelling.models.sentences import Sentence as _
 from labelling.services import Refused
 from labelling.services.operations import NO_ROOM, NOT_WRITABLE
 
@@ -49,7 +51,12 @@ class Faulty(Refused):
 
 
 def faulty(name: str, why: object) -> NoReturn:
-    raise Faulty(f"{name}: {why}")
+    raise Faulty(_("%(name)s: %(why)s") % {"name": name, "why": why})
+
+
+def at_line(name: str, n: int) -> Sentence:
+    """How a line of a member is called."""
+    return _("%(name)s, line %(n)s") % {"name": name, "n": n}
 
 
 class Packed:
@@ -95,10 +102,10 @@ class Packed:
                 while chunk := member.read(CHUNK_BYTES):
                     n_bytes += len(chunk)
                     if n_bytes > told["bytes"]:
-                        faulty(name, "it is longer than the manifest says.")
+                        faulty(name, _("it is longer than the manifest says."))
                     digest.update(chunk)
             if n_bytes != told["bytes"] or digest.hexdigest() != told["sha256"]:
-                faulty(name, "it is not what was packed: its checksum is another one.")
+                faulty(name, _("it is not what was packed: its checksum is another one."))
 
     @contextmanager
     def opened(self, name: str) -> Iterator[IO[bytes]]:
@@ -112,7 +119,7 @@ class Packed:
             if isinstance(error, OSError) and error.errno in NO_ROOM + NOT_WRITABLE:
                 # Of what is written meanwhile: the file is as good as it was.
                 raise
-            faulty(name, f"it can't be read ({error}).")
+            faulty(name, _("it can't be read (%(error)s).") % {"error": error})
 
     def lines(self, name: str) -> Iterator[dict[str, Any]]:
         """The objects of a member of JSON lines; none where the file has no such member."""
@@ -125,9 +132,9 @@ class Packed:
                 try:
                     found = json.loads(line, parse_constant=_no_number)
                 except (ValueError, RecursionError) as error:
-                    faulty(f"{name}, line {n}", f"no JSON ({error}).")
+                    faulty(at_line(name, n), _("no JSON (%(error)s).") % {"error": error})
                 if not isinstance(found, dict):
-                    faulty(f"{name}, line {n}", "no row.")
+                    faulty(at_line(name, n), _("no row."))
                 yield found
 
     def releases(self) -> Iterator[tuple[str, int, str]]:
@@ -138,24 +145,24 @@ class Packed:
 
     def _read_manifest(self) -> dict[str, Any]:
         if MANIFEST not in self._zip.namelist():
-            faulty(MANIFEST, "it is missing: this is no file of a project.")
+            faulty(MANIFEST, _("it is missing: this is no file of a project."))
         with self.opened(MANIFEST) as member:
             text = member.read(MOST_MANIFEST_BYTES + 1)
         try:
             manifest = json.loads(text, parse_constant=_no_number)
         except (ValueError, RecursionError) as error:
-            faulty(MANIFEST, f"no JSON ({error}).")
+            faulty(MANIFEST, _("no JSON (%(error)s).") % {"error": error})
         if not isinstance(manifest, dict) or manifest.get("kind") != KIND:
-            faulty(MANIFEST, "this is no file of a project.")
+            faulty(MANIFEST, _("this is no file of a project."))
         _check_version(manifest)
         keys = manifest.get("keys")
         if not isinstance(keys, dict) or not all(map(_is_span, keys.values())):
-            faulty(MANIFEST, "the lowest and highest keys are missing, or too far from each other.")
+            faulty(MANIFEST, _("the lowest and highest keys are missing, or too far from each other."))
         if not isinstance(manifest.get("encoder"), str):
-            faulty(MANIFEST, "the encoder is missing.")
+            faulty(MANIFEST, _("the encoder is missing."))
         members = manifest.get("members")
         if not isinstance(members, dict) or not all(map(_is_member, members.values())):
-            faulty(MANIFEST, "the list of members is missing, or damaged.")
+            faulty(MANIFEST, _("the list of members is missing, or damaged."))
         return manifest
 
     def _check_members(self) -> None:
@@ -164,19 +171,19 @@ class Packed:
         known = {PEOPLE, MODEL, VECTORS, *(table.file for table in TABLES)}
         for name in (*there, *self.members):
             if name != MANIFEST and name not in known and not RELEASED.fullmatch(name):
-                faulty(ascii(name[:100]), "a file of a project has no such member.")
+                faulty(ascii(name[:100]), _("a file of a project has no such member."))
         if len(there) > MOST_MEMBERS:
-            faulty(self.path.name, "it has too many members.")
+            faulty(self.path.name, _("it has too many members."))
         for name in {*self.members, MANIFEST} ^ {*there}:
-            faulty(name, "it is missing." if name in self.members else "the manifest doesn't know it.")
+            faulty(name, _("it is missing.") if name in self.members else _("the manifest doesn't know it."))
         if len(there) != len(self.members) + 1:
-            faulty(next(name for name in there if there.count(name) > 1), "it is there twice.")
+            faulty(next(name for name in there if there.count(name) > 1), _("it is there twice."))
         most = max(MOST_TIMES * self.path.stat().st_size, SMALL_BYTES)
         total = 0
         for name, told in self.members.items():
             total += told["bytes"]
             if total > most or self._zip.getinfo(name).file_size != told["bytes"]:
-                faulty(name, "it would be larger unpacked than what is packed can be.")
+                faulty(name, _("it would be larger unpacked than what is packed can be."))
 
 
 def schema() -> str:
@@ -190,10 +197,14 @@ def _migrations() -> set[str]:
 
 def _check_version(manifest: dict[str, Any]) -> None:
     if not _is_whole(manifest.get("format"), MOST_KEY) or not isinstance(manifest.get("schema"), str):
-        faulty(MANIFEST, "its version is missing.")
+        faulty(MANIFEST, _("its version is missing."))
     if manifest["format"] > FORMAT or manifest["schema"] not in _migrations():
         version = str(manifest.get("version"))[:20]
-        faulty(MANIFEST, f"version {version} wrote it, which is newer. Bring this installation up to date first.")
+        faulty(
+            MANIFEST,
+            _("version %(version)s wrote it, which is newer. Bring this installation up to date first.")
+            % {"version": version},
+        )
 
 
 def _is_whole(value: object, most: int) -> bool:
@@ -236,5 +247,7 @@ def _why_unreadable(path: Path) -> tuple[str, str]:
                     (packed,) = LARGE.unpack_from(more)
                 file.seek(packed, 1)
     except OSError as error:
-        return path.name, f"it can't be read ({error})."
-    return (ascii(last[:100]).strip("'"), "the file is cut off here.") if last else (path.name, "it is no ZIP file.")
+        return path.name, _("it can't be read (%(error)s).") % {"error": error}
+    return (
+        (ascii(last[:100]).strip("'"), _("the file is cut off here.")) if last else (path.name, _("it is no ZIP file."))
+    )

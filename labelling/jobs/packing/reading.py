@@ -16,13 +16,14 @@ from django.db.models import Exists, Model, OuterRef
 
 from labelling.csv_io.rows import text_hash
 from labelling.jobs.packing import model_file, vector_file
-from labelling.jobs.packing.container import CHUNK_BYTES, MODEL, OF_A_RELEASE, PEOPLE, Packed, faulty
+from labelling.jobs.packing.container import CHUNK_BYTES, MODEL, OF_A_RELEASE, PEOPLE, Packed, at_line, faulty
 from labelling.jobs.packing.keys import reserve
 from labelling.jobs.packing.shapes import Misshapen
 from labelling.jobs.packing.tables import TABLES, Table, leads_to_person
 from labelling.jobs.packing.values import Reader, check_names
 from labelling.jobs.releasing import READ_ONLY
 from labelling.models import BackgroundJob, Call, Document, Membership, MessageBatch, Project, Release
+from labelling.models.sentences import Sentence as _
 from labelling.services import Refused, encoding, packing, projects, rows, trees
 
 # Each becomes an account.
@@ -95,7 +96,7 @@ class _Unpacker:
         for table in TABLES:
             self._write_rows(table)
         if self.project is None:
-            faulty(TABLES[0].file, "there is no project in it.")
+            faulty(TABLES[0].file, _("there is no project in it."))
         for table in TABLES:
             self._check_links(table)
         self._check_tree(self.project)
@@ -133,21 +134,24 @@ class _Unpacker:
         reader = Reader.of(User._meta.get_field("username"))
         for n, row in enumerate(self.packed.lines(PEOPLE), start=1):
             if n > MOST_PEOPLE:
-                faulty(PEOPLE, "there are too many people in it.")
+                faulty(PEOPLE, _("there are too many people in it."))
             try:
                 name = reader.read(row.get("name"))
             except Misshapen as error:
-                faulty(f"{PEOPLE}, line {n}", error)
+                faulty(at_line(PEOPLE, n), error)
             pk = row.get("id")
             if not isinstance(pk, int) or pk in self.people:
-                faulty(f"{PEOPLE}, line {n}", "its key is missing, or there twice.")
+                faulty(at_line(PEOPLE, n), _("its key is missing, or there twice."))
             self.people[pk] = packing.person(name, self.same_people).pk
 
     def _write_rows(self, table: Table) -> None:
         try:
             rows.insert(table.model, self._instances(table))
         except (IntegrityError, DataError, ValueError, OverflowError, RecursionError) as error:
-            faulty(table.file, f"these rows can't stand beside each other ({str(error).splitlines()[0]}).")
+            faulty(
+                table.file,
+                _("these rows can't stand beside each other (%(error)s).") % {"error": str(error).splitlines()[0]},
+            )
 
     def _instances(self, table: Table) -> Iterator[Model]:
         readers = {column.attname: Reader.of(column) for column in table.fields}
@@ -156,7 +160,7 @@ class _Unpacker:
                 check_names(readers, row)
                 yield self._instance(table, readers, row)
             except Misshapen as error:
-                faulty(f"{table.file}, line {n}", f"{error}.")
+                faulty(at_line(table.file, n), f"{error}.")
 
     def _instance(self, table: Table, readers: dict[str, Reader], row: dict[str, Any]) -> Model:
         known = {name: readers[name].read(raw) for name, raw in row.items()}
@@ -198,7 +202,7 @@ class _Unpacker:
             there = model._base_manager.filter(pk=OuterRef(column.attname))
             lost = ours.filter(~Exists(there), **{f"{column.attname}__isnull": False})
             if lost.exists():
-                faulty(table.file, f"{column.name} leads to a row that is not in the file.")
+                faulty(table.file, _("%(column)s leads to a row that is not in the file.") % {"column": column.name})
 
     def _check_tree(self, project: Project) -> None:
         """Whoever goes up or down a tree that is none would never come to an end."""
@@ -211,7 +215,7 @@ class _Unpacker:
     def _place_files(self, project: Project) -> None:
         for member, number, name in self.packed.releases():
             if number not in self.releases:
-                faulty(member, "there is no such release.")
+                faulty(member, _("there is no such release."))
             place = _release_folder(project) / str(number) / name
             self._copy(member, place)
             place.chmod(READ_ONLY)

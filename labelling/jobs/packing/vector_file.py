@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from labelling.jobs.packing.container import VECTORS, Packed, faulty
+from labelling.jobs.packing.container import VECTORS, Packed, at_line, faulty
 from labelling.jobs.packing.shapes import Misshapen
 from labelling.jobs.packing.values import Reader
 from labelling.jobs.vectors import Space
 from labelling.models import Embedding, Project
+from labelling.models.sentences import Sentence as _
 from labelling.services.rows import CHUNK
 
 # So many texts are encoded anew; on other processors the last digits differ, and no more.
@@ -51,11 +52,11 @@ def _rows(packed: Packed, texts: set[str]) -> Iterator[Embedding]:
         try:
             row = _row(packed.manifest["encoder"], told)
         except Misshapen as error:
-            faulty(f"{VECTORS}, line {n}", f"{error}.")
+            faulty(at_line(VECTORS, n), f"{error}.")
         if row.text_hash not in texts:
-            faulty(f"{VECTORS}, line {n}", "it is of no text of the project.")
+            faulty(at_line(VECTORS, n), _("it is of no text of the project."))
         if len(row.vector) != (size := size or len(row.vector)):
-            faulty(f"{VECTORS}, line {n}", "it has another length than the others.")
+            faulty(at_line(VECTORS, n), _("it has another length than the others."))
         yield row
 
 
@@ -83,7 +84,7 @@ def _compare(project: Project, space: Space, kept: dict[str, np.ndarray]) -> Non
     there = np.stack([kept[key] for key in found])
     here = space.encoders[0].encode(list(found.values()))
     if here.shape != there.shape:
-        faulty(VECTORS, "they have another length than the encoder's.")
+        faulty(VECTORS, _("they have another length than the encoder's."))
     norms = np.linalg.norm(here, axis=1) * np.linalg.norm(there, axis=1)
     if ((here * there).sum(axis=1) < LEAST_ALIKE * norms).any():
-        faulty(VECTORS, "they are not what the encoder makes of the texts.")
+        faulty(VECTORS, _("they are not what the encoder makes of the texts."))

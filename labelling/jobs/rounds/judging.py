@@ -20,6 +20,7 @@ from labelling.jobs.rounds.auditing import ASSUMED, all_rates, judge_of, measure
 from labelling.jobs.rounds.believing import Further, believe_verdict
 from labelling.jobs.rounds.questions import questions
 from labelling.models import Call, JudgeFailure, Query, Round, Verdict
+from labelling.models.sentences import said_by
 from labelling.services import ledger
 from labelling.services.audits import JudgeId
 
@@ -113,7 +114,7 @@ def _ask_here(lease: Lease[Round], judge: Judge, queries: list[Query], record: _
         except JudgeError as error:
             result = error
         except JudgeUnavailable as error:
-            raise JobFailed(str(error)) from error
+            raise JobFailed(said_by(error)) from error
         record.result(query, result)
 
 
@@ -164,7 +165,7 @@ class _Recorder:
     def _record(self, query: Query, result: Answer | JudgeError, call: Call | None) -> int:
         """Return how many questions were added."""
         if isinstance(result, JudgeError):
-            JudgeFailure.objects.create(query=query, reason=str(result))
+            JudgeFailure.objects.create(query=query, reason=said_by(result))
             return 0
         verdict = Verdict.objects.create(
             query=query,
