@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import csv
 import random
-import statistics
 import sys
 import tempfile
 import time
 from pathlib import Path
+from statistics import median
 from urllib.parse import urlencode
 
 from tests import real_data
@@ -45,13 +45,19 @@ def main(name: str) -> None:
 def look() -> None:
     """Print the milliseconds of processor that each page takes, in a process like the web server's."""
     from django.contrib.auth.models import User
+    from django.db import connection
     from django.test import Client
     from django.urls import reverse
+    from threadpoolctl import threadpool_limits
 
+    from labelling.jobs import statistics
     from labelling.models import Project
 
     project, ann = Project.objects.get(), User.objects.get()
     predict(project, ann)
+    statistics.gather()
+    connection.close()
+    threadpool_limits(limits=1)
     serve(project)
     client = Client(headers={"host": "127.0.0.1"})
     client.force_login(ann)
@@ -88,7 +94,7 @@ def look() -> None:
             started = time.process_time()
             assert client.get(address, asked).status_code == 200
             milliseconds.append(1_000 * (time.process_time() - started))
-        sys.stdout.write(f"{urlencode(asked) or 'nothing asked':44}{statistics.median(milliseconds):6.0f} ms\n")
+        sys.stdout.write(f"{urlencode(asked) or 'nothing asked':44}{median(milliseconds):6.0f} ms\n")
 
 
 def serve(project) -> None:

@@ -43,7 +43,7 @@ class Nearest:
         if not len(kept.keys):
             return []
         similarity = kept.X @ kept.space.encode([text])[0]
-        order = np.argsort(-similarity, kind="stable")[:n]
+        order = _largest(similarity, n)
         return list(zip(kept.keys[order].tolist(), similarity[order].round(4).tolist(), strict=True))
 
     def _current(self, project_id: int) -> Kept:
@@ -60,3 +60,13 @@ class Nearest:
             keys = np.array([pk for pk, _ in rows], dtype=np.int64)
             kept = self._kept = Kept(stamp, time.monotonic(), space, keys, X)
         return kept
+
+
+def _largest(values: np.ndarray, n: int) -> np.ndarray:
+    """The places of the ``n`` largest of ``values`` (m,), the largest first, equal ones as they come."""
+    if n < len(values):
+        least = np.partition(values, -n)[-n]
+        places = np.flatnonzero(values >= least)
+    else:
+        places = np.arange(len(values))
+    return places[np.argsort(-values[places], kind="stable")][:n]

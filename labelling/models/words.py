@@ -12,8 +12,8 @@ SQLITE = "SELECT rowid FROM labelling_document_words WHERE labelling_document_wo
 POSTGRES = """SELECT id FROM labelling_document
     WHERE to_tsvector('simple', regexp_replace(text, '[^[:alnum:]]+', ' ', 'g')) @@ to_tsquery('simple', %s)"""
 # The words narrow it down, as far as the value has any: reading the metadata of all documents takes its time.
-METADATA_SQLITE = """SELECT id FROM labelling_document
-    WHERE EXISTS (SELECT 1 FROM json_each(metadata) WHERE key = %s AND value = %s)"""
+# A pair of JSON stands in the text that Django stores as it is written here; within a string its marks are escaped.
+METADATA_SQLITE = "SELECT id FROM labelling_document WHERE instr(metadata, %s) > 0"
 METADATA_POSTGRES = "SELECT id FROM labelling_document WHERE metadata @> %s::jsonb"
 
 # A phrase between quotation marks, or one word.
@@ -42,12 +42,10 @@ def in_metadata(column: str, value: str) -> RawSQL:
     if connection.vendor != "sqlite":
         return _keys(METADATA_POSTGRES, [json.dumps({column: value})])
     # As Django stores it, other letters than ASCII as numbers.
-    words = WORD.findall(json.dumps(value))
+    pair, words = json.dumps({column: value})[1:-1], WORD.findall(json.dumps(value))
     if not words:
-        return _keys(METADATA_SQLITE, [column, value])
-    return _keys(
-        f"{METADATA_SQLITE} AND id IN ({SQLITE})", [column, value, f"metadata : {_for_sqlite(words, is_whole=True)}"]
-    )
+        return _keys(METADATA_SQLITE, [pair])
+    return _keys(f"{METADATA_SQLITE} AND id IN ({SQLITE})", [pair, f"metadata : {_for_sqlite(words, is_whole=True)}"])
 
 
 def _keys(sql: str, values: list[str]) -> RawSQL:
