@@ -126,6 +126,14 @@ def test_metadata_is_found_by_any_column_and_value(column, value):
     assert found(project, None, column="other", value=value) == []
 
 
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="of SQLite's own plans")
+def test_the_index_of_a_projects_documents_leaves_their_key_to_sqlite():
+    """Where it is named, each document is compared with each key that is wanted, as soon as predictions are joined."""
+    with connection.cursor() as cursor:
+        cursor.execute("PRAGMA index_info(documents_of_a_project)")
+        assert [name for *_, name in cursor.fetchall()] == ["project_id"]
+
+
 # Filters
 
 
