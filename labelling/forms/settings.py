@@ -13,6 +13,34 @@ from django.utils.translation import gettext_lazy
 
 from labelling.models import Project
 
+# What a project needs first.
+SECTIONS = {
+    gettext_lazy("Project"): ["name", "task"],
+    gettext_lazy("What is promised"): ["limit"],
+    gettext_lazy("Judge"): ["judge", "judge_model", "project_cap"],
+    gettext_lazy("People"): ["retrain_after"],
+}
+ADVANCED = {
+    gettext_lazy("What the machine settles"): ["auto_accept", "level", "certainty", "watch_share"],
+    gettext_lazy("What a round asks"): ["batch_size", "strategy"],
+    gettext_lazy("Questions to the judge"): [
+        "confirm_spending",
+        "round_cap",
+        "question",
+        "use_batches",
+        "judge_base_url",
+    ],
+    gettext_lazy("How people review"): [
+        "overlap",
+        "answer_first",
+        "practice_first",
+        "gold_share",
+        "gold_limit",
+        "claim_minutes",
+    ],
+    gettext_lazy("Who gets in, and what gets out"): ["demands_second_factor", "reviewers_export"],
+}
+
 
 class ProjectSettingsForm(forms.ModelForm):
     """Everything a manager can change; a running round keeps the settings it started with.
@@ -23,34 +51,7 @@ class ProjectSettingsForm(forms.ModelForm):
 
     class Meta:
         model = Project
-        fields = [
-            "name",
-            "task",
-            "judge",
-            "judge_model",
-            "project_cap",
-            "limit",
-            "retrain_after",
-            "auto_accept",
-            "level",
-            "certainty",
-            "watch_share",
-            "batch_size",
-            "strategy",
-            "confirm_spending",
-            "round_cap",
-            "question",
-            "use_batches",
-            "judge_base_url",
-            "overlap",
-            "answer_first",
-            "practice_first",
-            "gold_share",
-            "gold_limit",
-            "claim_minutes",
-            "reviewers_export",
-            "demands_second_factor",
-        ]
+        fields = [name for names in (SECTIONS | ADVANCED).values() for name in names]
         labels = {
             "name": gettext_lazy("Name"),
             "judge": gettext_lazy("Judge"),
@@ -59,33 +60,6 @@ class ProjectSettingsForm(forms.ModelForm):
         }
         widgets = {"task": forms.Textarea(attrs={"rows": 3})}
 
-    # What a project needs first.
-    SECTIONS = {
-        gettext_lazy("Project"): ["name", "task"],
-        gettext_lazy("What is promised"): ["limit"],
-        gettext_lazy("Judge"): ["judge", "judge_model", "project_cap"],
-        gettext_lazy("People"): ["retrain_after"],
-    }
-    ADVANCED = {
-        gettext_lazy("What the machine settles"): ["auto_accept", "level", "certainty", "watch_share"],
-        gettext_lazy("What a round asks"): ["batch_size", "strategy"],
-        gettext_lazy("Questions to the judge"): [
-            "confirm_spending",
-            "round_cap",
-            "question",
-            "use_batches",
-            "judge_base_url",
-        ],
-        gettext_lazy("How people review"): [
-            "overlap",
-            "answer_first",
-            "practice_first",
-            "gold_share",
-            "gold_limit",
-            "claim_minutes",
-        ],
-        gettext_lazy("Who gets in, and what gets out"): ["demands_second_factor", "reviewers_export"],
-    }
     # When to change it, or what that does.
     ADVICE = {
         "judge": gettext_lazy(
@@ -160,11 +134,11 @@ class ProjectSettingsForm(forms.ModelForm):
         return cleaned
 
     def sections(self) -> list[tuple[str, list[forms.BoundField]]]:
-        return self._titled(self.SECTIONS)
+        return self._titled(SECTIONS)
 
     def advanced(self) -> list[tuple[str, list[forms.BoundField]]]:
         """What nobody needs to finish a project, behind a fold."""
-        return self._titled(self.ADVANCED)
+        return self._titled(ADVANCED)
 
     def advanced_has_errors(self) -> bool:
         return any(field.errors for _title, fields in self.advanced() for field in fields)
