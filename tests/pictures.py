@@ -104,9 +104,14 @@ def name_of(address: str) -> str:
 
 
 def picture(page: Page, width: int) -> Image.Image:
-    shot = Image.open(io.BytesIO(page.screenshot(full_page=True))).convert("RGB")
-    small = shot.resize((width, max(1, shot.height * width // shot.width)), Image.Resampling.LANCZOS)
-    return small.crop((0, 0, width, min(small.height, TALLEST)))
+    """What the window shows when it is as tall as the page: what sticks to its edges is where people see it."""
+    size = page.viewport_size or {"width": 0, "height": 0}
+    tallest = TALLEST * size["width"] // width
+    height = min(max(page.evaluate("document.documentElement.scrollHeight"), size["height"]), tallest)
+    page.set_viewport_size({**size, "height": height})
+    shot = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
+    page.set_viewport_size(size)
+    return shot.resize((width, height * width // size["width"]), Image.Resampling.LANCZOS)
 
 
 def beside(views: list[Image.Image]) -> Image.Image:
