@@ -409,7 +409,8 @@ class Ensemble:
         found = hit.any(axis=1)
         target = np.where(found, hit.argmax(axis=1), np.where(codes == DROPPED, UNKNOWN, labels.shape[1]))
         without = features([view[found] for view in views], struck=hit[found])
-        self.arbiter = fit_arbiter(features(views), target, without)
+        n_each = np.count_nonzero(self.codes[:n_own] >= 0) / self.n_labels
+        self.arbiter = fit_arbiter(features(views), target, without, n_each)
 
     def _left_out(self, n_own: int, n_most: int) -> tuple[np.ndarray, np.ndarray]:
         """Rows of the bank that say something when they are left out, n_most of them at most, and their codes.

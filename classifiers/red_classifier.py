@@ -12,6 +12,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from classifiers.arbiter import FEW_EXAMPLES
 from classifiers.article import ArticleEnsemble
 from classifiers.candidates import Candidates
 from classifiers.descriptions import Descriptions
@@ -26,12 +27,12 @@ EXPERTS = ("diverse", "rival", "global")
 # Self-training takes labels that the model gives itself from this probability on, at most so many a label, and only
 # where this share of the unlabelled texts has one: below it the model is too unsure of itself to be taught by.
 SELF_CERTAIN = 0.8
-# With fewer examples a label than this on average few labels are as sure, and to wait for that left banking77 3 to 6
-# points behind: what it holds for right rather than wrong will do. What leaving one out of so few says of the model is
-# too modest; what it says once it has taught itself is too sure: it becomes as much surer as the middle of both.
-FEW_EXAMPLES = 3
+# With fewer than FEW_EXAMPLES a label on average few labels are as sure, and to wait for that left banking77 3 to 6
+# points behind: what it holds for right rather than wrong will do.
 FEW_CERTAIN = 0.5
-FEW_SURER = 0.5
+# What the model says before it has taught itself is too modest of what it is then; what it says afterwards is too sure:
+# it becomes as much surer as the middle of both.
+SURER = 0.5
 SELF_EXAMPLES = 100
 SELF_SHARE = 0.5
 # This share of the unlabelled texts is set aside, to see how sure of itself the model is of texts that it has not
@@ -341,7 +342,8 @@ class RedClassifier(ClassifierMixin, BaseEstimator):
             None if last.counts is None else vstack([last.counts[own], counted], format="csr"),
             progress,
         )
-        if n_aside:
+        # Without examples no weight was learnt that could have grown too sure of itself.
+        if n_aside and len(own):
             texts_aside = _chosen(texts, aside)
             confidence = _confidence(last, pool[aside], texts_aside)
             if surer:
@@ -354,7 +356,7 @@ class RedClassifier(ClassifierMixin, BaseEstimator):
         found = self.candidates(pool, 1, texts)
         certain = found.probabilities[:, 0] >= (FEW_CERTAIN if few else SELF_CERTAIN)
         if certain.mean() >= SELF_SHARE:
-            self._teach_itself(pool, found.labels[:, 0], certain, texts, progress, FEW_SURER if few else 0.0)
+            self._teach_itself(pool, found.labels[:, 0], certain, texts, progress, SURER)
 
     @property
     def choices(self) -> Choices:

@@ -358,10 +358,10 @@ class DraftingAdmin(ReadOnly):
 @admin.register(Draft)
 class DraftAdmin(ReadOnly):
     group = WORK
-    project_path = "label__project"
-    list_display = ["label", "state", "model", "decided_by", "decided_at"]
-    list_filter = (("label__project", ManagedProjects), "state")
-    list_select_related = ("label", "decided_by")
+    project_path = "drafting__project"
+    list_display = ["__str__", "model", "decided_by", "decided_at"]
+    list_filter = (("drafting__project", ManagedProjects), "state")
+    list_select_related = ("label", "proposal", "decided_by")
 
 
 @admin.register(Comparison)

@@ -72,5 +72,5 @@ class DraftingForm(forms.ModelForm):
         super().__init__(*args, **kwargs)
         self.fields["model"].initial = settings.DEFINITION_MODEL
         self.fields["scope"].choices = [  # type: ignore[attr-defined]
-            choice for choice in Drafting.Scope.choices if choice[0] != Drafting.Scope.CHOSEN
+            (scope.value, scope.label) for scope in (Drafting.Scope.UNDEFINED, Drafting.Scope.ALL)
         ]

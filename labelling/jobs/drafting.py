@@ -4,23 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
+from django.db.models import QuerySet
 from django.utils import timezone
 
-from classifiers.definitions import PROMPT_VERSION, ShownLabel, prompt, read_draft, rivals_of, telling_examples
+from classifiers.definitions import (
+    NAMING_VERSION,
+    PROMPT_VERSION,
+    ShownLabel,
+    naming_prompt,
+    prompt,
+    read_draft,
+    read_naming,
+    rivals_of,
+    telling_examples,
+)
 from classifiers.definitions import Draft as Proposal
 from classifiers.messages_api import JudgeError, MessagesClient, Prompt
-from classifiers.subsets import label_centroids
+from classifiers.subsets import label_centroids, unit_rows
 from labelling.jobs.calls import Outcome, Paused, Sender, Task, kept
 from labelling.jobs.forecasting import forecast
 from labelling.jobs.lease import Lease
 from labelling.jobs.rounds.auditing import language_model
 from labelling.jobs.vectors import Space
-from labelling.models import Call, Document, Draft, Drafting, Label, TrainingExample
+from labelling.models import Call, Document, Draft, Drafting, Label, ProposedLabel, TrainingExample
 from labelling.models.sentences import said_by
-from labelling.services import ledger
+from labelling.services import ledger, nowhere
 
 Step, State = Drafting.Step, Drafting.State
 
@@ -57,58 +69,104 @@ def _calls_in_flight(drafting: Drafting):
     return Call.objects.filter(project=drafting.project, purpose=Call.Purpose.DEFINITION).in_flight()
 
 
+@dataclass(frozen=True)
+class Examples:
+    """Training examples row by row, and their labels.
+
+    Attributes:
+        document_ids: shape (n_examples,).
+        X: unit vectors, shape (n_examples, n_dims).
+        codes: positions in label_ids, shape (n_examples,).
+        label_ids: sorted, each once.
+        centroids: of the labels, shape (n_labels, n_dims).
+    """
+
+    document_ids: np.ndarray
+    X: np.ndarray
+    codes: np.ndarray
+    label_ids: np.ndarray
+    centroids: np.ndarray
+
+    def shown(self, code: int, others: np.ndarray, n: int) -> list[int]:
+        """The documents of a label that tell most about it beside other centroids."""
+        members = np.flatnonzero(self.codes == code)
+        return self.document_ids[members[telling_examples(self.X[members], self.centroids[code], others, n)]].tolist()
+
+
 def _prepare(lease: Lease[Drafting]) -> None:
     """Find the rivals and examples that each draft is made from, and keep them: a restart asks the same again."""
-    waiting = list(_waiting(lease.job).filter(examples={}))
+    waiting = list(_waiting(lease.job).filter(examples={}, texts=[]))
     if not waiting:
         return
-    document_ids, X, y = _examples(lease)
-    label_ids = np.unique(y)
-    codes = np.searchsorted(label_ids, y)
-    centroids = label_centroids(X, codes, len(label_ids)) if len(y) else np.empty((0, 0))
-    rivals = rivals_of(centroids, N_RIVALS)
-
-    def shown(code: int, others: np.ndarray, n: int) -> list[int]:
-        members = np.flatnonzero(codes == code)
-        return document_ids[members[telling_examples(X[members], centroids[code], centroids[others], n)]].tolist()
-
+    examples = _examples(lease)
+    rivals = rivals_of(examples.centroids, N_RIVALS)
     for draft in waiting:
-        draft.definition_version = draft.label.definition_version
-        if draft.label_id not in label_ids:
-            draft.state, draft.reason = Draft.State.FAILED, NO_EXAMPLE
-            continue
-        code = int(np.searchsorted(label_ids, draft.label_id))
-        draft.rivals = label_ids[rivals[code]].tolist()
-        draft.examples = {str(draft.label_id): shown(code, rivals[code], N_EXAMPLES)} | {
-            str(label_ids[rival]): shown(rival, np.array([code]), N_RIVAL_EXAMPLES) for rival in rivals[code]
-        }
+        if draft.proposal:
+            _prepare_naming(lease, draft, draft.proposal, examples)
+        elif draft.label:
+            _prepare_definition(draft, draft.label, examples, rivals)
     with lease.transaction():
-        fields = ["definition_version", "state", "reason", "rivals", "examples"]
+        fields = ["definition_version", "state", "reason", "rivals", "examples", "texts"]
         Draft.objects.bulk_update(waiting, fields, batch_size=CHUNK_ROWS)
 
 
-def _examples(lease: Lease[Drafting]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """All training examples of the project's labels: document ids, vectors, label ids."""
+def _prepare_definition(draft: Draft, label: Label, examples: Examples, rivals: np.ndarray) -> None:
+    draft.definition_version = label.definition_version
+    if label.pk not in examples.label_ids:
+        draft.state, draft.reason = Draft.State.FAILED, NO_EXAMPLE
+        return
+    code = int(np.searchsorted(examples.label_ids, label.pk))
+    draft.rivals = examples.label_ids[rivals[code]].tolist()
+    draft.examples = {str(label.pk): examples.shown(code, examples.centroids[rivals[code]], N_EXAMPLES)} | {
+        str(examples.label_ids[rival]): examples.shown(rival, examples.centroids[[code]], N_RIVAL_EXAMPLES)
+        for rival in rivals[code]
+    }
+
+
+def _prepare_naming(lease: Lease[Drafting], draft: Draft, proposal: ProposedLabel, examples: Examples) -> None:
+    _embed(lease, proposal.documents.all())
+    found = list(nowhere.texts(proposal).values_list("pk", "text_hash"))
+    X = Space.of(lease.job.project).load([key for _, key in found])
+    middle = unit_rows(X.mean(axis=0, keepdims=True))
+    centroids = examples.centroids.reshape(-1, X.shape[1])
+    rivals = np.argsort(-(centroids @ middle[0]), kind="stable")[:N_RIVALS]
+    draft.texts = [found[row][0] for row in telling_examples(X, middle[0], centroids[rivals], N_EXAMPLES)]
+    draft.rivals = examples.label_ids[rivals].tolist()
+    draft.examples = {
+        str(examples.label_ids[rival]): examples.shown(rival, middle, N_RIVAL_EXAMPLES) for rival in rivals
+    }
+
+
+def _examples(lease: Lease[Drafting]) -> Examples:
+    """All training examples of the project's labels."""
     rows = TrainingExample.objects.filter(document__project=lease.job.project, label__isnull=False)
-    space = Space.of(lease.job.project)
-    for done, total in space.embed_missing(Document.objects.filter(example__in=rows)):
+    _embed(lease, Document.objects.filter(example__in=rows))
+    found = list(rows.order_by("document_id").values_list("document_id", "label_id", "document__text_hash"))
+    X = Space.of(lease.job.project).load([key for _, _, key in found])
+    document_ids, y = (np.array([row[column] for row in found], dtype=int) for column in (0, 1))
+    label_ids = np.unique(y)
+    codes = np.searchsorted(label_ids, y)
+    centroids = label_centroids(X, codes, len(label_ids)) if len(y) else np.empty((0, 0))
+    return Examples(document_ids, X, codes, label_ids, centroids)
+
+
+def _embed(lease: Lease[Drafting], documents: QuerySet[Document]) -> None:
+    for done, total in Space.of(lease.job.project).embed_missing(documents):
         lease.report(Step.PREPARE, done, total)
         if done:
             lease.got_further()
-    found = list(rows.order_by("document_id").values_list("document_id", "label_id", "document__text_hash"))
-    X = space.load([key for _, _, key in found])
-    return np.array([row[0] for row in found], dtype=int), X, np.array([row[1] for row in found], dtype=int)
 
 
 def _waiting(drafting: Drafting):
-    return drafting.drafts.filter(state=Draft.State.WAITING).select_related("label").order_by("label__name")
+    waiting = drafting.drafts.filter(state=Draft.State.WAITING).select_related("label", "proposal")
+    return waiting.order_by("label__name", "pk")
 
 
 def _questions(drafting: Drafting) -> Iterator[tuple[Draft, list[str], Prompt]]:
     """Each draft that waits, the names of its rivals, and what is asked for it."""
     labels = {label.pk: label for label in drafting.project.labels.all()}
     drafts = list(_waiting(drafting))
-    wanted = {pk for draft in drafts for shown in draft.examples.values() for pk in shown}
+    wanted = {pk for draft in drafts for shown in (draft.texts, *draft.examples.values()) for pk in shown}
     texts = _texts(sorted(wanted))
 
     def shown(draft: Draft, label: Label) -> ShownLabel:
@@ -118,7 +176,11 @@ def _questions(drafting: Drafting) -> Iterator[tuple[Draft, list[str], Prompt]]:
     for draft in drafts:
         # A label that is gone meanwhile takes its own draft along, and is no rival any more.
         rivals = [shown(draft, labels[pk]) for pk in draft.rivals if pk in labels]
-        asked = prompt(shown(draft, labels[draft.label_id]), rivals, drafting.project.task)
+        if draft.proposal:
+            own = [texts[pk] for pk in draft.texts if pk in texts]
+            asked = naming_prompt(own, rivals, drafting.project.task)
+        else:
+            asked = prompt(shown(draft, labels[draft.label_id]), rivals, drafting.project.task)
         yield draft, [rival.name for rival in rivals], asked
 
 
@@ -146,14 +208,14 @@ def _ask(lease: Lease[Drafting], client: MessagesClient) -> None:
 
 def _tasks(drafting: Drafting) -> Iterator[Task[Draft, Proposal]]:
     for draft, rivals, asked in _questions(drafting):
-        yield _task(draft, rivals, asked)
+        yield _task(drafting, draft, rivals, asked)
 
 
-def _task(draft: Draft, rivals: list[str], asked: Prompt) -> Task[Draft, Proposal]:
+def _task(drafting: Drafting, draft: Draft, rivals: list[str], asked: Prompt) -> Task[Draft, Proposal]:
     def row() -> Call:
-        return Call(project_id=draft.label.project_id, label_id=draft.label_id, purpose=Call.Purpose.DEFINITION)
+        return Call(project_id=drafting.project_id, label_id=draft.label_id, purpose=Call.Purpose.DEFINITION)
 
-    return Task(draft, asked, row, partial(read_draft, rivals=rivals))
+    return Task(draft, asked, row, partial(read_naming if draft.proposal else read_draft, rivals=rivals))
 
 
 def _record(outcome: Outcome[Draft, Proposal]) -> None:
@@ -162,13 +224,19 @@ def _record(outcome: Outcome[Draft, Proposal]) -> None:
     if isinstance(outcome.result, JudgeError):
         this.update(state=Draft.State.FAILED, reason=said_by(outcome.result), call=outcome.call)
         return
-    older = Draft.objects.filter(label=outcome.key.label_id, state=Draft.State.PROPOSED)
-    older.update(state=Draft.State.REPLACED)
+    proposal, drafted = outcome.key.proposal, outcome.result
+    if proposal:
+        proposals = nowhere.waiting(proposal.project).filter(pk=proposal.pk)
+        proposals.update(name=drafted.name, definition=drafted.text)
+    else:
+        older = Draft.objects.filter(label=outcome.key.label_id, state=Draft.State.PROPOSED)
+        older.update(state=Draft.State.REPLACED)
     this.update(
         state=Draft.State.PROPOSED,
-        text=outcome.result.text,
+        name=drafted.name,
+        text=drafted.text,
         model=outcome.call.answered_by,
-        prompt_version=PROMPT_VERSION,
+        prompt_version=NAMING_VERSION if proposal else PROMPT_VERSION,
         call=outcome.call,
         drafted_at=timezone.now(),
     )

@@ -182,4 +182,4 @@ def _to_show(tasks: Sequence[Task]) -> list[Task]:
 
 
 def _shown(task: Task) -> dict[str, str]:
-    return {"label": str(task.row().label), "system": task.prompt.system, "user": task.prompt.user}
+    return {"label": str(task.row().label or ""), "system": task.prompt.system, "user": task.prompt.user}

@@ -10,11 +10,12 @@ from django.utils.translation import gettext_lazy as _
 from labelling.models.jobs import BackgroundJob
 from labelling.models.ledger import Call
 from labelling.models.projects import Definition, Label, Project
+from labelling.models.proposed_labels import ProposedLabel
 from labelling.models.sentences import SentenceField
 
 
 class Drafting(BackgroundJob):
-    """Have definitions drafted for some of a project's labels; each of them has a Draft row.
+    """Have definitions drafted for some of a project's labels, or proposed ones; each of them has a Draft row.
 
     Waiting after PREPARE: the forecast is there, and a manager has to agree to it.
     """
@@ -27,6 +28,7 @@ class Drafting(BackgroundJob):
         UNDEFINED = "undefined", _("Labels without an approved definition")
         ALL = "all", _("All labels")
         CHOSEN = "chosen", _("Chosen labels")
+        NOWHERE = "nowhere", _("Proposed labels")
 
     project = models.ForeignKey(Project, models.CASCADE, related_name="draftings")
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True)
@@ -60,6 +62,7 @@ class Drafting(BackgroundJob):
 class Draft(models.Model):
     """A proposed definition of one label, from the moment it is wanted until somebody has decided on it.
 
+    Or of a proposed label, which has no examples: then with a ``name``, and ``texts`` are the documents shown of it.
     ``rivals``: label ids, the closest first. ``examples``: by label id, the documents shown of it and of each rival.
     ``definition_version`` is the label's when the draft was made; ``definition`` what it became, perhaps edited.
     """
@@ -73,10 +76,13 @@ class Draft(models.Model):
         REPLACED = "replaced", _("Replaced by a newer draft")
 
     drafting = models.ForeignKey(Drafting, models.CASCADE, related_name="drafts")
-    label = models.ForeignKey(Label, models.CASCADE, related_name="drafts")
+    label = models.ForeignKey(Label, models.CASCADE, null=True, related_name="drafts")
+    proposal = models.ForeignKey(ProposedLabel, models.CASCADE, null=True, related_name="drafts")
     state = models.CharField(max_length=10, choices=State, default=State.WAITING)
     rivals = models.JSONField(default=list)
     examples = models.JSONField(default=dict)
+    texts = models.JSONField(default=list)
+    name = models.CharField(max_length=200, blank=True)
     text = models.TextField(blank=True)
     definition_version = models.PositiveIntegerField(default=0)
     model = models.CharField(max_length=100, blank=True, help_text="As the endpoint names it.")
@@ -90,7 +96,14 @@ class Draft(models.Model):
 
     class Meta:
         ordering = ["label__name", "-pk"]
-        constraints = [models.UniqueConstraint(fields=["drafting", "label"], name="one_draft_a_label_and_drafting")]
+        constraints = [
+            models.UniqueConstraint(fields=["drafting", "label"], name="one_draft_a_label_and_drafting"),
+            models.UniqueConstraint(fields=["drafting", "proposal"], name="one_draft_a_proposal_and_drafting"),
+            models.CheckConstraint(
+                condition=models.Q(label=None, proposal__isnull=False) | models.Q(label__isnull=False, proposal=None),
+                name="draft_of_a_label_or_a_proposal",
+            ),
+        ]
 
     def __str__(self) -> str:
-        return f"{self.label}: {self.get_state_display()}"
+        return f"{self.label or self.proposal}: {self.get_state_display()}"

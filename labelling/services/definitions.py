@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import cast
 
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from labelling.models import Draft, Drafting, Label, Project, Query, Round, Verdict
-from labelling.services import Refused, audits, diary, labels, queueing, rounds
+from labelling.services import Refused, audits, diary, labels, nowhere, queueing, rounds
 from labelling.services.counting import kept_of
 
 State = Drafting.State
+NOTHING_WANTED: Mapping[str, object] = {
+    Drafting.Scope.UNDEFINED: gettext_lazy("Every label has an approved definition."),
+    Drafting.Scope.NOWHERE: gettext_lazy("No proposed label is without a draft."),
+}
 
 # Verdicts from before examples of a label came from, or went to, another one.
 MEANT_SOMETHING_ELSE = Q(created_at__lt=F("query__label__since")) | Q(created_at__lt=F("better_label__since"))
@@ -23,12 +29,14 @@ MEANT_SOMETHING_ELSE = Q(created_at__lt=F("query__label__since")) | Q(created_at
 def start_drafting(project: Project, user: User | None, scope: str, model: str, chosen: Iterable[int] = ()) -> Drafting:
     """Have the forecast made for drafting these labels' definitions; nothing is spent yet.
 
+    Of proposed labels, which is a scope of its own, names and definitions.
+
     Raises:
         Refused: when no label is meant, or a drafting of this project has not ended.
     """
-    wanted = labels_of(project, scope, chosen)
-    if not wanted.exists():
-        raise Refused(_("Every label has an approved definition.") if scope == "undefined" else _("Choose a label."))
+    drafts = _wanted(project, scope, chosen)
+    if not drafts:
+        raise Refused(str(NOTHING_WANTED.get(scope, _("Choose a label."))))
     if unfinished := project.draftings.filter(state__in=[*Drafting.ACTIVE, State.WAITING, State.PAUSED]).first():
         state = unfinished.get_state_display()
         told = {"state": state[0].lower() + state[1:]}
@@ -36,12 +44,20 @@ def start_drafting(project: Project, user: User | None, scope: str, model: str, 
     try:
         with transaction.atomic():
             drafting = Drafting.objects.create(project=project, created_by=user, scope=scope, model=model)
-            Draft.objects.bulk_create(Draft(drafting=drafting, label=label) for label in wanted)
+            for draft in drafts:
+                draft.drafting = drafting
+            Draft.objects.bulk_create(drafts)
             queueing.enqueue(drafting)
     except IntegrityError as error:
         # Two people at once: the database lets one active drafting a project through.
         raise Refused(_("Definitions are being drafted already.")) from error
     return drafting
+
+
+def _wanted(project: Project, scope: str, chosen: Iterable[int]) -> list[Draft]:
+    if scope == Drafting.Scope.NOWHERE:
+        return [Draft(proposal=proposal) for proposal in nowhere.undrafted(project)]
+    return [Draft(label=label) for label in labels_of(project, scope, chosen)]
 
 
 def labels_of(project: Project, scope: str, chosen: Iterable[int] = ()) -> QuerySet[Label]:
@@ -92,7 +108,7 @@ def _enqueue(drafting: Drafting) -> None:
 
 @transaction.atomic
 def approve(draft: Draft, user: User, text: str | None = None) -> None:
-    """Make a draft, or what a person made of it, the label's next definition.
+    """Make a draft of a label, or what a person made of it, the label's next definition.
 
     Raises:
         Refused: when somebody decided on it before, or the text is empty.
@@ -101,7 +117,7 @@ def approve(draft: Draft, user: User, text: str | None = None) -> None:
     if not text:
         raise Refused(_("The definition is empty. Reject the draft if the label needs none."))
     _decide(draft, user, Draft.State.APPROVED)
-    draft.definition = labels.define(draft.label, text, user)
+    draft.definition = labels.define(cast("Label", draft.label), text, user)
     draft.save(update_fields=["definition"])
 
 

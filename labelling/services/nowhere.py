@@ -10,7 +10,16 @@ from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from labelling.models import Document, Label, LabelEvent, Project, ProposedLabel, SettledLabel, TrainingExample
+from labelling.models import (
+    Document,
+    Draft,
+    Label,
+    LabelEvent,
+    Project,
+    ProposedLabel,
+    SettledLabel,
+    TrainingExample,
+)
 from labelling.models.documents import Source
 from labelling.services import Refused, label_life, labels, review
 from labelling.services.counting import kept_of
@@ -32,6 +41,12 @@ def n_documents(project: Project) -> int:
 def waiting(project: Project) -> QuerySet[ProposedLabel]:
     """Proposals that nobody has decided on, the largest first."""
     return project.proposed_labels.filter(dismissed_at=None, label=None)
+
+
+def undrafted(project: Project) -> QuerySet[ProposedLabel]:
+    """Proposals that wait and that no language model has named."""
+    drafted = Draft.objects.filter(proposal=OuterRef("pk")).exclude(text="")
+    return waiting(project).exclude(Exists(drafted))
 
 
 def texts(proposal: ProposedLabel) -> QuerySet[Document]:
@@ -72,10 +87,12 @@ def make(proposal: ProposedLabel, name: str, definition: str, document_ids: Iter
     together = review.relabel_together(proposal.project, chosen, user, label)
     proposal.label, proposal.decided_by = label, user
     proposal.save(update_fields=["label", "decided_by"])
+    _decide_on_draft(proposal, label)
     counts = {"n_examples": len(chosen), "neighbours": beside.count()}
     return log_step(LabelEvent.Kind.MAKE, label, None, user, counts, {**before, "bulk": str(together)})
 
 
+@transaction.atomic
 def dismiss(proposal: ProposedLabel, user: User) -> None:
     """Propose these texts no more as a label.
 
@@ -83,6 +100,7 @@ def dismiss(proposal: ProposedLabel, user: User) -> None:
         Refused: when somebody has decided on it.
     """
     _change(proposal, waiting(proposal.project), dismissed_at=timezone.now(), decided_by=user)
+    _not_drafted(proposal).delete()
 
 
 def propose_again(proposal: ProposedLabel) -> None:
@@ -102,6 +120,21 @@ def count_again(proposal_ids: Collection[int]) -> None:
     for proposal in proposals.annotate(n_texts=Count("documents")):
         proposals.filter(pk=proposal.pk).update(size=proposal.n_texts)
     proposals.filter(size=0, dismissed_at=None, label=None).delete()
+
+
+def _decide_on_draft(proposal: ProposedLabel, label: Label) -> None:
+    """Say of the label's definition that a model drafted it, perhaps to be edited, where one did."""
+    _not_drafted(proposal).delete()
+    draft = proposal.drafts.exclude(text="").first()
+    if draft:
+        draft.state, draft.decided_by, draft.decided_at = Draft.State.APPROVED, proposal.decided_by, timezone.now()
+        draft.definition = label.definitions.first()
+        draft.save(update_fields=["state", "decided_by", "decided_at", "definition"])
+
+
+def _not_drafted(proposal: ProposedLabel) -> QuerySet[Draft]:
+    """What nobody needs to pay for any more, once the proposal is decided on."""
+    return proposal.drafts.filter(state=Draft.State.WAITING)
 
 
 def _change(proposal: ProposedLabel, among: QuerySet[ProposedLabel], **values: object) -> None:

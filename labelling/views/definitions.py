@@ -49,7 +49,10 @@ def drafts(request: Request, project: Project) -> HttpResponse:
 @require_POST
 @manager_view
 def start(request: Request, project: Project) -> HttpResponse:
-    """Ask for the forecast: for all labels, those without a definition, or those that were ticked."""
+    """Ask for the forecast: for all labels, those without a definition, those that were ticked, or proposed ones."""
+    if "nowhere" in request.POST:
+        attempt(request, services.start_drafting, project, request.user, Drafting.Scope.NOWHERE, _default_model())
+        return redirect("drafts", project.slug)
     chosen = [number(pk) for pk in request.POST.getlist("label")]
     form = DraftingForm(request.POST)
     if chosen or "ticked" in request.POST:
@@ -159,7 +162,7 @@ def _show_evidence(shown: list[Draft]) -> None:
     texts = dict(Document.objects.filter(pk__in=wanted).values_list("pk", "text"))
     names = dict(Label.objects.filter(pk__in={pk for draft in shown for pk in draft.rivals}).values_list("pk", "name"))
     for draft in shown:
-        by_label = [(draft.label_id, draft.label.name), *((pk, names[pk]) for pk in draft.rivals if pk in names)]
+        by_label = [(draft.label_id, str(draft.label)), *((pk, names[pk]) for pk in draft.rivals if pk in names)]
         draft.evidence = [  # type: ignore[attr-defined]
             (name, [texts[pk] for pk in draft.examples.get(str(label_id), []) if pk in texts])
             for label_id, name in by_label

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.conf import settings
 from django.contrib import messages
 from django.core.paginator import Paginator
 from django.http import HttpResponse
@@ -22,7 +23,7 @@ SHOWN_TEXTS = 50
 @project_view
 def proposals(request: Request, project: Project) -> HttpResponse:
     """The labels that are proposed, each with its texts; those that were dismissed below."""
-    waiting = services.waiting(project).select_related("nearest")
+    waiting = services.waiting(project).select_related("nearest").prefetch_related("drafts")
     page = Paginator(waiting, PER_PAGE).get_page(request.GET.get("page"))
     context = {
         "project": project,
@@ -33,6 +34,8 @@ def proposals(request: Request, project: Project) -> HttpResponse:
         ],
         "n_nowhere": services.n_documents(project),
         "dismissed": project.proposed_labels.exclude(dismissed_at=None).select_related("decided_by"),
+        "n_undrafted": services.undrafted(project).count() if project.judge != Project.JudgeName.NONE else 0,
+        "model": settings.DEFINITION_MODEL,
         "has_round": project.rounds.exclude(settled_at=None).exists(),
     }
     return render(request, "labelling/nowhere.html", context)

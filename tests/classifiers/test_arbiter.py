@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from classifiers import arbiter
-from classifiers.arbiter import UNKNOWN, USUAL_NONE, USUAL_WEIGHT, Arbiter, fit_arbiter, softmax
+from classifiers.arbiter import FEW_EXAMPLES, UNKNOWN, USUAL_NONE, USUAL_WEIGHT, Arbiter, fit_arbiter, softmax
 from classifiers.evaluation import calibration_error
 
 WEIGHTS = np.array([2.0, 0.5, 1.0])
@@ -146,6 +146,15 @@ def test_a_view_that_misleads_counts_for_nothing_and_never_against_a_label():
     assert misleading.weights[1] == 0
     # As leaving an example out of a label of two does: the true label scores lowest everywhere.
     assert learnt(-features, target).weights.tolist() == [0]
+
+
+def test_with_few_examples_a_label_all_views_are_trusted_alike():
+    features, target = drawn(300)
+    without = features[target < 5]
+    few, enough = (fit_arbiter(features, target, without, n_each) for n_each in (FEW_EXAMPLES - 0.1, FEW_EXAMPLES))
+    assert few.weights == pytest.approx([USUAL_WEIGHT] * 3, abs=0.15)
+    assert np.array_equal(enough.weights, learnt(features, target).weights)
+    assert enough.weights == pytest.approx(WEIGHTS, abs=0.6)
 
 
 def test_features_that_are_all_the_same_do_no_harm():

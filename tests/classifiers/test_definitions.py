@@ -10,11 +10,16 @@ import pytest
 from classifiers.definitions import (
     INSTRUCTIONS,
     MAX_EXAMPLE_CHARS,
+    MAX_NAME_CHARS,
+    NAMING_INSTRUCTIONS,
+    NAMING_VERSION,
     PROMPT_VERSION,
     Draft,
     ShownLabel,
+    naming_prompt,
     prompt,
     read_draft,
+    read_naming,
     rivals_of,
     telling_examples,
 )
@@ -139,5 +144,29 @@ def test_half_of_the_examples_are_typical_and_half_near_the_border():
     assert telling_examples(X, own, other[:0], 2).tolist() == [0, 1]
 
 
+def test_texts_of_no_label_are_shown_with_their_rivals_for_a_name():
+    asked = naming_prompt(["Is it gluten-free?", "z" * 5_000], [LATE], "Messages to a shop")
+    assert asked.system == f"{NAMING_INSTRUCTIONS}\n\nWhat is being labelled: Messages to a shop"
+    shown = data_of(asked.user)
+    assert shown["texts"][0] == "Is it gluten-free?"
+    assert len(shown["texts"][1]) < MAX_EXAMPLE_CHARS + 50
+    assert shown["rivals"] == data_of(prompt(REFUND, [LATE]).user)["rivals"]
+    assert asked.schema["required"] == ["name", *prompt(REFUND, []).schema["required"]]
+
+
+def test_a_name_is_one_line_and_no_longer_than_a_label_may_be():
+    draft = read_naming(said(name="  What is\n in it "), ["late parcel"])
+    assert (draft.name, draft.use_when) == ("What is in it", "Money is wanted back.")
+    assert len(read_naming(said(name="n" * 999), []).name) == MAX_NAME_CHARS
+
+
+@pytest.mark.parametrize("broken", [{}, {"name": " "}, {"name": None}, {"name": 3}, {"name": "a", "use_when": ""}])
+def test_an_answer_without_name_or_definition_is_no_proposal_and_was_paid_for(broken):
+    with pytest.raises(JudgeError) as raised:
+        read_naming(said(**broken), [])
+    assert (raised.value.usage, raised.value.request_id) == (Usage(10, 20), "req_1")
+
+
 def test_the_version_is_that_of_the_template():
-    assert len(PROMPT_VERSION) == 12
+    assert len(PROMPT_VERSION) == len(NAMING_VERSION) == 12
+    assert PROMPT_VERSION != NAMING_VERSION

@@ -278,7 +278,7 @@ def taught(monkeypatch) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     fit = ensemble.fit_arbiter
 
     def watched(*learnt_from):
-        seen.append(learnt_from)
+        seen.append(learnt_from[:3])
         return fit(*learnt_from)
 
     monkeypatch.setattr(ensemble, "fit_arbiter", watched)

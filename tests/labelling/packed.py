@@ -86,8 +86,7 @@ def whole_project(manager: User, reviewer: User) -> Project:
     _desk(project, manager)
     _drafts(project, manager)
     _label_life(project, manager)
-    ProposedLabel.objects.create(project=project, name="tools", size=1).documents.set(project.documents.all()[:2])
-    ProposedLabel.objects.get(project=project).neighbours.set(project.documents.all()[2:4])
+    _proposals(project, manager)
     document = project.documents.filter(example__source="seed").exclude(suspicion__isnull=False)[0]
     Suspicion.objects.create(project=project, document=document, label=document.example.label, margin=-0.1)
     _later_texts(project)
@@ -174,6 +173,17 @@ def _drafts(project: Project, manager: User) -> None:
     draft.state, draft.text = "proposed", "Round."
     draft.save()
     definitions.approve(draft, manager)
+
+
+def _proposals(project: Project, manager: User) -> None:
+    """A label that is proposed, with its draft."""
+    proposal = ProposedLabel.objects.create(project=project, name="tools", size=1)
+    proposal.documents.set(project.documents.all()[:2])
+    proposal.neighbours.set(project.documents.all()[2:4])
+    drafting = definitions.start_drafting(project, manager, "nowhere", "big-1")
+    Drafting.objects.filter(pk=drafting.pk).update(state="done")
+    texts = [document.pk for document in project.documents.all()[:2]]
+    drafting.drafts.update(state="proposed", name="tools", text="To work with.", texts=texts)
 
 
 def _label_life(project: Project, manager: User) -> None:

@@ -10,8 +10,8 @@ import pytest
 from classifiers.messages_api import MessagesClient, Prompt
 from classifiers.messages_api import Reply as ApiReply
 from labelling import jobs
-from labelling.fake_messages_api import MessagesApi, Reply, Request
-from labelling.models import Call, Draft, Drafting
+from labelling.fake_messages_api import MessagesApi, Reply, Request, message
+from labelling.models import Call, Draft, Drafting, ProposedLabel
 from labelling.services import definitions as services
 from labelling.services import queueing
 from tests.factories import fruit_project
@@ -95,3 +95,17 @@ def test_the_forecast_killed_halfway_is_made_again(api: MessagesApi):  # noqa: F
     drafting.refresh_from_db()
     assert (drafting.state, drafting.forecast["calls"]) == ("waiting", N_LABELS)
     assert {asked_about(request)["label"]["name"] for request in api.requests} == set()
+
+
+def test_names_of_proposed_labels_survive_a_killed_worker_too(api: MessagesApi):  # noqa: F811
+    project = fruit_project()
+    for start in (0, 2):
+        texts = project.documents.all()[start : start + 2]
+        ProposedLabel.objects.create(project=project, name=str(start), size=2).documents.set(texts)
+    api.respond = lambda request: message('{"name": "fruit", "use_when": "It is.", "not_when": "", "against": []}')
+    drafting = run(services.start_drafting(project, None, "nowhere", MODEL))
+    services.go_on(drafting)
+    assert run_and_be_killed(partial(jobs.run_drafting, drafting.pk), kill_on_call(2))
+    go_on(Drafting, jobs.run_drafting, drafting.pk)
+    assert set(ProposedLabel.objects.values_list("name", "definition")) == {("fruit", "Use when: It is.")}
+    assert Counter(Call.objects.values_list("state", flat=True)) == {"done": 2, "lost": 1}

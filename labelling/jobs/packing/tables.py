@@ -235,7 +235,9 @@ TABLES = (
     Table(ProposedLabel.neighbours.through, "proposedlabel__project"),
     Table(Suspicion),
     Table(Drafting, plain=frozenset({"forecast"})),
-    Table(Draft, "drafting__project", shapes={"rivals": LABELS, "examples": keyed(Label, DOCUMENTS)}),
+    Table(
+        Draft, "drafting__project", shapes={"rivals": LABELS, "examples": keyed(Label, DOCUMENTS), "texts": DOCUMENTS}
+    ),
     Table(Comparison, plain=frozenset({"forecast", "result"})),
     Table(ComparedAnswer, "comparison__project"),
     Table(LaterText),

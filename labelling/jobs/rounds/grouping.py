@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from textwrap import shorten
 
@@ -31,29 +31,46 @@ shortened = partial(shorten, width=80, placeholder="…")
 
 
 def propose_labels(lease: Lease[Round]) -> None:
-    """Replace what the last round proposed; what somebody has decided on is proposed no more."""
+    """Replace what the last round proposed; what somebody has decided on is proposed no more.
+
+    A group that was proposed already stays the same proposal, and keeps what a language model called it.
+    """
     project = lease.job.project
     space = Space.of(project)
     has_vector = space.has_vector()
     rows = list(_columns(nowhere.documents(project).filter(has_vector).order_by("-pk"))[:MOST_TEXTS])
     X = space.load([row[1] for row in rows])
-    decided = [
-        set(proposal.documents.values_list("pk", flat=True))
-        for proposal in project.proposed_labels.filter(~Q(dismissed_at=None) | ~Q(label=None))
-    ]
+    decided = _members(project.proposed_labels.filter(~Q(dismissed_at=None) | ~Q(label=None)))
     found = []
     for group in groups(X):
         members = {rows[position][0] for position in group}
-        if not any(len(members & others) > SAME * min(len(members), len(others)) for others in decided):
+        if _same(members, decided) is None:
             found.append(group)
     beside = list(_columns(_undecided(lease.job).filter(has_vector))) if found else []
     X_beside = space.load([row[1] for row in beside])
     known = Known.of(project) if found else None
     with lease.transaction():
-        nowhere.waiting(project).delete()
+        before = _members(nowhere.waiting(project).select_for_update())
         for group in found[:MOST_PROPOSALS]:
             near = [beside[at][0] for at in np.flatnonzero(neighbours(X_beside, X[group]))] if beside else []
-            _propose(lease.job, known, [rows[at] for at in group], X[group], [row[2] for row in rows], near)
+            proposal = _same({rows[at][0] for at in group}, before)
+            if proposal:
+                del before[proposal]
+            own, texts = [rows[at] for at in group], [row[2] for row in rows]
+            _propose(proposal or ProposedLabel(project=project), known, own, X[group], texts, near)
+        ProposedLabel.objects.filter(pk__in=[proposal.pk for proposal in before]).delete()
+
+
+def _members(proposals: QuerySet[ProposedLabel]) -> dict[ProposedLabel, set[int]]:
+    return {one: set(one.documents.values_list("pk", flat=True)) for one in proposals}
+
+
+def _same(members: set[int], proposals: Mapping[ProposedLabel, set[int]]) -> ProposedLabel | None:
+    """The proposal of which these documents are, if any."""
+    for proposal, others in proposals.items():
+        if len(members & others) > SAME * min(len(members), len(others)):
+            return proposal
+    return None
 
 
 def _columns(documents: QuerySet[Document]) -> QuerySet[Document, tuple[int, str, str]]:
@@ -67,23 +84,20 @@ def _undecided(round_: Round) -> QuerySet[Document]:
 
 
 def _propose(
-    round_: Round,
+    proposal: ProposedLabel,
     known: Known | None,
     members: Sequence[tuple[int, str, str]],
     X: np.ndarray,
     texts: Sequence[str],
     near: Sequence[int],
 ) -> None:
-    nearest = _nearest(known, X) if known else None
-    own = [text for _pk, _hash, text in members]
-    words = telling_words(own, texts)
-    proposal = ProposedLabel.objects.create(
-        project=round_.project,
-        name=_name(words, own),
-        definition=_definition(own, nearest),
-        nearest=nearest,
-        size=len(members),
-    )
+    proposal.nearest = _nearest(known, X) if known else None
+    proposal.size = len(members)
+    if proposal.pk is None or not proposal.drafts.exclude(text="").exists():
+        own = [text for _pk, _hash, text in members]
+        proposal.name = _name(telling_words(own, texts), own)
+        proposal.definition = _definition(own, proposal.nearest)
+    proposal.save()
     ids = [pk for pk, _hash, _text in members]
     proposal.documents.set(ids)
     proposal.neighbours.set([pk for pk in near if pk not in set(ids)][:MOST_NEIGHBOURS])
