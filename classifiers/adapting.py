@@ -15,7 +15,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 import numpy as np
 from filelock import FileLock
@@ -138,7 +138,7 @@ def _train_elsewhere(unfinished: Path, progress: Progress) -> str:
             text=True,
         )
         try:
-            said = _follow(process.stdout or sys.stdin, progress)
+            said = _follow(cast(IO[str], process.stdout), progress)
         finally:
             process.kill()
             process.wait()

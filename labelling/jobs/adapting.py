@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 from django.utils import timezone
 
-from classifiers.adapting import drawn, fine_tune
+from classifiers.adapting import EPOCHS, drawn, fine_tune
 from classifiers.embeddings import in_words
-from classifiers.encoders import origin
+from classifiers.encoders import entry_of, origin
 from classifiers.evaluation import brier, compare
 from classifiers.red_classifier import RedClassifier
 from labelling.jobs.lease import JobFailed, Lease
 from labelling.jobs.rounds.learning import described
-from labelling.jobs.vectors import CHUNK_TEXTS, Space, new_centres
+from labelling.jobs.vectors import CHUNK_TEXTS, Space
 from labelling.models import Adaptation, BackgroundJob, Encoding, Label, Project
 from labelling.services import adapting, diary, encoding, queueing
 
@@ -66,7 +66,7 @@ def run(lease: Lease[Adaptation]) -> None:
     dealt = deal(adaptation)
     if not adaptation.encoder:
         lease.update(encoder=_fine_tuned(lease, dealt))
-    before, after = (_right(lease, space, dealt) for space in (Space.of(project), _new_space(adaptation)))
+    before, after = (_right(lease, space, dealt) for space in (Space.of(project), _new_space(lease, dealt)))
     compared = compare(before[0], after[0])
     sure = {"brier_before": brier(before[1], before[0]), "brier_after": brier(after[1], after[0])}
     is_better = compared.is_better and sure["brier_after"] <= sure["brier_before"]
@@ -156,7 +156,8 @@ def _fine_tuned(lease: Lease[Adaptation], dealt: Deal) -> str:
 
     def progress(done: int, total: int) -> None:
         lease.report(Step.TRAIN, done, total)
-        if done == total:
+        # An epoch begins: the last one is kept.
+        if done > 1 and (done - 1) % (total // EPOCHS) == 0:
             lease.got_further()
 
     # What labels are called is learnt, too: texts near it are near their label.
@@ -168,12 +169,13 @@ def _fine_tuned(lease: Lease[Adaptation], dealt: Deal) -> str:
     return fine_tune(texts, labels, base, folder, random_state=project.random_seed, progress=progress)
 
 
-def _new_space(adaptation: Adaptation) -> Space:
-    """Where the texts would lie, with the mean of those that were read so far taken off where that belongs to it."""
-    space = Space.named(adaptation.encoder)
-    centres = {centre.encoder: centre.vector for centre in new_centres(adaptation.project, space)}
-    found = (np.frombuffer(centres.get(encoder.name, b""), dtype=np.float32) for encoder in space.encoders)
-    return replace(space, centres=tuple(found))
+def _new_space(lease: Lease[Adaptation], dealt: Deal) -> Space:
+    """Where the texts would lie; what these have in common is taken off where that belongs to the encoder."""
+    space = Space.named(lease.job.encoder)
+    if not entry_of(space.model).is_centred:
+        return space
+    texts = np.concatenate([dealt.learnt.texts, dealt.asked.texts, dealt.pool])
+    return replace(space, centres=(_read(lease, space, texts).mean(axis=0),))
 
 
 def _right(lease: Lease[Adaptation], space: Space, dealt: Deal) -> tuple[np.ndarray, np.ndarray]:

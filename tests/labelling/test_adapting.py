@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +9,7 @@ import pytest
 from django.core.management import call_command
 from django.urls import reverse
 
-from classifiers.encoders import adapted_name, entry_of, is_adaptable, origin, parts, weights_digest, weights_file
+from classifiers.encoders import entry_of, is_adaptable, origin, parts, weights_digest, weights_file
 from labelling import jobs
 from labelling.jobs import adapting as job_of
 from labelling.jobs.lease import JobFailed
@@ -21,56 +20,19 @@ from labelling.jobs.suggesting import Model
 from labelling.jobs.vectors import load_encoder
 from labelling.models import Adaptation, DiaryEntry, Encoding, Project
 from labelling.services import Refused, adapting, backups, encoding, queueing, removals
-from tests.factories import fresh, import_rows, make_project, make_user, run_round
-from tests.fakes import HashingEncoder
+from tests.factories import fresh, import_rows, make_project, make_user, numbered, run_round
+from tests.fakes import AdaptedEncoder, NumberEncoder
 from tests.labelling.packed import packed, tampered
 
 pytestmark = [pytest.mark.django_db, pytest.mark.any_database]
 
-LABELS = ("apple", "banana", "cherry", "mango")
-# Only whoever has learnt it knows which number is of which label.
 N_TEXTS = 240
 State = Adaptation.State
 
 
-class Knowing(HashingEncoder):
-    """Has learnt the labels of numbers."""
-
-    def encode(self, texts):
-        found = np.full((len(texts), 8), 0.1, dtype=np.float32)
-        for row, text in enumerate(texts):
-            digits = "".join(filter(str.isdigit, text))
-            if digits:
-                found[row, int(digits) % len(LABELS)] = 3
-        return found / np.linalg.norm(found, axis=1, keepdims=True)
-
-
-class Maker:
-    """Stands for the training: its weights are a few bytes, and what they mean is told beside them."""
-
-    def __init__(self) -> None:
-        self.content = b"weights"
-        self.learns = True
-        self.asked: list[tuple[list[str], list[int]]] = []
-
-    def __call__(self, texts, labels, base, folder, *, random_state, progress):
-        self.asked.append((list(texts), list(labels)))
-        for step in (1, 2):
-            progress(step, 2)
-        name = adapted_name(base, hashlib.sha256(self.content).hexdigest())
-        folder.mkdir(parents=True, exist_ok=True)
-        weights_file(folder, name).write_bytes(self.content)
-        return name
-
-    def load(self, name: str) -> HashingEncoder:
-        found = Knowing() if weights_digest(name) and self.learns else HashingEncoder()
-        found.name = name
-        return found
-
-
 @pytest.fixture
-def maker(monkeypatch) -> Maker:
-    found = Maker()
+def maker(monkeypatch) -> AdaptedEncoder:
+    found = AdaptedEncoder()
     monkeypatch.setattr(job_of, "fine_tune", found)
     monkeypatch.setattr("labelling.jobs.vectors.load_encoder", found.load)
     return found
@@ -79,10 +41,6 @@ def maker(monkeypatch) -> Maker:
 @pytest.fixture
 def manager():
     return make_user("mia", is_staff=True)
-
-
-def numbered(numbers: range) -> list[tuple[str, str]]:
-    return [(f"order {n}", LABELS[n % len(LABELS)]) for n in numbers]
 
 
 @pytest.fixture
@@ -344,7 +302,7 @@ def test_what_makes_no_vectors_does_not_come_in(project, manager, tmp_path, make
     project = adapted(project)
     path, place = packed(tmp_path, project), weights_file(encoding.adapted_folder(), project.encoder)
     place.unlink()
-    monkeypatch.setattr(Knowing, "encode", lambda self, texts: np.full((len(texts), 8), np.nan, dtype=np.float32))
+    monkeypatch.setattr(NumberEncoder, "encode", lambda self, texts: np.full((len(texts), 8), np.nan, dtype=np.float32))
     with pytest.raises(Refused, match="it makes no vectors"):
         unpack(path, manager)
     assert not place.exists()
