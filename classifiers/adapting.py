@@ -187,6 +187,9 @@ class Training:
         from torch.nn.functional import normalize
 
         torch.use_deterministic_algorithms(True)
+        # The same to the last bit whatever the number of cores. Two that wait for each other where others work, too,
+        # took ten times as long.
+        torch.set_num_threads(1)
         self.task = task
         encoder = SentenceEncoder(task.base)
         self.prefix, self.model = encoder.prefix, encoder.model.to("cpu")

@@ -43,6 +43,13 @@ def is_here(encoder: str) -> bool:
     return not encoders.weights_digest(encoder) or encoders.weights_file(adapted_folder(), encoder).exists()
 
 
+def lost_weights(project: Project) -> str:
+    """The name of the file that an adapted encoder in use has lost; empty where all is there."""
+    encoder = project.encoder_in_use
+    file = encoders.weights_file(adapted_folder(), encoder)
+    return file.name if encoders.weights_digest(encoder) and not file.exists() else ""
+
+
 def languages(encoder: str) -> Collection[str]:
     """The languages that an encoder has learnt, ISO 639-1 codes; empty where that is not known."""
     is_default = encoders.origin(encoder) == settings.ENCODER

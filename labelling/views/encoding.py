@@ -31,6 +31,7 @@ def encoder(request: Request, project: Project) -> HttpResponse:
     context = {
         "project": project,
         "encoding": _newest(project),
+        "lost_weights": services.lost_weights(project),
         "adaptation": project.adaptations.first(),
         "lacks": adapting.lacks(project),
         "minutes": adapting.minutes(project),

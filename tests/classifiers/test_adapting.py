@@ -130,6 +130,7 @@ def test_who_is_told_of_a_step_may_end_it_all(task, tmp_path):
     assert list(tmp_path.glob("*.safetensors")) == []
 
 
+@pytest.mark.slow
 def test_what_goes_wrong_there_is_told_here(task, tmp_path):
     with pytest.raises(RuntimeError, match="offline mode"):
         fine_tune(task.texts, task.labels, "nowhere/none", tmp_path)

@@ -249,10 +249,14 @@ def test_a_managers_way_through_the_page_and_back(client, project, manager):
     assert Adaptation.objects.first().encoder in client.get(address).content.decode()
 
 
-def test_weights_that_are_gone_are_told_of_and_the_old_encoder_still_reads(project, monkeypatch):
+def test_weights_that_are_gone_are_told_of_and_the_old_encoder_still_reads(project, monkeypatch, client, manager):
     project = adapted(project)
+    client.force_login(manager)
+    address = reverse("encoder", args=[project.slug])
+    assert "weights are gone" not in client.get(address).content.decode()
     weights_file(encoding.adapted_folder(), project.encoder).unlink()
     assert Model.of(project) is None
+    assert "weights are gone" in client.get(address).content.decode()
     monkeypatch.undo()
     load_encoder.cache_clear()
     with pytest.raises(JobFailed, match=rf"{project.encoder} are gone.*back from a backup, or change to hashing"):
