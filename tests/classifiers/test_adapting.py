@@ -12,7 +12,7 @@ from classifiers import adapting
 from classifiers.adapting import BATCH_TEXTS, CHECKPOINT, Task, Training, batches, drawn, fine_tune, rate
 from classifiers.embeddings import DEFAULT_ENCODER, SentenceEncoder
 from classifiers.encoders import origin, weights_digest, weights_file
-from classifiers.quantized import QuantizedEncoder, load_encoder
+from classifiers.quantized import QuantizedEncoder, load_encoder, source_digest
 from tests.classifiers.test_quantized import WORDS, tiny_model
 
 DEMO = Path(__file__).resolve().parents[2] / "labelling" / "demo" / "texts.csv"
@@ -144,6 +144,11 @@ def test_weights_that_are_gone_or_others_are_not_used(made, tmp_path):
     damaged.write_bytes(weights_file(folder, name).read_bytes()[:-1] + b"!")
     with pytest.raises(ValueError, match="SHA-256"):
         load_encoder(name, tmp_path, damaged).encode(["the card"])
+
+
+def test_converted_models_are_told_apart_by_what_they_were_made_of_and_by_their_weights():
+    names = [f"{base}@{digit * 16}" for base in (DEFAULT_ENCODER, "BAAI/bge-small-en-v1.5") for digit in "01"]
+    assert len({source_digest(name) for name in (*names, DEFAULT_ENCODER)}) == 5
 
 
 @pytest.mark.slow
