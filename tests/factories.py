@@ -74,6 +74,11 @@ def fruit_rows(n_seeds: int = 4, n_pool: int = 5) -> list[tuple[str, str]]:
     return rows
 
 
+def numbered(numbers: Iterable[int]) -> list[tuple[str, str]]:
+    """Texts whose words tell nothing of their labels: only whoever has learnt it knows which number is of which."""
+    return [(f"order {n}", FRUIT[n % len(FRUIT)]) for n in numbers]
+
+
 def import_doubtful(project: Project) -> None:
     """24 texts about two fruits each: no classifier is sure of them, so that another round has something to gain."""
     pairs = combinations(FRUIT, 2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 import zlib
 from collections import deque
@@ -10,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from classifiers.encoders import adapted_name, weights_digest, weights_file
 from classifiers.judge import Answer, JudgeUnavailable, Question, VerdictName
 
 
@@ -33,6 +35,41 @@ class HashingEncoder:
 
     def count_windows(self, texts: Sequence[str]) -> list[int]:
         return [1 + len(text) // 1_000 for text in texts]
+
+
+class NumberEncoder(HashingEncoder):
+    """Knows numbers by their last two bits."""
+
+    def encode(self, texts):
+        found = np.full((len(texts), 8), 0.1, dtype=np.float32)
+        for row, text in enumerate(texts):
+            digits = "".join(filter(str.isdigit, text))
+            if digits:
+                found[row, int(digits) % 4] = 3
+        return found / np.linalg.norm(found, axis=1, keepdims=True)
+
+
+class AdaptedEncoder:
+    """Stands for the training: its weights are a few bytes, and what they mean is told beside them."""
+
+    def __init__(self) -> None:
+        self.content = b"weights"
+        self.learns = True
+        self.asked: list[tuple[list[str], list[int]]] = []
+
+    def __call__(self, texts, labels, base, folder, *, random_state, progress):
+        self.asked.append((list(texts), list(labels)))
+        for step in range(1, 9):
+            progress(step, 8)
+        name = adapted_name(base, hashlib.sha256(self.content).hexdigest())
+        folder.mkdir(parents=True, exist_ok=True)
+        weights_file(folder, name).write_bytes(self.content)
+        return name
+
+    def load(self, name: str) -> HashingEncoder:
+        found = NumberEncoder() if weights_digest(name) and self.learns else HashingEncoder()
+        found.name = name
+        return found
 
 
 class SlowEncoder(HashingEncoder):

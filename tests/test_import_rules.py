@@ -12,7 +12,8 @@ ROOT = Path(__file__).resolve().parents[1]
 
 # Third-party packages that only these modules may import, wherever in the file the import stands.
 KEPT_TO = {
-    "torch": {"classifiers.embeddings"},
+    "torch": {"classifiers.adapting"},
+    "safetensors": {"classifiers.adapting", "classifiers.embeddings"},
     "transformers": {"classifiers.embeddings"},
     "sentence_transformers": {"classifiers.embeddings"},
     "ctranslate2": {"classifiers.quantized"},

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import os
+import resource
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from classifiers.adapting import drawn, fine_tune
+from classifiers.encoders import weights_digest, weights_file
 from classifiers.quantized import load_encoder
 from labelling.benchmark.data import BadData, Corpus, Table, Vectors
 
 # Texts encoded between two lines of progress.
 CHUNK = 2_048
+# Folder of the weights of adapted encoders.
+ADAPTED = "adapted"
+STEPS_BETWEEN_REPORTS = 20
 
 
 class Embedder:
@@ -30,10 +37,28 @@ class Embedder:
     """
 
     def __init__(self, name: str, cache: Path, say: Callable[[str], None]):
-        self.encoder = load_encoder(name, cache / "encoders")
+        weights = weights_file(cache / ADAPTED, name) if weights_digest(name) else None
+        self.encoder = load_encoder(name, cache / "encoders", weights)
+        self.name = name
         self.cache = cache
         self.say = say
         self.n_encoded = 0
+
+    def adapted(self, texts: Sequence[str], y: np.ndarray, names: Sequence[str], random_state: int) -> Embedder:
+        """Return one whose encoder has learnt these texts, their labels, codes of shape (n_texts,), and their names."""
+        rows = drawn(y, random_state)
+        started = time.process_time() + _seconds_of_children()
+
+        def progress(done: int, total: int) -> None:
+            if done % STEPS_BETWEEN_REPORTS == 0 or done == total:
+                self.say(f"adapting the encoder, step {done} of {total} …")
+
+        learnt = [*(texts[row] for row in rows), *names]
+        labels = [*y[rows].tolist(), *range(len(names))]
+        name = fine_tune(learnt, labels, self.name, self.cache / ADAPTED, random_state=random_state, progress=progress)
+        seconds = time.process_time() + _seconds_of_children() - started
+        self.say(f"adapted to {len(rows)} texts in {seconds:.0f} s of CPU")
+        return Embedder(name, self.cache, self.say)
 
     def corpus(self, corpus: Corpus) -> Vectors:
         """Encode everything that a benchmark needs, a file at a time: mixtures share the vectors of their parts."""
@@ -89,3 +114,8 @@ class Embedder:
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def _seconds_of_children() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime

@@ -20,6 +20,8 @@ from labelling.benchmark.measuring import C_UNTUNED, Figures, is_cross_validated
 POOL = 10_000
 
 Encode = Callable[[Sequence[str]], np.ndarray]
+# Texts, label codes and seed to what an encoder that has learnt them makes of the corpus, and of other texts.
+Adapt = Callable[[Sequence[str], np.ndarray, int], tuple[Vectors, Encode]]
 
 
 @dataclass(frozen=True)
@@ -53,11 +55,13 @@ def by_examples(
     numbers: Sequence[int],
     random_states: Sequence[int],
     say: Callable[[str], None],
+    adapt: Adapt | None = None,
 ) -> dict[str, dict[str, list[Figures]]]:
     """Measure R.E.D., a flat classifier, and the nearest of centroids with names, on the test texts.
 
     Args:
         numbers: examples of each label, at most; 0 or more.
+        adapt: measure R.E.D. once more, with an encoder that has learnt the examples.
 
     Returns:
         By number, as text, and model: accuracy and calibration error, an entry a random state. NaN where a model can't
@@ -68,21 +72,42 @@ def by_examples(
     for state in random_states:
         for number in numbers:
             say(f"state {state}: {number} examples of each label …")
-            for name, figures in _measure(corpus, vectors, described, number, state).items():
+            for name, figures in _measure(corpus, vectors, described, number, state, adapt).items():
                 found[str(number)].setdefault(name, []).append(figures)
     return found
 
 
 def _measure(
-    corpus: Corpus, vectors: Vectors, described: Described, number: int, random_state: int
+    corpus: Corpus, vectors: Vectors, described: Described, number: int, random_state: int, adapt: Adapt | None
 ) -> dict[str, Figures]:
     y_train = corpus.codes(corpus.train)
     own, pool = deal(y_train, len(corpus.labels), number, random_state)
     texts = texts_of(corpus.train)
     X, y = vectors.train[own], y_train[own]
+    y_test = corpus.codes(corpus.test)
+    figures = {
+        "red": _red(corpus, vectors, described, own, pool, random_state),
+        "centroid": {"accuracy": centroid_accuracy(X, y, described.names, vectors.test, y_test), "ece": math.nan},
+        "flat": {"accuracy": math.nan, "ece": math.nan},
+    }
+    if number and adapt:
+        others, encode = adapt(texts[own], y, random_state)
+        figures["adapted"] = _red(corpus, others, describe(corpus, others, encode), own, pool, random_state)
+    if number:
+        tuned = is_cross_validated(len(corpus.labels), len(y), number)
+        flat = FlatClassifier(C=None if tuned else C_UNTUNED, random_state=random_state).fit(X, y)
+        figures["flat"] = _scored(flat.candidates(vectors.test, 1), y_test)
+    return figures
+
+
+def _red(
+    corpus: Corpus, vectors: Vectors, described: Described, own: np.ndarray, pool: np.ndarray, random_state: int
+) -> Figures:
+    """Fit R.E.D. on the training texts at these positions, with others that have no label, and score it."""
+    texts = texts_of(corpus.train)
     red = RedClassifier(random_state=random_state).fit(
-        X,
-        y,
+        vectors.train[own],
+        corpus.codes(corpus.train)[own],
         pool=vectors.train[pool],
         pool_texts=texts[pool],
         names=described.names,
@@ -91,17 +116,7 @@ def _measure(
         texts=texts[own],
         label_texts=described.texts,
     )
-    y_test = corpus.codes(corpus.test)
-    figures = {
-        "red": _scored(red.candidates(vectors.test, 1, texts_of(corpus.test)), y_test),
-        "centroid": {"accuracy": centroid_accuracy(X, y, described.names, vectors.test, y_test), "ece": math.nan},
-        "flat": {"accuracy": math.nan, "ece": math.nan},
-    }
-    if number:
-        tuned = is_cross_validated(len(corpus.labels), len(y), number)
-        flat = FlatClassifier(C=None if tuned else C_UNTUNED, random_state=random_state).fit(X, y)
-        figures["flat"] = _scored(flat.candidates(vectors.test, 1), y_test)
-    return figures
+    return _scored(red.candidates(vectors.test, 1, texts_of(corpus.test)), corpus.codes(corpus.test))
 
 
 def deal(y: np.ndarray, n_labels: int, number: int, random_state: int) -> tuple[np.ndarray, np.ndarray]:

@@ -30,7 +30,14 @@ NOT_MEASURED = dict.fromkeys(
 COLOURS = dict(zip(ARMS, ("tab:gray", "tab:orange", "tab:blue", "tab:green", "tab:purple"), strict=True))
 
 # What is measured by the number of examples: model and figure.
-FEW = (("red", "accuracy"), ("red", "ece"), ("flat", "accuracy"), ("centroid", "accuracy"))
+FEW = {
+    "R.E.D.": ("red", "accuracy"),
+    "its ECE": ("red", "ece"),
+    "with the encoder adapted": ("adapted", "accuracy"),
+    "ECE then": ("adapted", "ece"),
+    "flat": ("flat", "accuracy"),
+    "centroid with name": ("centroid", "accuracy"),
+}
 FEW_COLOURS = {"red": "tab:blue", "flat": "tab:gray", "centroid": "tab:orange"}
 
 
@@ -135,12 +142,14 @@ def few_as_dict(found: Mapping[str, Mapping[str, Sequence[Figures]]], command: s
 
 def few_as_markdown(figures: dict) -> str:
     """Return accuracy and calibration error by the number of examples, with the command line that made them."""
+    by_number = figures["examples_per_label"]
+    measured = {name for models in by_number.values() for name in models}
+    columns = {head: column for head, column in FEW.items() if column[0] in measured}
     cells = [
-        [number, *(_number(models[name], key, 3) for name, key in FEW)]
-        for number, models in figures["examples_per_label"].items()
+        [number, *(_number(models[name], key, 3) if name in models else "–" for name, key in columns.values())]
+        for number, models in by_number.items()
     ]
-    heads = ["examples of each label", "R.E.D.", "its ECE", "flat", "centroid with name"]
-    return f"{_table(heads, cells)}\n\n`{figures['run']['command']}`\n"
+    return f"{_table(['examples of each label', *columns], cells)}\n\n`{figures['run']['command']}`\n"
 
 
 def plot_few(figures: dict, path: Path) -> None:

@@ -38,6 +38,7 @@ ADVANCED = {
         "gold_limit",
         "claim_minutes",
     ],
+    gettext_lazy("What reads the texts"): ["adapts_itself"],
     gettext_lazy("Who gets in, and what gets out"): ["demands_second_factor", "reviewers_export"],
 }
 
@@ -86,6 +87,7 @@ class ProjectSettingsForm(forms.ModelForm):
         "overlap": gettext_lazy("More: you know how far people agree, and get fewer other decisions."),
         "gold_share": gettext_lazy("More: you know sooner how often each reviewer is right, and get fewer decisions."),
         "gold_limit": gettext_lazy("Set it once some gold documents are picked: 0.8 is a beginning."),
+        "adapts_itself": gettext_lazy("It takes minutes of the worker each time, and often nothing is kept."),
         "claim_minutes": gettext_lazy(
             "Shorter: others get it sooner; too short, and two people work on the same document."
         ),

@@ -11,6 +11,7 @@ from django.db import transaction
 from labelling.jobs import statistics
 from labelling.jobs.lease import hold
 from labelling.models import (
+    Adaptation,
     BackgroundJob,
     Comparison,
     CsvImport,
@@ -23,6 +24,7 @@ from labelling.models import (
     Unpacking,
 )
 from labelling.services import notices
+from labelling.services.adapting import start_if_due as adapt_if_due
 from labelling.services.rounds import start_if_due
 
 
@@ -55,6 +57,7 @@ def run_round(pk: int) -> None:
                 rounds.run(lease)
     if lease:
         statistics.gather()
+        adapt_if_due(lease.job.project)
 
 
 def run_measurement(pk: int) -> None:
@@ -100,6 +103,15 @@ def run_encoding(pk: int) -> None:
     with hold(Encoding, pk) as lease:
         if lease:
             encoding.run(lease)
+
+
+def run_adaptation(pk: int) -> None:
+    """Fine-tune a project's encoder, and keep what is better."""
+    from labelling.jobs import adapting
+
+    with hold(Adaptation, pk) as lease:
+        if lease:
+            adapting.run(lease)
 
 
 def run_sending() -> None:

@@ -13,20 +13,23 @@ from django.db.models import Count, F, Q
 from django.template.loader import render_to_string
 from django.utils import timezone, translation
 
-from classifiers.encoders import parts
+from classifiers.encoders import parts, weights_digest, weights_file
 from classifiers.quantized import source_digest
 from labelling.jobs.suggesting import Model
 from labelling.models import Decision, Document, Label, Prediction, Project, TrainingExample, Verdict
+from labelling.services import encoding
 from labelling.services.shares import shares
 from labelling.services.suggesting import Standing
 
 # What reads the folder refuses another one.
 FORMAT = 2
 ARRAYS, ABOUT, CARD, PROGRAM = "model.npz", "model.json", "MODEL_CARD.md", "classify.py"
+# Weights of an encoder that was adapted to the project.
+ENCODER = "encoder.safetensors"
 
 
 def export_model(project: Project, model: Model, folder: Path) -> list[Path]:
-    """Write arrays, what they mean, a model card, and a program that reads them; return the files.
+    """Write arrays, what they mean, a model card, a program that reads them, and weights of its own; return the files.
 
     Raises:
         FileExistsError: when the folder holds something already.
@@ -44,9 +47,11 @@ def export_model(project: Project, model: Model, folder: Path) -> list[Path]:
     )
     (folder / CARD).write_text(card, encoding="utf-8")
     shutil.copy(settings.BASE_DIR / "docs" / PROGRAM, folder / PROGRAM)
+    if weights_digest(model.space.model):
+        shutil.copy(weights_file(encoding.adapted_folder(), model.space.model), folder / ENCODER)
     # Last: a folder without it is none.
     (folder / ABOUT).write_text(json.dumps(about, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
-    return [folder / name for name in (ARRAYS, ABOUT, CARD, PROGRAM)]
+    return [path for name in (ARRAYS, ABOUT, CARD, PROGRAM, ENCODER) if (path := folder / name).exists()]
 
 
 def describe(project: Project, model: Model) -> dict[str, Any]:

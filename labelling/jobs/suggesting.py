@@ -15,6 +15,7 @@ from labelling.jobs.rounds.believing import DIGITS
 from labelling.jobs.rounds.memory import Memory, recall
 from labelling.jobs.vectors import Space
 from labelling.models import Project
+from labelling.services import encoding
 from labelling.services.suggesting import Proposals
 
 # Proposals for each text.
@@ -45,7 +46,7 @@ class Model:
             return None
         model = memory.encoder_model or settings.ENCODER
         # What came in with a project's file may name any.
-        if model not in (settings.ENCODER, *settings.ENCODERS):
+        if not encoding.is_here(model):
             return None
         space = replace(Space.named(model), centres=memory.centres)
         return cls(memory, _factors(project, memory), space) if memory.has_learnt_in(space) else None

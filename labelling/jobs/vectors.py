@@ -15,9 +15,12 @@ from django.db.models.functions import Length
 
 from classifiers import quantized, spreading
 from classifiers.embeddings import Encoder, encode_block, in_words, side_by_side
-from classifiers.encoders import entry_of, parts
+from classifiers.encoders import entry_of, origin, parts, weights_digest, weights_file
 from labelling.csv_io.rows import text_hash
+from labelling.jobs.lease import JobFailed
 from labelling.models import Centre, Document, Embedding, Project
+from labelling.models.sentences import Sentence as _
+from labelling.services import encoding
 
 logger = logging.getLogger(__name__)
 
@@ -36,8 +39,25 @@ Vector = bytes | memoryview
 
 @lru_cache(maxsize=4)
 def load_encoder(name: str) -> Encoder:
-    """Return the encoder of that name; it loads its model on first use, and the very first converts it."""
-    return quantized.load_encoder(name, settings.MEDIA_ROOT / "encoders")
+    """Return the encoder of that name; it loads its model on first use, and the very first converts it.
+
+    Raises:
+        JobFailed: when it is an adapted one whose weights are gone.
+    """
+    weights = weights_file(encoding.adapted_folder(), name) if weights_digest(name) else None
+    try:
+        return quantized.load_encoder(name, settings.MEDIA_ROOT / "encoders", weights)
+    except FileNotFoundError as error:
+        if weights is None:
+            raise
+        told = {"encoder": name, "file": weights.name, "origin": origin(name)}
+        raise JobFailed(
+            _(
+                "The weights of the adapted encoder %(encoder)s are gone. Put %(file)s back from a backup, or change "
+                "to %(origin)s: Settings, Advanced, Encoder."
+            )
+            % told
+        ) from error
 
 
 @dataclass(frozen=True)
@@ -99,7 +119,7 @@ class Space:
         by_hash = {text_hash(name): name for name in map(in_words, names)}
         for encoder in self.encoders:
             known = _stored(list(by_hash), encoder.name)
-            for _ in embed(((key, name) for key, name in by_hash.items() if key not in known), encoder):
+            for _n in embed(((key, name) for key, name in by_hash.items() if key not in known), encoder):
                 pass
         return self.load([text_hash(in_words(name)) for name in names], by_hash)
 
@@ -182,7 +202,7 @@ def load(text_hashes: list[str], encoder: Encoder, texts: Mapping[str, str] | No
         for start in range(0, len(damaged), CHUNK_HASHES):
             chunk = damaged[start : start + CHUNK_HASHES]
             Embedding.objects.filter(encoder=encoder.name, text_hash__in=chunk).delete()
-        for _ in embed((_texts_of(damaged) | dict(texts or {})).items(), encoder):
+        for _n in embed((_texts_of(damaged) | dict(texts or {})).items(), encoder):
             pass
         found |= _stored(damaged, encoder.name)
     return _matrix([found[key] for key in text_hashes])

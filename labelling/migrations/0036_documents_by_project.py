@@ -6,7 +6,7 @@ import labelling.models.documents
 
 
 class Migration(migrations.Migration):
-    dependencies = [("labelling", "0032_files")]
+    dependencies = [("labelling", "0035_adaptation")]
 
     operations = [
         migrations.RemoveIndex(model_name="document", name="documents_of_a_project"),

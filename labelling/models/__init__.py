@@ -7,7 +7,7 @@ from labelling.models.desk import BulkAct, SavedView
 from labelling.models.diary import DiaryEntry
 from labelling.models.documents import Document, Embedding, Row, TrainingExample
 from labelling.models.domains import Expertise, PeopleOnly
-from labelling.models.encoding import Centre, Encoding
+from labelling.models.encoding import Adaptation, Centre, Encoding
 from labelling.models.gold import Gold, GoldAnswer
 from labelling.models.guidelines import Comment, Guideline, Mention
 from labelling.models.imports import CsvImport
@@ -28,6 +28,7 @@ from labelling.models.watching import DriftLook, LaterCount, LaterText
 
 __all__ = [
     "AccountKind",
+    "Adaptation",
     "Audit",
     "AuditDraw",
     "BackgroundJob",

@@ -68,3 +68,53 @@ class Encoding(BackgroundJob):
 
     def get_absolute_url(self) -> str:
         return reverse("encoder", args=[self.project.slug])
+
+
+class Adaptation(BackgroundJob):
+    """An encoder that learns a project's examples. Kept where it is better than the one in use, else thrown away.
+
+    Once it is kept an ``Encoding`` reads all texts by it.
+    """
+
+    class Step(models.TextChoices):
+        TRAIN = "train", _("Learning the examples")
+        READ = "read", _("Reading texts to compare")
+        COMPARE = "compare", _("Comparing")
+
+    project = models.ForeignKey(Project, models.CASCADE, related_name="adaptations")
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+    n_examples = models.PositiveIntegerField(help_text="That the project had.")
+    encoder = models.CharField(max_length=200, blank=True, help_text="What was made; empty before, and thrown away.")
+    result = models.JSONField(default=dict, help_text="How often each is right; see evaluation.Paired.")
+    is_kept = models.BooleanField(null=True)
+
+    class Meta:
+        ordering = ["-pk"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["project"],
+                condition=models.Q(state__in=BackgroundJob.ACTIVE),
+                name="one_active_adaptation_a_project",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.encoder or f"{self.project}, {self.n_examples}"
+
+    @property
+    def percentages(self) -> dict[str, float]:
+        """Of its result: how often each is right, and the interval of the difference, in percent."""
+        return {name: 100 * self.result[name] for name in ("before", "after", "low", "high") if name in self.result}
+
+    @property
+    def is_less_sure(self) -> bool:
+        """Whether it was thrown away, although right more often, as it knows less well when it is right."""
+        return self.is_kept is False and self.result.get("low", 0) > 0
+
+    @property
+    def step_label(self) -> str:
+        return str(self.Step(self.step).label) if self.step else ""
+
+    def get_absolute_url(self) -> str:
+        return reverse("encoder", args=[self.project.slug])

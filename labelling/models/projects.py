@@ -268,6 +268,14 @@ class Project(models.Model):
     encoder = models.CharField(
         _("encoder"), max_length=200, blank=True, editable=False, help_text="Empty: the installation's."
     )
+    adapts_itself = models.BooleanField(
+        _("adapt the encoder by itself"),
+        default=False,
+        help_text=_(
+            "On: after a round, once there are twice the examples of the last try, the encoder learns them, and is "
+            "kept where it is better."
+        ),
+    )
     metadata_columns = models.JSONField(default=list, blank=True, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
     archived_at = models.DateTimeField(null=True, blank=True, editable=False, help_text="Since then nobody changes it.")

@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _
 from django_q.tasks import async_task
 
 from labelling.models import (
+    Adaptation,
     BackgroundJob,
     Comparison,
     CsvImport,
@@ -36,6 +37,7 @@ TASKS: dict[type[BackgroundJob], str] = {
     Measurement: "labelling.jobs.run_measurement",
     Release: "labelling.jobs.run_release",
     Encoding: "labelling.jobs.run_encoding",
+    Adaptation: "labelling.jobs.run_adaptation",
     Packing: "labelling.jobs.run_packing",
     Unpacking: "labelling.jobs.run_unpacking",
 }

@@ -20,6 +20,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from labelling.models import (
+    Adaptation,
     BackgroundJob,
     Call,
     Comparison,
@@ -40,7 +41,7 @@ from labelling.models import (
     SettledLabel,
     TrainingExample,
 )
-from labelling.services import Refused, certificates, diary, nowhere, packing, queueing
+from labelling.services import Refused, adapting, certificates, diary, nowhere, packing, queueing
 from labelling.services.diary import Act
 
 # Documents that go in one transaction: small enough that nobody waits for it long.
@@ -186,6 +187,7 @@ def delete_project(project: Project, user: User, typed_name: str) -> None:
     model_file.unlink(missing_ok=True)
     for folder in folders:
         shutil.rmtree(folder, ignore_errors=True)
+    adapting.sweep()
 
 
 def sweep_vectors() -> int:
@@ -196,14 +198,16 @@ def sweep_vectors() -> int:
     Raises:
         Refused: while a round runs, which may just have written some.
     """
-    if any(kind._default_manager.filter(state__in=BackgroundJob.ACTIVE).exists() for kind in (Round, Encoding)):
+    if any(
+        kind._default_manager.filter(state__in=BackgroundJob.ACTIVE).exists() for kind in (Round, Encoding, Adaptation)
+    ):
         raise Refused(_("A round is running. Wait until it has ended."))
     hashes = sorted(set(Embedding.objects.values_list("text_hash", flat=True)))
     return sum(_erase_vectors(hashes[start : start + CHUNK]) for start in range(0, len(hashes), CHUNK))
 
 
 def _make_sure_nothing_runs(project: Project) -> None:
-    queueing.check_idle(project, Round, CsvImport, Release, Comparison, Encoding)
+    queueing.check_idle(project, Round, CsvImport, Release, Comparison, Encoding, Adaptation)
 
 
 def _decided() -> Exists:

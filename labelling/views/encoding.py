@@ -11,8 +11,8 @@ from django_htmx.http import HttpResponseClientRefresh
 
 from labelling.forms import EncoderForm
 from labelling.models import Encoding, Project
+from labelling.services import adapting, queueing
 from labelling.services import encoding as services
-from labelling.services import queueing
 from labelling.views.access import Request, attempt, manager_view
 
 
@@ -20,7 +20,8 @@ from labelling.views.access import Request, attempt, manager_view
 def encoder(request: Request, project: Project) -> HttpResponse:
     """The encoder in use, the one that is coming, and a choice of others."""
     coming = services.coming(project)
-    form = EncoderForm(request.POST or None, choices=services.choices(), initial={"encoder": project.encoder_in_use})
+    choices = services.choices_of(project)
+    form = EncoderForm(request.POST or None, choices=choices, initial={"encoder": project.encoder_in_use})
     if request.method == "POST":
         if form.is_valid():
             attempt(request, services.start, project, request.user, form.cleaned_data["encoder"])
@@ -30,6 +31,10 @@ def encoder(request: Request, project: Project) -> HttpResponse:
     context = {
         "project": project,
         "encoding": _newest(project),
+        "lost_weights": services.lost_weights(project),
+        "adaptation": project.adaptations.first(),
+        "lacks": adapting.lacks(project),
+        "minutes": adapting.minutes(project),
         "coming": Encoding(encoder=coming) if coming != project.encoder else None,
         "languages": sorted(services.languages(project.encoder_in_use)),
         "form": form,
@@ -60,4 +65,26 @@ def go_on(request: Request, project: Project, pk: int) -> HttpResponse:
 @manager_view
 def cancel(request: Request, project: Project, pk: int) -> HttpResponse:
     attempt(request, queueing.cancel, get_object_or_404(project.encodings, pk=pk))
+    return redirect("encoder", project.slug)
+
+
+@require_POST
+@manager_view
+def adapt(request: Request, project: Project) -> HttpResponse:
+    attempt(request, adapting.start, project, request.user)
+    return redirect("encoder", project.slug)
+
+
+@manager_view
+def adaptation_progress(request: Request, project: Project) -> HttpResponse:
+    adaptation = project.adaptations.first()
+    if adaptation is None or not adaptation.is_active:
+        return HttpResponseClientRefresh()
+    return render(request, "labelling/_adaptation_progress.html", {"project": project, "adaptation": adaptation})
+
+
+@require_POST
+@manager_view
+def cancel_adaptation(request: Request, project: Project, pk: int) -> HttpResponse:
+    attempt(request, queueing.cancel, get_object_or_404(project.adaptations, pk=pk))
     return redirect("encoder", project.slug)

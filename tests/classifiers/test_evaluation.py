@@ -6,8 +6,9 @@ import math
 
 import numpy as np
 import pytest
+from scipy.stats import binomtest
 
-from classifiers.evaluation import Score, calibration_error, coverage_at_precision, score
+from classifiers.evaluation import Score, brier, calibration_error, compare, coverage_at_precision, score
 
 
 def test_accuracy_and_macro_f1_by_hand():
@@ -162,3 +163,27 @@ def test_the_new_scores_are_plain_numbers_too():
     probability, right = np.array([0.9, 0.1]), np.array([True, False])
     assert type(calibration_error(probability, right)) is float
     assert type(coverage_at_precision(probability, right)) is float
+
+
+@pytest.mark.parametrize("gained", range(12))
+@pytest.mark.parametrize("lost", range(12))
+def test_better_is_what_mcnemars_exact_test_calls_better(gained, lost):
+    before = np.array([False] * gained + [True] * lost + [True, True, False])
+    after = np.array([True] * gained + [False] * lost + [True, True, False])
+    found = compare(before, after)
+    assert (found.n, found.gained, found.lost) == (gained + lost + 3, gained, lost)
+    assert found.after - found.before == pytest.approx((gained - lost) / found.n)
+    assert -1 <= found.low <= found.after - found.before + 1e-12
+    assert found.after - found.before - 1e-12 <= found.high <= 1
+    n_apart = gained + lost
+    test = binomtest(gained, n_apart, alternative="greater").pvalue if n_apart else 1.0
+    assert found.is_better == (test < 0.025)
+    other = compare(after, before)
+    assert (other.low, other.high) == pytest.approx((-found.high, -found.low))
+
+
+def test_brier_is_small_where_probabilities_come_true():
+    right = np.array([True, True, False, False])
+    assert brier(np.array([1.0, 1.0, 0.0, 0.0]), right) == 0
+    assert brier(np.array([0.5, 0.5, 0.5, 0.5]), right) == 0.25
+    assert brier(np.array([0.0, 0.0, 1.0, 1.0]), right) == 1

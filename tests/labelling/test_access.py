@@ -13,6 +13,7 @@ from django.urls import URLPattern, reverse
 
 from labelling import jobs
 from labelling.models import (
+    Adaptation,
     BulkAct,
     Comparison,
     CsvImport,
@@ -121,6 +122,9 @@ ONLY_MANAGERS = {
     "remove_webhook",
     "resend",
     "encoder",
+    "adapt_encoder",
+    "adaptation_progress",
+    "cancel_adaptation",
     "encoding_progress",
     "go_on_encoding",
     "cancel_encoding",
@@ -216,6 +220,7 @@ def addresses(project, deliver) -> dict[str, str]:
         **dict.fromkeys(
             ["go_on_encoding", "cancel_encoding"], {"pk": Encoding.objects.create(project=project, state="waiting").pk}
         ),
+        "cancel_adaptation": {"pk": Adaptation.objects.create(project=project, state="done", n_examples=0).pk},
         "decide_draft": {"pk": drafting.drafts.first().pk},
         **dict.fromkeys(
             ["label", "delete_label", "versions", "mend_definition", "comment_on_label"],
@@ -381,6 +386,7 @@ def test_another_projects_rows_are_not_reached_through_ones_own(client, manager,
         **dict.fromkeys(
             ["go_on_encoding", "cancel_encoding"], {"pk": Encoding.objects.create(project=other, state="waiting").pk}
         ),
+        "cancel_adaptation": {"pk": Adaptation.objects.create(project=other, state="done", n_examples=0).pk},
         "decide_draft": {"pk": drafting.drafts.first().pk},
         "go_on_drafting": {"pk": drafting.pk},
         **dict.fromkeys(["comparison", "switch_judge"], {"pk": comparison.pk}),

@@ -16,6 +16,7 @@ from django.utils.translation.template import templatize
 
 from labelling.models import (
     AccountKind,
+    Adaptation,
     BackgroundJob,
     Call,
     Comparison,
@@ -62,6 +63,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.any_database]
 ROOT = Path(__file__).resolve().parents[2]
 CHOICES = (
     AccountKind,
+    Adaptation.Step,
     BackgroundJob.State,
     Call.Purpose,
     Call.State,

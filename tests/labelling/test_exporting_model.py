@@ -45,7 +45,7 @@ def classify(folder, monkeypatch, texts: list[str]) -> None:
 
 
 def test_the_program_beside_it_says_what_the_project_predicts(project, folder, monkeypatch, capsys, encoder):
-    monkeypatch.setattr("classifiers.quantized.load_encoder", lambda name, cache: encoder)
+    monkeypatch.setattr("classifiers.quantized.load_encoder", lambda name, cache, weights: encoder)
     predictions = list(Prediction.objects.filter(document__project=project).select_related("document"))
     classify(folder, monkeypatch, [one.document.text for one in predictions])
     expected = [f"{one.posterior_label}\t{one.posterior:.4f}\task a person\t{one.document.text}" for one in predictions]

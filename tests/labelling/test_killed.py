@@ -17,6 +17,7 @@ from labelling import jobs
 from labelling.jobs.lease import Lease
 from labelling.jobs.worker import requeue_lost_jobs
 from labelling.models import (
+    Adaptation,
     AuditDraw,
     BackgroundJob,
     CohortMember,
@@ -30,7 +31,7 @@ from labelling.models import (
     TrainingExample,
     Verdict,
 )
-from labelling.services import encoding, imports, review, rounds
+from labelling.services import adapting, encoding, imports, review, rounds
 from labelling.services.claims import claim_next
 from labelling.services.exports import export_lines
 from labelling.services.imports import writing
@@ -43,9 +44,10 @@ from tests.factories import (
     import_rows,
     make_project,
     make_user,
+    numbered,
     run_round,
 )
-from tests.fakes import HashingEncoder, KnowingJudge
+from tests.fakes import AdaptedEncoder, HashingEncoder, KnowingJudge
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -355,3 +357,28 @@ def test_another_encoder_is_there_once_after_a_kill(moment, settings, monkeypatc
     assert Encoding.objects.get().state == "done"
     assert Embedding.objects.filter(encoder="wide").count() == 36
     assert (Project.objects.get().encoder, project.rounds.count()) == ("wide", 2)
+
+
+ADAPTING_MOMENTS = {
+    **{f"at {step}": kill_when_reporting(step) for step in Adaptation.Step.values},
+    "in the last write": kill_in_transaction(1),
+    "after the last write": kill_after_transaction(1),
+}
+
+
+@pytest.mark.parametrize("moment", ADAPTING_MOMENTS)
+def test_an_adapted_encoder_is_kept_once_after_a_kill(moment, monkeypatch):
+    maker = AdaptedEncoder()
+    monkeypatch.setattr("labelling.jobs.adapting.fine_tune", maker)
+    monkeypatch.setattr("labelling.jobs.vectors.load_encoder", maker.load)
+    project = make_project()
+    import_rows(project, numbered(range(240)))
+    job = adapting.start(project, None)
+    assert run_and_be_killed(lambda: jobs.run_adaptation(job.pk), ADAPTING_MOMENTS[moment])
+    job.refresh_from_db()
+    assert (job.state == "done") == project.encodings.exists() == (moment == "after the last write")
+    if job.state != "done":
+        go_on(Adaptation, jobs.run_adaptation, job.pk)
+    job.refresh_from_db()
+    assert (job.state, job.is_kept) == ("done", True)
+    assert [str(encoding) for encoding in project.encodings.all()] == [job.encoder]

@@ -27,6 +27,8 @@ from labelling.services.operations import NO_ROOM, NOT_WRITABLE
 FORMAT = 1
 KIND = "R.E.D. project"
 MANIFEST, PEOPLE, MODEL, VECTORS = "manifest.json", "people.jsonl", "model.npz", "vectors.jsonl"
+# Weights, where the project has an encoder that was adapted to it.
+ENCODER = "encoder.safetensors"
 OF_A_RELEASE = (Release.LABELS_CSV, Release.LABELS_JSONL, Release.CERTIFICATE)
 RELEASED = re.compile(rf"releases/([1-9][0-9]{{0,8}})/({'|'.join(map(re.escape, OF_A_RELEASE))})")
 MOST_MEMBERS = 10_000
@@ -168,7 +170,7 @@ class Packed:
     def _check_members(self) -> None:
         """Before anything is read: the names, that none stands there twice, and how much there would be."""
         there = self._zip.namelist()
-        known = {PEOPLE, MODEL, VECTORS, *(table.file for table in TABLES)}
+        known = {PEOPLE, MODEL, VECTORS, ENCODER, *(table.file for table in TABLES)}
         for name in (*there, *self.members):
             if name != MANIFEST and name not in known and not RELEASED.fullmatch(name):
                 faulty(ascii(name[:100]), _("a file of a project has no such member."))

@@ -14,9 +14,10 @@ from django.contrib.auth.models import User
 from django.db import DataError, IntegrityError, transaction
 from django.db.models import Exists, Model, OuterRef
 
+from classifiers.encoders import origin, weights_digest, weights_file
 from labelling.csv_io.rows import text_hash
 from labelling.jobs.packing import model_file, vector_file
-from labelling.jobs.packing.container import CHUNK_BYTES, MODEL, OF_A_RELEASE, PEOPLE, Packed, at_line, faulty
+from labelling.jobs.packing.container import CHUNK_BYTES, ENCODER, MODEL, OF_A_RELEASE, PEOPLE, Packed, at_line, faulty
 from labelling.jobs.packing.keys import reserve
 from labelling.jobs.packing.shapes import Misshapen
 from labelling.jobs.packing.tables import TABLES, Table, leads_to_person
@@ -73,6 +74,7 @@ class _Unpacker:
         moved_by: by model, what is added to each key.
         people: accounts by the keys that people have in the file.
         releases: numbers of those that were read.
+        weights: of an adapted encoder, where none of that name was here.
     """
 
     packed: Packed
@@ -83,6 +85,7 @@ class _Unpacker:
     people: dict[int, int] = field(default_factory=dict)
     releases: set[int] = field(default_factory=set)
     project: Project | None = None
+    weights: Path | None = None
 
     def __post_init__(self) -> None:
         told = self.packed.manifest["keys"]
@@ -100,6 +103,7 @@ class _Unpacker:
         for table in TABLES:
             self._check_links(table)
         self._check_tree(self.project)
+        self._place_weights(self.project)
         vector_file.read(self.packed, self.project)
         self._place_files(self.project)
         Membership.objects.update_or_create(
@@ -113,6 +117,8 @@ class _Unpacker:
         if self.project:
             shutil.rmtree(_release_folder(self.project), ignore_errors=True)
             self.project.model_file.unlink(missing_ok=True)
+        if self.weights:
+            self.weights.unlink(missing_ok=True)
 
     def _move(self, model: type[Model], key: Any) -> int:
         """The key here of a row in the file.
@@ -186,10 +192,30 @@ class _Unpacker:
     def _take_project(self, project: Project) -> None:
         if self.project:
             raise Misshapen("there is more than one project")
-        if project.encoder not in encoding.choices():
+        if not self._has_encoder(project.encoder):
             project.encoder = ""
         project.slug = projects.free_slug(project.slug)
         self.project = project
+
+    def _has_encoder(self, encoder: str) -> bool:
+        """Whether the project can keep its encoder: it is listed here, or adapted from one that is, and came along."""
+        if origin(encoder) not in encoding.choices() or not weights_digest(encoder):
+            return encoder in encoding.choices()
+        told = self.packed.members.get(ENCODER)
+        if told and not told["sha256"].startswith(weights_digest(encoder)):
+            faulty(ENCODER, _("it is not the project's encoder, which is named by its checksum."))
+        return told is not None
+
+    def _place_weights(self, project: Project) -> None:
+        """Put an adapted encoder's weights where all of them are; they are tried before anything rests on them."""
+        if not weights_digest(project.encoder):
+            return
+        place = weights_file(encoding.adapted_folder(), project.encoder)
+        if place.exists():
+            return
+        self.weights = place
+        self._copy(ENCODER, place)
+        vector_file.try_encoder(project)
 
     def _check_links(self, table: Table) -> None:
         """Make sure that what a row leads to came along; the database would say so later, and not where."""

@@ -11,6 +11,7 @@ from django.db.models import Field, Model, QuerySet
 
 from labelling.jobs.packing.shapes import Shape, by_kind, cells, each, every, key_of, keyed, named, number, text
 from labelling.models import (
+    Adaptation,
     Audit,
     AuditDraw,
     BackgroundJob,
@@ -254,6 +255,7 @@ VECTORS = Embedding
 # What is of an installation or of a person's work there, who is told of what happens in it, and what is counted again
 # when somebody looks.
 LEFT_OUT: tuple[type[Model], ...] = (
+    Adaptation,
     Centre,
     Delivery,
     DiaryEntry,

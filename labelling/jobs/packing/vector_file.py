@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from labelling.jobs.packing.container import VECTORS, Packed, at_line, faulty
+from labelling.jobs.packing.container import ENCODER, VECTORS, Packed, at_line, faulty
 from labelling.jobs.packing.shapes import Misshapen
 from labelling.jobs.packing.values import Reader
 from labelling.jobs.vectors import Space
@@ -44,6 +44,20 @@ def read(packed: Packed, project: Project) -> None:
                 looked_at[place] = row
         Embedding.objects.bulk_create((row for _, row in chunk), ignore_conflicts=True)
     _compare(project, space, {row.text_hash: np.frombuffer(row.vector, np.float32) for row in looked_at})
+
+
+def try_encoder(project: Project) -> None:
+    """Make sure that an encoder that came in makes vectors.
+
+    Raises:
+        Faulty: when it doesn't.
+    """
+    try:
+        found = Space.named(project.encoder).encoders[0].encode(["A text."])
+    except ValueError as error:
+        faulty(ENCODER, _("it can't be read (%(error)s).") % {"error": error})
+    if not np.isfinite(found).all():
+        faulty(ENCODER, _("it makes no vectors."))
 
 
 def _rows(packed: Packed, texts: set[str]) -> Iterator[Embedding]:

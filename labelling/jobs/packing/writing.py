@@ -20,15 +20,26 @@ from django.contrib.auth.models import User
 from django.db.models import Exists, Model, OuterRef
 from django.utils import timezone
 
+from classifiers.encoders import weights_digest, weights_file
 from labelling.jobs.packing import container
-from labelling.jobs.packing.container import CHUNK_BYTES, FORMAT, KIND, MANIFEST, MODEL, MOST_KEY, PEOPLE, VECTORS
+from labelling.jobs.packing.container import (
+    CHUNK_BYTES,
+    ENCODER,
+    FORMAT,
+    KIND,
+    MANIFEST,
+    MODEL,
+    MOST_KEY,
+    PEOPLE,
+    VECTORS,
+)
 from labelling.jobs.packing.shapes import Misshapen
 from labelling.jobs.packing.tables import TABLES, Table, leads_to_person
 from labelling.jobs.rounds.memory import recall
 from labelling.jobs.snapshot import snapshot
 from labelling.jobs.vectors import Space
 from labelling.models import Document, Embedding, Project
-from labelling.services import packing
+from labelling.services import encoding, packing
 from labelling.services.rows import CHUNK
 
 # All members are as old as the ZIP format knows: the manifest says when they were packed.
@@ -65,6 +76,8 @@ class _Packer:
         # First: a round that starts now writes another one in its place. One that can't be read is made anew anywhere.
         if recall(project):
             self._copy(MODEL, project.model_file)
+        if weights_digest(project.encoder):
+            self._copy(ENCODER, weights_file(encoding.adapted_folder(), project.encoder))
         for table in TABLES:
             with self._member(table.file) as write:
                 for row in self._rows(table, project):

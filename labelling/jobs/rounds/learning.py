@@ -148,14 +148,14 @@ def learn(lease: Lease[Round], step: str) -> Learnt:
     # New labels come after those that the last round knew, so that its classifiers keep theirs.
     label_ids = [*last.label_ids, *sorted(labels.keys() - set(last.label_ids))] if last else sorted(labels)
     codes = {label_id: code for code, label_id in enumerate(label_ids)}
-    described = _described([labels[label_id] for label_id in label_ids], space)
-    X = space.load(hashes) if hashes else described["names"][:0]
+    of_labels = described([labels[label_id] for label_id in label_ids], space)
+    X = space.load(hashes) if hashes else of_labels["names"][:0]
     texts = np.array(texts_of(document_ids), dtype=object)
     y = np.array([NOISE if label_id is None else codes[label_id] for label_id in example_labels], dtype=int)
     learning: dict[str, Any] = {
         "elsewhere": X[y == NOISE],
         "classes": np.arange(len(label_ids)),
-        **described,
+        **of_labels,
         "texts": texts[y != NOISE],
         "elsewhere_texts": texts[y == NOISE],
         "progress": lambda done, total: lease.report(step, done, total),
@@ -195,12 +195,12 @@ def _parameters(model: RedClassifier) -> dict[str, object]:
     return model.get_params() | {"experts": sorted(model.experts)}
 
 
-def _described(labels: Sequence[Label], space: vectors.Space) -> dict[str, Any]:
+def described(labels: Sequence[Label], space: vectors.Space) -> dict[str, Any]:
     """What labels are called and how they are defined: what is learnt of those with few examples, or none."""
     texts = [in_full(label.name, label.definition) for label in labels]
-    names, described = (space.of_names(some) for some in ([label.name for label in labels], texts))
-    described[[not label.definition for label in labels]] = 0.0
-    return {"names": names, "definitions": described, "label_texts": texts}
+    names, definitions = (space.of_names(some) for some in ([label.name for label in labels], texts))
+    definitions[[not label.definition for label in labels]] = 0.0
+    return {"names": names, "definitions": definitions, "label_texts": texts}
 
 
 def _pool(round_: Round, space: vectors.Space) -> dict[str, Any]:

@@ -10,13 +10,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 
+import numpy as np
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from labelling.benchmark import report
-from labelling.benchmark.data import BadData, read_corpus
+from labelling.benchmark.data import BadData, Vectors, read_corpus
 from labelling.benchmark.embedding import Embedder
-from labelling.benchmark.few_examples import by_examples
+from labelling.benchmark.few_examples import Encode, by_examples
 from labelling.benchmark.label_list import BadLabels, Listed, parents_by_column, parents_by_prefix, read_labels
 from labelling.benchmark.measuring import (
     ARMS,
@@ -93,6 +94,9 @@ class Command(BaseCommand):
             metavar="K",
             help="instead: accuracy by the number of examples; names and, of --labels-file, definitions count too",
         )
+        parser.add_argument(
+            "--adapt", action="store_true", help="with --examples-per-label: once more by an encoder that learns them"
+        )
         parser.add_argument("--no-loop", action="store_true", help="measure without judge calls only")
         parser.add_argument("--encoder", default=settings.ENCODER, help="a sentence-transformers name")
         parser.add_argument("--cache", type=Path, default=Path(settings.BASE_DIR) / "var" / "embeddings")
@@ -127,7 +131,14 @@ class Command(BaseCommand):
         if options["examples_per_label"]:
             states = chosen.random_states
             numbers = list(dict.fromkeys(options["examples_per_label"]))
-            found = by_examples(corpus, vectors, embedder.vectors, numbers, states, self._say)
+
+            def adapt(texts: Sequence[str], y: np.ndarray, random_state: int) -> tuple[Vectors, Encode]:
+                other = embedder.adapted(texts, y, corpus.names, random_state)
+                return other.corpus(corpus), other.vectors
+
+            found = by_examples(
+                corpus, vectors, embedder.vectors, numbers, states, self._say, adapt if options["adapt"] else None
+            )
             return report.few_as_dict(found, shlex.join(["python", *sys.argv]), states)
         measured = measure(corpus, vectors, chosen, self._say)
         n_labels, n_seeds = (int(measured[0].dataset[name]) for name in ("labels", "seeds"))
