@@ -72,7 +72,7 @@ def test_an_encoder_that_learns_the_examples_stands_beside_the_one_as_it_is(file
     out = io.StringIO()
     asked = f"--examples-per-label 0 2 --random-state 0 --adapt --cache {tmp_path}"
     call_command("benchmark", *files, *asked.split(), stdout=out, stderr=io.StringIO())
-    ((texts, labels),) = maker.asked
+    ((_texts, labels),) = maker.asked
     # Two texts of each label, and its name.
     assert sorted(labels) == sorted(3 * list(range(max(labels) + 1)))
     heads, _line, none, two = out.getvalue().splitlines()[:4]
