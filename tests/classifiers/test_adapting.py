@@ -94,9 +94,8 @@ def test_it_is_named_by_its_weights_and_leaves_nothing_else(task, made):
 def test_one_that_goes_on_from_a_checkpoint_learns_the_same_to_the_last_bit(task, made, tmp_path, monkeypatch):
     monkeypatch.setattr(adapting, "_say", lambda *words: None)
     begun = Training(task)
-    next(epochs := begun.epochs(tmp_path / CHECKPOINT))
+    next(begun.epochs(tmp_path / CHECKPOINT))
     begun.save(tmp_path / CHECKPOINT)
-    epochs.close()
     other = Training(task)
     assert list(other.epochs(tmp_path / CHECKPOINT)) == [N_EPOCHS]
     assert other.write(tmp_path).startswith(weights_digest(made[0]))

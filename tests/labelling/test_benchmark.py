@@ -45,7 +45,7 @@ FIGURES = {
 @pytest.fixture
 def sentence_encoder(monkeypatch) -> HashingEncoder:
     fake = HashingEncoder(64)
-    monkeypatch.setattr("labelling.benchmark.embedding.load_encoder", lambda name, cache: fake)
+    monkeypatch.setattr("labelling.benchmark.embedding.load_encoder", lambda name, cache, weights: fake)
     return fake
 
 

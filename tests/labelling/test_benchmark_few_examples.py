@@ -11,7 +11,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from labelling.benchmark.few_examples import centroid_accuracy, deal
-from tests.fakes import HashingEncoder
+from tests.fakes import AdaptedEncoder, HashingEncoder
 
 FRUIT = ("apple", "cherry", "fig", "lemon")
 
@@ -48,7 +48,7 @@ def files(tmp_path) -> list[str]:
 
 
 def test_the_command_measures_each_number_beside_the_plain_ways(files, tmp_path, monkeypatch):
-    monkeypatch.setattr("labelling.benchmark.embedding.load_encoder", lambda name, cache: HashingEncoder(64))
+    monkeypatch.setattr("labelling.benchmark.embedding.load_encoder", lambda name, cache, weights: HashingEncoder(64))
     out, path, plot = io.StringIO(), tmp_path / "few.json", tmp_path / "few.png"
     asked = f"--examples-per-label 0 1 3 --random-state 0 1 --cache {tmp_path} --json {path} --plot {plot}"
     more = f"--labels-file {tmp_path / 'labels.csv'}"
@@ -63,6 +63,21 @@ def test_the_command_measures_each_number_beside_the_plain_ways(files, tmp_path,
         assert 0 <= models["red"]["ece"] <= 1
     assert "| examples of each label | R.E.D. | its ECE | flat | centroid with name |" in out.getvalue()
     assert plot.read_bytes().startswith(b"\x89PNG")
+
+
+def test_an_encoder_that_learns_the_examples_stands_beside_the_one_as_it_is(files, tmp_path, monkeypatch):
+    maker = AdaptedEncoder()
+    monkeypatch.setattr("labelling.benchmark.embedding.fine_tune", maker)
+    monkeypatch.setattr("labelling.benchmark.embedding.load_encoder", lambda name, cache, weights: maker.load(name))
+    out = io.StringIO()
+    asked = f"--examples-per-label 0 2 --random-state 0 --adapt --cache {tmp_path}"
+    call_command("benchmark", *files, *asked.split(), stdout=out, stderr=io.StringIO())
+    ((_texts, labels),) = maker.asked
+    # Two texts of each label, and its name.
+    assert sorted(labels) == sorted(3 * list(range(max(labels) + 1)))
+    heads, _line, none, two = out.getvalue().splitlines()[:4]
+    assert "| with the encoder adapted | ECE then |" in heads
+    assert none.split("|")[4].strip() == "–" != two.split("|")[4].strip()
 
 
 def test_a_number_below_none_is_refused(files):
