@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any, cast
@@ -213,7 +213,7 @@ class Training:
         """Of each epoch."""
         return -(-len(self.task.texts) // BATCH_TEXTS)
 
-    def epochs(self, checkpoint: Path) -> Iterator[int]:
+    def epochs(self, checkpoint: Path) -> Generator[int, None, None]:
         """Learn epoch by epoch, from where a checkpoint was left; yield after each how many are done."""
         import torch
 

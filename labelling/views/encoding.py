@@ -36,7 +36,7 @@ def encoder(request: Request, project: Project) -> HttpResponse:
         "lacks": adapting.lacks(project),
         "minutes": adapting.minutes(project),
         "coming": Encoding(encoder=coming) if coming != project.encoder else None,
-        "languages": sorted(services.languages(project.encoder_in_use)),
+        "learnt": sorted(services.languages(project.encoder_in_use)),
         "form": form,
     }
     return render(request, "labelling/encoder.html", context)

@@ -151,7 +151,9 @@ def test_texts_of_no_label_are_shown_with_their_rivals_for_a_name():
     assert shown["texts"][0] == "Is it gluten-free?"
     assert len(shown["texts"][1]) < MAX_EXAMPLE_CHARS + 50
     assert shown["rivals"] == data_of(prompt(REFUND, [LATE]).user)["rivals"]
-    assert asked.schema["required"] == ["name", *prompt(REFUND, []).schema["required"]]
+    of_a_definition = prompt(REFUND, []).schema["required"]
+    assert isinstance(of_a_definition, list)
+    assert asked.schema["required"] == ["name", *of_a_definition]
 
 
 def test_a_name_is_one_line_and_no_longer_than_a_label_may_be():
