@@ -10,6 +10,7 @@
 # make measure-files  processor and memory for 97,407 rows in and out, in each format
 # make measure-archive  banking77's project of eight rounds from SQLite to PostgreSQL: the same export, certificate, predictions
 # make measure-desk   milliseconds for each filter, sort and search among 100,000 documents
+# make measure-round  two rounds on 100,000 and on a million documents whose vectors are at hand: seconds, memory, bytes
 # make measure-suggesting  milliseconds for one text and for 32 at once, and a file beside the encoder alone
 # make load           eight reviewers without pause on 100,000 documents: decisions a second, and nothing lost
 # make benchmark      R.E.D. against the article and a flat classifier on all data sets: hours; goes on where it stopped
@@ -30,7 +31,7 @@ PYTEST := OMP_NUM_THREADS=1 pytest -n auto --dist loadfile --no-loadscope-reorde
 
 POSTGRES_URL ?= postgres://postgres@127.0.0.1:5432/postgres
 
-.PHONY: run run-judge test lint pytest test-postgres test-slow test-faults measure measure-loop measure-encoder measure-files measure-archive measure-desk measure-suggesting load benchmark lock clean
+.PHONY: run run-judge test lint pytest test-postgres test-slow test-faults measure measure-loop measure-encoder measure-files measure-archive measure-desk measure-round measure-suggesting load benchmark lock clean
 
 run: .venv/installed .env
 	@python manage.py migrate --verbosity 0
@@ -98,6 +99,9 @@ measure-archive: .venv/installed-dev
 
 measure-desk: .venv/installed-dev
 	python -m tests.measure_desk arxiv
+
+measure-round: .venv/installed-dev
+	python -m tests.measure_round
 
 measure-suggesting: .venv/installed-dev
 	python -m tests.measure_suggesting banking77

@@ -5,10 +5,9 @@ from __future__ import annotations
 import codecs
 import io
 import json
-import re
-import tempfile
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from itertools import chain
 from typing import Any, BinaryIO
 from zipfile import BadZipFile, ZipFile
@@ -28,8 +27,9 @@ from labelling.csv_io.dialects import (
 )
 from labelling.csv_io.exporting import COLUMNS
 from labelling.csv_io.formats import NotCsv, detect
+from labelling.csv_io.json_lists import values
 from labelling.csv_io.peers import argilla, doccano, label_studio
-from labelling.csv_io.records import Record
+from labelling.csv_io.records import Malformed, Record
 from labelling.csv_io.stored import Numbered, stored_lines, table_of
 from labelling.csv_io.workbooks import CalamineError, read_workbook
 
@@ -38,12 +38,17 @@ HEAD_BYTES = 65_536
 # A small archive may unpack to more than any memory holds.
 MAX_UNPACKED_BYTES = 2**31
 
-BLOCK_CHARS = 2**18
-DECODER = json.JSONDecoder()
-# What stands before the first value of a list, before the others, behind the last, and where there is none.
-BRACKET, COMMA, END, NOTHING = (re.compile(rf"\s*{marks}\s*") for marks in (r"\[", ",", r"\]", r"\[\s*\]"))
-
 Found = tuple[str, Iterable[Numbered]]
+
+# What an object may be, by how each peer writes its own.
+MARKS: dict[str, Callable[[Mapping[str, Any]], bool]] = {
+    "object": lambda value: True,
+    "task": label_studio.is_task,
+    "min": label_studio.is_min,
+    "nested": argilla.is_nested,
+    "flat": argilla.is_flat,
+    "example": doccano.is_example,
+}
 
 
 def convert(source: BinaryIO, target: BinaryIO) -> str:
@@ -119,55 +124,19 @@ def _read_json(source: BinaryIO, head: bytes) -> Found | None:
         return _read_json_lines(source)
     if start != b"[":
         return None
-    spooled = tempfile.TemporaryFile()  # noqa: SIM115
     try:
-        spooled.writelines(_spooled(_values(source)))
+        return _whose(_Objects(lambda: _of_list(source)), JSON)
     except (ValueError, RecursionError) as error:
         if head.lstrip(b"\xef\xbb\xbf \t\r\n[")[:1] not in (b"{", b'"'):
             return None
         raise NotCsv(_("This JSON file can't be read: %(reason)s") % {"reason": error}) from error
-    return _whose(_Objects(spooled), JSON) if spooled.tell() else None
 
 
-def _values(source: BinaryIO) -> Iterator[Any]:
-    """Yield the values of a list, one by one: no memory has to hold them together.
-
-    Raises:
-        ValueError, RecursionError: when it can't be read.
-    """
-    source.seek(0)
-    text = io.TextIOWrapper(source, encoding="utf-8-sig")
-    try:
-        window, place, n = text.read(BLOCK_CHARS), 0, 0
-        while True:
-            if found := _value(window, place, COMMA if n else BRACKET):
-                value, place = found
-                n += 1
-                yield value
-            elif more := text.read(max(BLOCK_CHARS, len(window) - place)):
-                # Twice as much each time: a value that never ends is not begun again with every block.
-                window, place = window[place:] + more, 0
-            elif (END if n else NOTHING).fullmatch(window, place):
-                return
-            else:
-                raise ValueError(_("value %(n)s does not end, or no comma stands behind it") % {"n": n + 1})
-    finally:
-        text.detach()
-
-
-def _value(window: str, place: int, before: re.Pattern[str]) -> tuple[Any, int] | None:
-    """The value behind what stands before it, and where it ends; None where it is not there as a whole."""
-    if found := before.match(window, place):
-        with suppress(json.JSONDecodeError):
-            return DECODER.raw_decode(window, found.end())
-    return None
-
-
-def _spooled(values: Iterable[Any]) -> Iterator[bytes]:
-    for number, value in enumerate(values, start=1):
+def _of_list(source: BinaryIO) -> Iterator[Mapping[str, Any]]:
+    for number, value in enumerate(values(source), start=1):
         if not isinstance(value, (dict, str)):
             raise NotCsv(_("Value %(number)s of this JSON file is neither an object nor a text.") % {"number": number})
-        yield json.dumps({"text": value} if isinstance(value, str) else value).encode() + b"\n"
+        yield {"text": value} if isinstance(value, str) else value
 
 
 def _read_json_lines(source: BinaryIO) -> Found | None:
@@ -175,17 +144,17 @@ def _read_json_lines(source: BinaryIO) -> Found | None:
     first = next(filter(bytes.strip, source), b"").removeprefix(codecs.BOM_UTF8)
     if _object(first) is None:
         return None
-    return _whose(_Objects(source), JSON_LINES)
+    return _whose(_Objects(lambda: _lines(source)), JSON_LINES)
 
 
+@dataclass(frozen=True)
 class _Objects:
-    """Those of a file of JSON lines, read anew each time: no memory has to hold them together."""
+    """Those of a file, read anew each time: no memory has to hold them together."""
 
-    def __init__(self, source: BinaryIO):
-        self._source = source
+    read: Callable[[], Iterator[Mapping[str, Any]]]
 
     def __iter__(self) -> Iterator[Mapping[str, Any]]:
-        return _lines(self._source)
+        return self.read()
 
 
 def _lines(source: BinaryIO) -> Iterator[Mapping[str, Any]]:
@@ -212,19 +181,27 @@ def _object(line: str | bytes) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
-def _whose(values: Iterable[Mapping[str, Any]], kind: str) -> Found:
-    """Read objects as a peer wrote them where all of them are of one, else each as a row."""
-    if all(map(label_studio.is_task, values)):
-        if len(label_studio.controls(values)) > 1:
-            return kind, table_of(label_studio.rows_of_tasks(values))
-        return LABEL_STUDIO, _peers_table(label_studio.rows_of_tasks(values))
-    if all(map(label_studio.is_min, values)):
-        return LABEL_STUDIO, _peers_table(label_studio.rows_of_min(values))
-    if all(map(argilla.is_nested, values)) or any(map(argilla.is_flat, values)):
-        return ARGILLA, _peers_table(argilla.rows_of(values))
-    if all(map(doccano.is_example, values)):
-        return DOCCANO, _peers_table(doccano.rows_of(("", value) for value in values))
-    return kind, table_of(enumerate(values, start=1))
+def _whose(found: Iterable[Mapping[str, Any]], kind: str) -> Found | None:
+    """Read objects as a peer wrote them where all of them are of one, else each as a row; None where there are none.
+
+    Args:
+        found: is read several times, the first time before this returns: what can't be read is noticed then.
+        kind: of the file.
+    """
+    n = Counter(name for value in found for name, is_one in MARKS.items() if is_one(value))
+    if not n["object"]:
+        return None
+    if n["task"] == n["object"]:
+        look = label_studio.look(found)
+        rows = label_studio.rows_of_tasks(found, look)
+        return (kind, table_of(rows)) if len(look.controls) > 1 else (LABEL_STUDIO, _peers_table(rows))
+    if n["min"] == n["object"]:
+        return LABEL_STUDIO, _peers_table(label_studio.rows_of_min(found))
+    if n["nested"] == n["object"] or n["flat"]:
+        return ARGILLA, _peers_table(argilla.rows_of(found))
+    if n["example"] == n["object"]:
+        return DOCCANO, _peers_table(doccano.rows_of(("", value) for value in found))
+    return kind, table_of(enumerate(found, start=1))
 
 
 def _read_peers_csv(source: BinaryIO, head: bytes) -> Found | None:
@@ -235,12 +212,16 @@ def _read_peers_csv(source: BinaryIO, head: bytes) -> Found | None:
     header = read_header(source, fmt)
     if not fmt.has_header or not label_studio.is_min(header):
         return None
-    records = list(data_records(source, fmt))
-    rows = [record for record in records if isinstance(record, Record) and len(record.cells) == len(header)]
-    if len(rows) < len(records):
+
+    def read() -> Iterator[Mapping[str, Any]]:
+        return (dict(zip(header, item.cells, strict=True)) for item in whole(data_records(source, fmt)))
+
+    def whole(items: Iterable[Record | Malformed]) -> Iterator[Record]:
+        return (item for item in items if isinstance(item, Record) and len(item.cells) == len(header))
+
+    if sum(1 for _ in data_records(source, fmt)) > sum(1 for _ in whole(data_records(source, fmt))):
         return None  # read as any other file, which tells what is wrong with which line
-    values = [dict(zip(header, row.cells, strict=True)) for row in rows]
-    return LABEL_STUDIO, _peers_table(label_studio.rows_of_min(values))
+    return LABEL_STUDIO, _peers_table(label_studio.rows_of_min(_Objects(read)))
 
 
 def _peers_table(rows: Iterable[tuple[int, dict[str, Any]]]) -> Iterator[Numbered]:

@@ -35,6 +35,8 @@ at the top, and the deepest level whose certificate covers it."""
 # last four are their full-width forms). Cells that already start with apostrophes before one get
 # another, so that `restore` gives back exactly what there was.
 FORMULA = re.compile(r"'*[=+\-@\t\r\n＝＋－＠]")
+# Hardly a cell begins with one of these: no other needs a closer look.
+BEGINNINGS = frozenset("'=+-@\t\r\n＝＋－＠")
 # Numbers, telephone numbers and codes with a sign: a spreadsheet can't run what holds no letters before a digit,
 # no brackets and no second operator.
 SIGNED = re.compile(r"[+-][.,]?\d[\w.,:/ %]*")
@@ -42,6 +44,8 @@ SIGNED = re.compile(r"[+-][.,]?\d[\w.,:/ %]*")
 
 def neutralise(cell: str) -> str:
     """Return the cell with an apostrophe before it where a spreadsheet would run it."""
+    if cell[:1] not in BEGINNINGS:
+        return cell
     return f"'{cell}" if FORMULA.match(cell) and not SIGNED.fullmatch(cell) else cell
 
 
@@ -62,7 +66,7 @@ class _Echo:
         return line
 
 
-def csv_lines(header: Sequence[str], rows: Iterable[Sequence[str]], for_programs: bool = False) -> Iterator[str]:
+def csv_lines(header: Sequence[str], rows: Iterable[Iterable[str]], for_programs: bool = False) -> Iterator[str]:
     """Yield the lines of a CSV file, every cell neutralised.
 
     The first line carries a byte order mark: without it Excel takes UTF-8 for cp1252. Programs want neither this

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import sqlite3
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from datetime import date, datetime, time
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 from labelling.csv_io.records import Record, check_width
@@ -58,3 +63,21 @@ def table_of(records: Iterable[tuple[int, Mapping[str, Any]]], columns: Iterable
         spooled.seek(0)
         for number, row in map(json.loads, spooled):
             yield number, [row.get(name) for name in names]
+
+
+def together(items: Iterable[tuple[Any, Any]]) -> Iterator[list[Any]]:
+    """Yield the values that share a key, in the order of the first of each; grouped on disk, as they may be many.
+
+    Args:
+        items: keys and values, all of them JSON.
+    """
+    rows = ((hashlib.sha256(json.dumps(key).encode()).digest(), json.dumps(value)) for key, value in items)
+    # Without a name it is a file that is gone when it is closed.
+    with closing(sqlite3.connect("")) as database:
+        database.execute("CREATE TABLE item (key BLOB, value TEXT)")
+        database.executemany("INSERT INTO item VALUES (?, ?)", rows)
+        found = database.execute(
+            "SELECT min(rowid) OVER (PARTITION BY key) AS first, value FROM item ORDER BY first, rowid"
+        )
+        for _, group in groupby(found, key=itemgetter(0)):
+            yield [json.loads(value) for _, value in group]

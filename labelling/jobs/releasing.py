@@ -6,7 +6,7 @@ import hashlib
 import json
 import shutil
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -85,12 +85,11 @@ def _write_rows(project: Project, folder: Path) -> dict[str, int]:
         (folder / Release.LABELS_JSONL).open("w", encoding="utf-8", newline="\n") as jsonl_file,
     ):
 
-        def rows() -> Iterator[list[str]]:
+        def rows() -> Iterator[Iterable[str]]:
             for row in exports.rows(project):
-                cells = dict(zip(names, row, strict=True))
-                jsonl_file.write(json.dumps(cells, ensure_ascii=False) + "\n")
-                counts.update(_kinds(cells))
-                yield row
+                jsonl_file.write(json.dumps(row, ensure_ascii=False) + "\n")
+                counts.update(_kinds(row))
+                yield row.values()
 
         csv_file.writelines(csv_lines(names, rows(), for_programs=True))
     return dict(counts)

@@ -11,10 +11,10 @@ from django.conf import settings
 
 from classifiers.loop.believing import Factors
 from labelling.jobs.nearest import Nearest
-from labelling.jobs.rounds.believing import DIGITS
 from labelling.jobs.rounds.memory import Memory, recall
 from labelling.jobs.vectors import Space
 from labelling.models import Project
+from labelling.models.compact import DIGITS
 from labelling.services import encoding
 from labelling.services.suggesting import Proposals
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -28,8 +29,6 @@ logger = logging.getLogger(__name__)
 CHUNK_TEXTS = 512
 # Hashes looked up at a time: SQLite takes a limited number of variables in a query.
 CHUNK_HASHES = 500
-# Vectors that are checked at a time.
-CHUNK_CHECKED = 10_000
 ITEM_BYTES = np.float32().itemsize
 # How far the square of a unit vector's length is from 1 at most.
 TOLERANCE = 0.01
@@ -196,16 +195,16 @@ def load(text_hashes: list[str], encoder: Encoder, texts: Mapping[str, str] | No
     """
     if not text_hashes:
         return np.empty((0, 0), dtype=np.float32)
-    found = _stored(text_hashes, encoder.name)
-    if damaged := _damaged(found):
-        logger.warning("%d damaged vectors are computed anew", len(damaged))
-        for start in range(0, len(damaged), CHUNK_HASHES):
-            chunk = damaged[start : start + CHUNK_HASHES]
-            Embedding.objects.filter(encoder=encoder.name, text_hash__in=chunk).delete()
-        for _n in embed((_texts_of(damaged) | dict(texts or {})).items(), encoder):
-            pass
-        found |= _stored(damaged, encoder.name)
-    return _matrix([found[key] for key in text_hashes])
+    rows, damaged = _read(text_hashes, encoder.name)
+    if not damaged:
+        return rows
+    logger.warning("%d damaged vectors are computed anew", len(damaged))
+    for start in range(0, len(damaged), CHUNK_HASHES):
+        chunk = damaged[start : start + CHUNK_HASHES]
+        Embedding.objects.filter(encoder=encoder.name, text_hash__in=chunk).delete()
+    for _n in embed((_texts_of(damaged) | dict(texts or {})).items(), encoder):
+        pass
+    return _read(text_hashes, encoder.name)[0]
 
 
 def _stored(text_hashes: list[str], encoder_name: str) -> dict[str, Vector]:
@@ -217,30 +216,27 @@ def _stored(text_hashes: list[str], encoder_name: str) -> dict[str, Vector]:
     return found
 
 
-def _damaged(found: Mapping[str, Vector]) -> list[str]:
-    """The texts whose vector has another width than most, or another length than 1."""
-    by_width: dict[int, list[str]] = {}
-    for key, vector in found.items():
-        by_width.setdefault(len(vector), []).append(key)
-    whole = {width: _units(found, keys) for width, keys in by_width.items() if width and not width % ITEM_BYTES}
-    usual = max(whole, key=lambda width: len(whole[width]), default=0)
-    return [key for key in found if key not in whole.get(usual, ())]
+def _read(text_hashes: list[str], encoder_name: str) -> tuple[np.ndarray, list[str]]:
+    """Vectors, each put at its place as it comes, and the texts whose vector has not the right width, or length 1.
 
-
-def _units(found: Mapping[str, Vector], keys: list[str]) -> set[str]:
-    """Of vectors of one width, those of length 1; looked at in blocks, so that they are not in memory twice."""
-    units: set[str] = set()
-    for start in range(0, len(keys), CHUNK_CHECKED):
-        chunk = keys[start : start + CHUNK_CHECKED]
-        rows = _matrix([found[key] for key in chunk])
+    No memory has to hold them twice. The width is that of most of the first.
+    """
+    first = _stored(text_hashes[:CHUNK_HASHES], encoder_name)
+    widths = Counter(len(vector) for vector in first.values() if vector and not len(vector) % ITEM_BYTES)
+    width = max(widths, key=lambda width: widths[width], default=0)
+    rows = np.zeros((len(text_hashes), width // ITEM_BYTES), dtype=np.float32)
+    damaged: list[str] = []
+    for start in range(0, len(text_hashes), CHUNK_HASHES):
+        chunk = text_hashes[start : start + CHUNK_HASHES]
+        found = _stored(chunk, encoder_name) if start else first
+        vectors = (found[key] for key in chunk)
+        block = b"".join(vector if len(vector) == width else bytes(width) for vector in vectors)
+        here = rows[start : start + len(chunk)]
+        here[:] = np.frombuffer(block, dtype=np.float32).reshape(here.shape)
         with np.errstate(all="ignore"):
-            is_unit = np.abs(np.einsum("ij,ij->i", rows, rows) - 1) < TOLERANCE
-        units.update(compress(chunk, is_unit.tolist()))
-    return units
-
-
-def _matrix(vectors: list[Vector]) -> np.ndarray:
-    return np.frombuffer(bytearray().join(vectors), dtype=np.float32).reshape(len(vectors), -1)
+            is_unit = np.abs(np.einsum("ij,ij->i", here, here) - 1) < TOLERANCE
+        damaged += compress(chunk, (~is_unit).tolist())
+    return rows, damaged
 
 
 def _texts_of(text_hashes: list[str]) -> dict[str, str]:

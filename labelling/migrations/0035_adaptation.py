@@ -9,7 +9,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('labelling', '0033_proposals'),
+        ('labelling', '0034_compact'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

@@ -9,6 +9,7 @@ from django.db import models
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from labelling.models.compact import CandidatesField, ProbabilitiesField
 from labelling.models.documents import Document
 from labelling.models.jobs import BackgroundJob
 from labelling.models.projects import Label, Project
@@ -130,7 +131,7 @@ class Round(BackgroundJob):
 
 
 class Prediction(models.Model):
-    """What the classifiers say of a document now; replaced by each round.
+    """What the classifiers say of a document now; replaced by each round that finds something else.
 
     ``candidates`` lists [label id, probability] of the best labels, best first. ``belief`` is the
     probability of each of them after the judge's verdicts and, last, of none of these; it changes
@@ -141,15 +142,20 @@ class Prediction(models.Model):
     """
 
     document = models.OneToOneField(Document, models.CASCADE, related_name="prediction")
-    round = models.ForeignKey(Round, models.CASCADE, related_name="predictions")
+    round = models.ForeignKey(
+        Round,
+        models.CASCADE,
+        related_name="predictions",
+        help_text="In which it became what it is; later ones found the same.",
+    )
     label = models.ForeignKey(Label, models.CASCADE, related_name="+")
     probability = models.FloatField()
     entropy = models.FloatField()
-    candidates = models.JSONField()
-    belief = models.JSONField(default=list)
+    candidates = CandidatesField()
+    belief = ProbabilitiesField()
     posterior = models.FloatField()
     posterior_label = models.ForeignKey(Label, models.CASCADE, null=True, related_name="+")
-    path = models.JSONField(default=list)
+    path = CandidatesField()
     gain = models.FloatField(
         "expected gain", null=True, help_text="Nats that one more verdict is expected to tell about this document."
     )

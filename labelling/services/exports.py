@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from django.db.models import Exists, Max, OuterRef, Q, QuerySet
@@ -27,6 +27,8 @@ from labelling.services import diary
 
 # Documents read at a time: the stream never holds more in memory.
 CHUNK = 2_000
+# Among so many keys for each document these are asked for from the first to the last: to list them takes longer.
+MAX_SPREAD = 4
 
 FIELDS = (
     "pk",
@@ -50,33 +52,42 @@ FIELDS = (
 def export_lines(project: Project, for_programs: bool = False) -> Iterator[str]:
     """Return the lines of the project's export: one for each row that came in, also where they share a text."""
     diary.write(diary.Act.EXPORTED, project, "csv")
-    return csv_lines(header(project), rows(project), for_programs)
+    return csv_lines(header(project), (row.values() for row in rows(project)), for_programs)
 
 
 def header(project: Project) -> list[str]:
     """The names of the export's columns, each another one."""
-    names = _columns(has_tree=project.labels.exclude(parent=None).exists())
-    for name in project.metadata_columns:
-        while name in names:
-            name += " (original)"
-        names.append(name)
-    return names
+    own = _columns(has_tree=project.labels.exclude(parent=None).exists())
+    return [*own, *_beside(own, project.metadata_columns)]
 
 
 def _columns(has_tree: bool) -> list[str]:
     return [*COLUMNS, *TREE_COLUMNS] if has_tree else list(COLUMNS)
 
 
-def rows(project: Project, documents: QuerySet[Document] | None = None) -> Iterator[list[str]]:
-    """Yield the cells of the export's rows, of these documents or of all, in the order of the header."""
+def _beside(own: Iterable[str], metadata_columns: Iterable[str]) -> dict[str, str]:
+    """The documents' own columns under names that no other column has."""
+    taken, names = set(own), {}
+    for column in metadata_columns:
+        name = column
+        while name in taken:
+            name += " (original)"
+        taken.add(name)
+        names[name] = column
+    return names
+
+
+def rows(project: Project, documents: QuerySet[Document] | None = None) -> Iterator[dict[str, str]]:
+    """Yield the export's rows, of these documents or of all: each name of the header, in its order, with its cell."""
     chosen = project.documents.all() if documents is None else documents
-    labels, extra = project.labels.current(), project.metadata_columns
+    labels = project.labels.current()
     own = _columns(has_tree=any(label.parent_id for label in labels.values()))
+    beside = _beside(own, project.metadata_columns)
     last_pk = 0
     while pks := list(chosen.filter(pk__gt=last_pk).order_by("pk").values_list("pk", flat=True)[:CHUNK]):
         verdicts, decisions = _latest_verdicts(pks), _latest_decisions(pks)
         beliefs, settled, further = _beliefs(pks), _settled(pks), _further_rows(pks)
-        for row in _documents(pks):
+        for row in _documents(project if documents is None else None, pks):
             cells = {
                 **row["provenance"],
                 # A certificate is the promise of the project that earned it.
@@ -89,23 +100,32 @@ def rows(project: Project, documents: QuerySet[Document] | None = None) -> Itera
             }
             for external_id, metadata in [(row["external_id"], row["metadata"]), *further.get(row["pk"], [])]:
                 cells["id"] = external_id
-                yield [cells.get(name, "") for name in own] + [metadata.get(name, "") for name in extra]
+                told = {name: cells.get(name, "") for name in own}
+                yield told | {name: metadata.get(column, "") for name, column in beside.items()}
         last_pk = pks[-1]
 
 
-def _documents(pks: list[int]) -> QuerySet[Document, dict[str, Any]]:
-    """Documents as plain rows: model instances would take three times as long.
+def _documents(project: Project | None, pks: list[int]) -> QuerySet[Document, dict[str, Any]]:
+    """Documents as plain rows: model instances would take three times as long. With a project they are all of it.
 
     Asked for by their keys: with a limit in their place PostgreSQL joins and sorts the whole
     project for each chunk while its statistics are older than the last import.
     """
-    return Document.objects.filter(pk__in=pks).order_by("pk").values(*FIELDS)
+    chosen = Q(_of(pks, "pk"), project=project) if project else Q(pk__in=pks)
+    return Document.objects.filter(chosen).order_by("pk").values(*FIELDS)
+
+
+def _of(pks: list[int], path: str) -> Q:
+    """Rows of these documents, in the order of their keys; among others where they are neighbours."""
+    if pks[-1] - pks[0] > MAX_SPREAD * CHUNK:
+        return Q(**{f"{path}__in": pks})
+    return Q(**{f"{path}__gte": pks[0], f"{path}__lte": pks[-1]})
 
 
 def _further_rows(document_ids: list[int]) -> dict[int, list[tuple[str, dict[str, str]]]]:
     """By document: id and metadata of the other rows that came in with its text."""
     further: dict[int, list[tuple[str, dict[str, str]]]] = defaultdict(list)
-    found = Row.objects.filter(document__in=document_ids).order_by("pk")
+    found = Row.objects.filter(_of(document_ids, "document")).order_by("pk")
     for document_id, external_id, metadata in found.values_list("document", "external_id", "metadata"):
         further[document_id].append((external_id, metadata))
     return further
@@ -114,7 +134,9 @@ def _further_rows(document_ids: list[int]) -> dict[int, list[tuple[str, dict[str
 def _beliefs(document_ids: list[int]) -> dict[int, dict[int | None, float]]:
     """By document that has a label: the belief in each of its candidates, after the judge's verdicts."""
     labelled = Q(document__example__isnull=False) | ~Q(document__given_source="")
-    found = Prediction.objects.filter(labelled, document__in=document_ids).only("document_id", "candidates", "belief")
+    found = Prediction.objects.filter(labelled, _of(document_ids, "document")).only(
+        "document_id", "candidates", "belief"
+    )
     return {prediction.document_id: prediction.beliefs for prediction in found}
 
 
@@ -130,7 +152,7 @@ class _Settled(NamedTuple):
 def _settled(document_ids: list[int]) -> dict[int, _Settled]:
     """By document: the label that the machine settled and that stands."""
     covered = CohortMember.objects.filter(settled=OuterRef("pk"), certificate__isnull=False)
-    found = SettledLabel.objects.filter(document__in=document_ids, left_at=None)
+    found = SettledLabel.objects.filter(_of(document_ids, "document"), left_at=None)
     deepest = found.annotate(certified_to=Max("memberships__certified_to", default=0))
     rows = deepest.values_list("document_id", "label_id", "posterior", Exists(covered), "certified_to")
     return {document_id: _Settled(*row) for document_id, *row in rows}
@@ -138,7 +160,7 @@ def _settled(document_ids: list[int]) -> dict[int, _Settled]:
 
 def _latest_verdicts(document_ids: list[int]) -> dict[int, dict[str, str]]:
     """By document: the cells of its last verdict; what a judge was tried on says nothing of the document."""
-    found = Verdict.objects.filter(query__document__in=document_ids).exclude(query__reason=Query.Reason.TRIAL)
+    found = Verdict.objects.filter(_of(document_ids, "query__document")).exclude(query__reason=Query.Reason.TRIAL)
     found = found.order_by("pk")
     fields = ("verdict", "reason", "model", "prompt_version", "definition_version", "query__round__number")
     names = ("verdict", "verdict_reason", "judge_model", "prompt_version", "definition_version", "round")
@@ -151,7 +173,7 @@ def _latest_verdicts(document_ids: list[int]) -> dict[int, dict[str, str]]:
 def _latest_decisions(document_ids: list[int]) -> dict[int, dict[str, str]]:
     """By document: the cells of the last decision that holds; none while a second or third person has to decide."""
     waiting = QueueEntry.objects.exclude(people=People.ONE).filter(document=OuterRef("document"))
-    found = Decision.objects.standing().filter(~Exists(waiting), document__in=document_ids)
+    found = Decision.objects.standing().filter(_of(document_ids, "document"), ~Exists(waiting))
     rows = found.order_by("pk").values_list(
         "document", "action", "reviewer__username", "created_at", "query__round__number"
     )

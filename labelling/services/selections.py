@@ -67,7 +67,9 @@ def rows(project: Project, selection: Selection) -> Iterator[dict[str, str]]:
     Raises:
         Refused: when the release's file is damaged.
     """
-    all_rows = _of_release(selection.release, project) if selection.release else _now(project, selection.documents)
+    all_rows = (
+        _of_release(selection.release, project) if selection.release else exports.rows(project, selection.documents)
+    )
     return (row for row in all_rows if _is_chosen(row, selection))
 
 
@@ -78,11 +80,6 @@ def configuration(project: Project) -> str:
 
 def finished_releases(project: Project) -> QuerySet[Release]:
     return project.releases.filter(state=BackgroundJob.State.DONE)
-
-
-def _now(project: Project, documents: QuerySet[Document] | None) -> Iterator[dict[str, str]]:
-    names = exports.header(project)
-    return (dict(zip(names, row, strict=True)) for row in exports.rows(project, documents))
 
 
 def _of_release(release: Release, project: Project) -> Iterator[dict[str, str]]:

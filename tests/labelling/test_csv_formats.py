@@ -11,7 +11,7 @@ import zipfile
 
 import pytest
 
-from labelling.csv_io import conversion
+from labelling.csv_io import json_lists
 from labelling.csv_io.columns import read_header
 from labelling.csv_io.conversion import convert
 from labelling.csv_io.formats import (
@@ -24,6 +24,7 @@ from labelling.csv_io.formats import (
     open_text,
     printable,
 )
+from labelling.csv_io.stored import together
 
 FRENCH = ["Où est ma carte bancaire ?", "Elle a été volée à l’hôtel", "Pourquoi ces frais ont-ils été prélevés ?"]
 RUSSIAN = [
@@ -286,10 +287,10 @@ def test_json_that_is_nested_too_deeply_is_no_json():
 
 @pytest.mark.parametrize("block", [1, 2, 3, 7, 2**18])
 def test_json_lists_are_read_value_by_value_wherever_a_block_ends(monkeypatch, block):
-    monkeypatch.setattr(conversion, "BLOCK_CHARS", block)
+    monkeypatch.setattr(json_lists, "BLOCK_CHARS", block)
 
     def read(text: str) -> list[object]:
-        return list(conversion._values(io.BytesIO(text.encode())))
+        return list(json_lists.values(io.BytesIO(text.encode())))
 
     for values in ([], [{"a": 1.5, "b": '"]é,[{'}, 'x"y', {"c": [1, {"d": None}]}], [{"n": 10**30}]):
         written = json.dumps(values, indent=2, ensure_ascii=False)
@@ -300,3 +301,10 @@ def test_json_lists_are_read_value_by_value_wherever_a_block_ends(monkeypatch, b
             read(f'[{{"a": 1{end}')
     with pytest.raises(ValueError, match="value 1 does not end"):
         read('[,{"a": 1}]')
+
+
+@pytest.mark.parametrize("n", [0, 1, 7])
+def test_what_shares_a_key_comes_together_in_the_order_of_the_first(n):
+    items = [([str(number % 3), "\ud800"], {"n": number, "none": None}) for number in range(n)]
+    groups = [[value["n"] for value in values] for values in together(items)]
+    assert groups == [group for group in ([*range(first, n, 3)] for first in range(3)) if group]

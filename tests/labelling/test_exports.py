@@ -205,6 +205,17 @@ def test_every_document_is_exported_once_however_they_are_read(chunk, monkeypatc
     assert texts == [text for text, _ in fruit_rows()]
 
 
+def test_documents_between_those_of_another_project_are_told_of_alike(reviewed, monkeypatch):
+    """Keys that lie apart are listed, others are asked for from the first to the last."""
+    import_rows(make_project(), [("a guava of somebody else", "guava")])
+    import_rows(reviewed, [("a late guava", "guava")])
+    told = export(reviewed)
+    assert "somebody else" not in told
+    for spread in (-1, 0):
+        monkeypatch.setattr(exports, "MAX_SPREAD", spread)
+        assert export(reviewed) == told
+
+
 def test_the_number_of_queries_depends_on_the_chunks_alone(reviewed, monkeypatch, django_assert_num_queries):
     monkeypatch.setattr(exports, "CHUNK", 10)
     n_chunks = 7

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from importlib import import_module
 
 import pytest
 from django.db import connection
@@ -13,6 +14,7 @@ from labelling.jobs.lease import JobFailed
 from labelling.models import (
     Certificate,
     Decision,
+    Prediction,
     Project,
     Query,
     QueueEntry,
@@ -100,6 +102,31 @@ def test_auto_accept_valid_becomes_threshold_and_probabilities_become_beliefs():
     assert (prediction.posterior, prediction.posterior_label_id, prediction.gain) == (0.7, label.pk, None)
     query = now("labelling", "Query").objects.get()
     assert (query.reason, query.posterior, query.gain) == ("uncertain", 0.7, None)
+
+
+def test_what_is_predicted_keeps_every_digit_in_fewer_bytes_and_back(monkeypatch):
+    monkeypatch.setattr(import_module("labelling.migrations.0034_compact"), "CHUNK", 2)
+    before = migrate("0032_files").get_model
+    project = before("labelling", "Project").objects.create(name="p", slug="p")
+    label = before("labelling", "Label").objects.create(project=project, name="apple")
+    round_ = before("labelling", "Round").objects.create(project=project, number=1, state="done")
+    known = {"round": round_, "label": label, "probability": 0.123456, "entropy": 1.0, "posterior": 0.5}
+    told = [
+        ([[label.pk, 0.123456], [label.pk + 1, 0.000001]], [0.333333, 0.0, 1.0], [[label.pk, 0.5]]),
+        ([[label.pk, 1.0]], [], []),
+        ([], [0.25], [[1, 0.75], [2, 0.6]]),
+        ([[2**32 - 1, 0.5]], [1e-06], []),
+        ([], [], []),
+    ]
+    fields = ("candidates", "belief", "path")
+    for n, lists in enumerate(told):
+        document = before("labelling", "Document").objects.create(project=project, text=str(n), text_hash=str(n))
+        rows = before("labelling", "Prediction").objects
+        rows.create(document=document, **known, **dict(zip(fields, lists, strict=True)))
+    migrate("0034_compact")
+    assert list(Prediction.objects.order_by("document").values_list(*fields)) == told
+    before = migrate("0032_files").get_model("labelling", "Prediction")
+    assert list(before.objects.order_by("document").values_list(*fields)) == told
 
 
 def test_what_waits_learns_its_round_and_rounds_how_much_they_laid_out():

@@ -19,6 +19,7 @@ from django.utils import timezone
 from labelling.jobs.packing import unpack
 from labelling.jobs.packing.keys import reserve
 from labelling.jobs.packing.tables import LEFT_OUT, TABLES, VECTORS
+from labelling.jobs.packing.values import COMPACT
 from labelling.jobs.suggesting import Model
 from labelling.models import Embedding, LabelEvent, Project, Release
 from labelling.services import certificates, exports, label_life, revisions
@@ -76,7 +77,7 @@ def test_every_table_and_every_value_with_keys_is_known():
     assert ours == {*known, *LEFT_OUT, VECTORS}
     assert len(known) + len(LEFT_OUT) + 1 == len(ours)
     for table in TABLES:
-        values = {column.name for column in table.fields if isinstance(column, JSONField)}
+        values = {column.name for column in table.fields if isinstance(column, (JSONField, *COMPACT))}
         assert values == (table.plain | table.shapes.keys()) & values, table.model
         assert table.plain <= values, table.model
         assert not table.plain & table.shapes.keys(), table.model

@@ -5,14 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import PurePosixPath
 from typing import Any
 from zipfile import ZipFile
 
+from labelling.csv_io.json_lists import values
 from labelling.csv_io.peers.opinions import Opinion, carried, is_of_people, row_of
-from labelling.csv_io.stored import as_text
+from labelling.csv_io.stored import as_text, together
 
 EVERYBODY = "all"
 # A column called "data" replaces the text in doccano's exports; the others vanish or get a second meaning.
@@ -43,16 +43,16 @@ def read_archive(archive: ZipFile) -> Iterator[tuple[str, Said]]:
             for row in csv.DictReader(text):
                 yield person, dict(row) | {"label": _cell_of_labels(row.get("label") or "")}
         else:
-            values = json.load(text) if path.suffix == ".json" else map(json.loads, filter(str.strip, text))
-            yield from ((person, value) for value in values)
+            found = values(archive.open(name)) if path.suffix == ".json" else map(json.loads, filter(str.strip, text))
+            yield from ((person, value) for value in found)
 
 
 def rows_of(examples: Iterable[tuple[str, Said]]) -> Numbered:
     """Yield a row for each example; what several people said of it comes together."""
-    together: dict[tuple[str, str], list[tuple[str, Said]]] = defaultdict(list)
-    for person, example in examples:
-        together[as_text(example.get("id")), as_text(example["text"])].append((person, example))
-    for number, ((identifier, text), said) in enumerate(together.items(), start=1):
+    keyed = (([as_text(said.get("id")), as_text(said["text"])], (person, said)) for person, said in examples)
+    for number, said in enumerate(together(keyed), start=1):
+        first = said[0][1]
+        identifier, text = as_text(first.get("id")), as_text(first["text"])
         opinions = [Opinion(as_text(label), by) for by, example in said for label in example.get("label") or []]
         others = {name: value for _, example in said for name, value in _others(example)}
         yield number, row_of(text, identifier, opinions, others)

@@ -8,11 +8,11 @@ from __future__ import annotations
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 from xml.sax.saxutils import quoteattr
 
 from labelling.csv_io.peers.opinions import Opinion, carried, is_of_people, row_of
-from labelling.csv_io.stored import as_text
+from labelling.csv_io.stored import as_text, together
 
 CONTROL, TEXT_TAG = "label", "text_view"
 OUR_ID = "external_id"
@@ -36,15 +36,29 @@ def is_min(names: Iterable[str]) -> bool:
     return set(names) >= MIN_COLUMNS
 
 
-def controls(tasks: Iterable[Task]) -> list[str]:
-    """The controls by which something was chosen, the most frequent first."""
-    used = Counter(name for task in tasks for said in task.get("annotations") or [] for name in _choices(said))
-    return [name for name, _ in used.most_common()]
+class Look(NamedTuple):
+    """What a file of tasks has: the name of their texts, and the controls by which something was chosen."""
+
+    text: str
+    controls: list[str]
 
 
-def rows_of_tasks(tasks: Iterable[Task]) -> Numbered:
+def look(tasks: Iterable[Task]) -> Look:
+    """Look through all tasks once; the most frequent control comes first."""
+    used: Counter[str] = Counter()
+
+    def data() -> Iterator[Mapping[str, Any]]:
+        for task in tasks:
+            used.update(name for said in task.get("annotations") or [] for name in _choices(said))
+            yield task["data"]
+
+    text = _text_name(data())
+    return Look(text, [name for name, _ in used.most_common()])
+
+
+def rows_of_tasks(tasks: Iterable[Task], seen: Look) -> Numbered:
     """Yield a row for each task; where it has several controls, a column for each of them and no label."""
-    text, chosen = _text_name(task["data"] for task in tasks), controls(tasks)
+    text, chosen = seen
     for number, task in enumerate(tasks, start=1):
         data = dict(task["data"])
         words, identifier = as_text(data.pop(text, "")), data.pop(OUR_ID, None) or data.get("id") or task.get("id")
@@ -60,16 +74,18 @@ def rows_of_tasks(tasks: Iterable[Task]) -> Numbered:
 
 
 def rows_of_min(annotations: Iterable[Mapping[str, Any]]) -> Numbered:
-    """Yield a row for each task of a JSON_MIN or CSV export, which has a line for each annotation."""
-    by_task: dict[tuple[str, str], list[Mapping[str, Any]]] = defaultdict(list)
-    found = list(annotations)
-    names = dict.fromkeys(name for each in found for name in each)
-    control = _control_of(list(names), found)
+    """Yield a row for each task of a JSON_MIN or CSV export, which has a line for each annotation.
+
+    Args:
+        annotations: those lines; they are read several times.
+    """
+    names = dict.fromkeys(name for each in annotations for name in each)
+    control = _control_of(list(names), annotations)
     data_names = [name for name in names if name not in OF_ANNOTATIONS and name != control]
-    text = _text_name({name: each.get(name) for name in data_names} for each in found)
-    for each in found:
-        by_task[as_text(each.get("id")), as_text(each.get(text))].append(each)
-    for number, ((identifier, words), each_said) in enumerate(by_task.items(), start=1):
+    text = _text_name({name: each.get(name) for name in data_names} for each in annotations)
+    keyed = (([as_text(each.get("id")), as_text(each.get(text))], each) for each in annotations)
+    for number, each_said in enumerate(together(keyed), start=1):
+        identifier, words = as_text(each_said[0].get("id")), as_text(each_said[0].get(text))
         said = sorted(each_said, key=lambda each: as_text(each.get("updated_at")))
         opinions = [
             Opinion(label, _person(each.get("annotator")), as_text(each.get("updated_at")))
@@ -188,16 +204,21 @@ def _text_name(data: Iterable[Mapping[str, Any]]) -> str:
     return "text" if "text" in sizes else max(sizes, key=lambda name: sizes[name], default="text")
 
 
-def _control_of(names: list[str], found: list[Mapping[str, Any]]) -> str:
+def _control_of(names: list[str], found: Iterable[Mapping[str, Any]]) -> str:
     """The column of the choices: "label", or else the last that is filled on annotated lines and has no number."""
     if CONTROL in names:
         return CONTROL
     # The controls stand among these columns in the order of the alphabet; what was chosen comes again and again.
     free = [name for name in names if name not in OF_ANNOTATIONS and not name.startswith("_data_")]
-    annotated = [each for each in found if as_text(each.get("annotation_id"))]
-    told = {name: [as_text(each.get(name)) for each in annotated if each.get(name)] for name in free if name != "text"}
-    repeated = {name: len(cells) / len(set(cells)) for name, cells in told.items() if cells}
-    return max(repeated, key=lambda name: repeated[name], default="")
+    n: Counter[str] = Counter()
+    different: dict[str, set[int]] = defaultdict(set)
+    for each in found:
+        if as_text(each.get("annotation_id")):
+            for name in free:
+                if name != "text" and each.get(name):
+                    n[name] += 1
+                    different[name].add(hash(as_text(each[name])))
+    return max(filter(n.get, free), key=lambda name: n[name] / len(different[name]), default="")
 
 
 def _labels(value: Any) -> list[str]:

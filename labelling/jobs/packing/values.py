@@ -12,6 +12,7 @@ from django.core.exceptions import ValidationError
 from django.db.models import Field
 
 from labelling.jobs.packing.shapes import Misshapen
+from labelling.models.compact import CandidatesField, ProbabilitiesField
 
 # What stands in the JSON for a field; all others are strings.
 KINDS: dict[str, tuple[type, ...]] = {
@@ -23,6 +24,8 @@ KINDS: dict[str, tuple[type, ...]] = {
     "PositiveSmallIntegerField": (int,),
 }
 
+COMPACT = (CandidatesField, ProbabilitiesField)
+
 
 @dataclass(frozen=True)
 class Reader:
@@ -32,7 +35,7 @@ class Reader:
         column: the field.
         kinds: what may stand in the JSON.
         choices: the values that it can have; empty where there are too many to list.
-        is_plain: a foreign key, which is moved, or JSON, which has a shape of its own.
+        is_plain: a foreign key, which is moved, or a list or JSON, which have a shape of their own.
         is_needed: whether a row needs it; what is younger than a file has a default.
     """
 
@@ -47,11 +50,12 @@ class Reader:
     def of(cls, column: Field[Any, Any]) -> Reader:
         kind = column.get_internal_type()
         kinds: tuple[type, ...] = (int,) if column.remote_field else KINDS.get(kind, (str,))
-        if kind == "JSONField":
+        has_shape = kind == "JSONField" or isinstance(column, COMPACT)
+        if has_shape:
             kinds = (type(column.get_default()),) if column.has_default() else (dict, list)
         listed = {value for value, _ in column.flatchoices} | ({""} if column.flatchoices and column.blank else set())
         may_lack = (column.has_default() or column.null or column.blank) and not column.primary_key
-        is_plain = kind == "JSONField" or column.remote_field is not None
+        is_plain = has_shape or column.remote_field is not None
         return cls(column, kinds, frozenset(listed), is_plain, not may_lack)
 
     def read(self, raw: Any) -> Any:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 
 from django.db import transaction
 from django.db.models import Exists, OuterRef
@@ -46,18 +46,7 @@ def run(lease: Lease[Round]) -> None:
         lease.update(seconds=seconds)
 
     if round_.queried_at is None:
-        with timed(Step.EMBED):
-            embed_texts(lease)
-        with timed(Step.FIT, begins_with=Step.PARTITION):
-            learnt = fit(lease)
-            note_suspicions(lease, learnt)
-        with timed(Step.PREDICT):
-            predicted = predict(lease, learnt)
-        with timed(Step.QUERY):
-            queries = choose_queries(round_, learnt, predicted)
-            record_queries(lease, learnt, queries)
-        # Not before the batch is fixed: until then a round that starts afresh must find what the last one left.
-        remember(round_.project, learnt.memory)
+        _learn_and_choose(lease, timed)
     if forecast_is_due(round_):
         with timed(Step.FORECAST), _people_go_on_without(lease):
             record_forecast(lease)
@@ -95,6 +84,22 @@ def _lay_out(lease: Lease[Round]) -> None:
     note_for_people(lease)
     propose_labels(lease)
     estimate_shares(lease)
+
+
+def _learn_and_choose(lease: Lease[Round], timed: Callable[..., AbstractContextManager[None]]) -> None:
+    """Fix what is asked; all vectors are let go of at its end, before the next step loads them."""
+    with timed(Step.EMBED):
+        embed_texts(lease)
+    with timed(Step.FIT, begins_with=Step.PARTITION):
+        learnt = fit(lease)
+        note_suspicions(lease, learnt)
+    with timed(Step.PREDICT):
+        predicted = predict(lease, learnt)
+    with timed(Step.QUERY):
+        queries = choose_queries(lease.job, learnt, predicted)
+        record_queries(lease, learnt, queries)
+    # Not before the batch is fixed: until then a round that starts afresh must find what the last one left.
+    remember(lease.job.project, learnt.memory)
 
 
 @contextmanager

@@ -16,11 +16,9 @@ from classifiers.subset_classifier import NOISE
 from labelling.jobs.rounds.auditing import ASSUMED, all_rates, present_judge
 from labelling.jobs.rounds.paths import Path, paths, tree_of
 from labelling.models import Prediction, Query, Round, Verdict
+from labelling.models.compact import DIGITS
 from labelling.services.audits import JudgeId
 from labelling.services.definitions import meant_as_now
-
-# Digits of a stored belief: a label that a thousand candidates share a percent with must not round to never.
-DIGITS = 6
 
 
 @dataclass(frozen=True)

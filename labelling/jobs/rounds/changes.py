@@ -40,13 +40,13 @@ def changes(round_: Round, pool: Sequence[Top], holdout: Sequence[Top], truths: 
         now, probability now], the surest first; ``moves``: [label id before, label id now, documents].
     """
     rows = Prediction.objects.filter(document__project=round_.project).exclude(round=round_)
-    found = list(rows.values_list("document", "label", "round__number"))
-    before = {document_id: label_id for document_id, label_id, _ in found}
-    if not before:
+    before = dict(rows.values_list("document", "label"))
+    earlier = round_.project.rounds.filter(number__lt=round_.number, pool__isnull=False)
+    if not before or (since := earlier.values_list("number", flat=True).first()) is None:
         return {}
     examples = TrainingExample.objects.filter(document__project=round_.project, learned_in=None).order_by()
     return {
-        "since": max(number for _, _, number in found),
+        "since": since,
         "learnt": dict(examples.values_list("source").annotate(Count("pk"))),
         **on_pool(before, pool),
         **on_holdout(before, holdout, truths),

@@ -22,14 +22,16 @@ from classifiers.trees import right_by_level as counted_by_level
 from labelling.jobs import vectors
 from labelling.jobs.lease import JobFailed, Lease
 from labelling.jobs.rounds.auditing import is_new, measure_judge
-from labelling.jobs.rounds.believing import DIGITS, Believed, as_fields, believe
+from labelling.jobs.rounds.believing import Believed, as_fields, believe
 from labelling.jobs.rounds.changes import Top, changes
 from labelling.jobs.rounds.memory import Memory, recall
 from labelling.jobs.rounds.paths import paths, tree_of
 from labelling.jobs.rounds.revising import among_successors
 from labelling.models import Centre, Document, Label, Prediction, Round, TrainingExample
+from labelling.models.compact import DIGITS
 from labelling.models.sentences import Sentence as _
 from labelling.services.audits import off_list_counts
+from labelling.services.inserting import replace
 
 Step = Round.Step
 
@@ -38,6 +40,19 @@ CHUNK_PREDICTIONS = 2_000
 CHUNK_TEXTS = 4_096
 # Documents looked up at a time: SQLite takes a limited number of variables in a query.
 CHUNK_IDS = 500
+# Of a prediction; where those that are compared are the same, it stays as it is.
+COMPARED = ("candidates", "belief", "path", "gain")
+COLUMNS = (
+    "document_id",
+    "round_id",
+    "label_id",
+    "probability",
+    "entropy",
+    "posterior",
+    "posterior_label_id",
+    *COMPARED,
+)
+PACKED: dict[str, Any] = {name: Prediction._meta.get_field(name) for name in ("candidates", "belief", "path")}
 
 
 @dataclass(frozen=True)
@@ -310,8 +325,6 @@ def top_labels(predicted: Predicted) -> list[Top]:
 
 def _store(lease: Lease[Round], predicted: Predicted, done: int, total: int) -> None:
     candidates, believed = predicted.candidates, predicted.believed
-    fields = ["round", "label", "probability", "entropy", "candidates"]
-    fields += ["belief", "posterior", "posterior_label", "gain", "path"]
     tree = tree_of(lease.job.project)
     for start in range(0, len(predicted.document_ids), CHUNK_PREDICTIONS):
         chunk = slice(start, start + CHUNK_PREDICTIONS)
@@ -326,9 +339,9 @@ def _store(lease: Lease[Round], predicted: Predicted, done: int, total: int) -> 
             strict=True,
         )
         rows = [
-            Prediction(
+            _row(
                 document_id=document_id,
-                round=lease.job,
+                round_id=lease.job.pk,
                 label_id=labels[0],
                 probability=probabilities[0],
                 entropy=entropy,
@@ -338,10 +351,14 @@ def _store(lease: Lease[Round], predicted: Predicted, done: int, total: int) -> 
             for document_id, labels, probabilities, entropy, belief, gain, path in columns
         ]
         with lease.transaction():
-            Prediction.objects.bulk_create(
-                rows, update_conflicts=True, unique_fields=["document"], update_fields=fields
-            )
+            replace(Prediction, COLUMNS, rows, key="document_id", compared=COMPARED)
         lease.report(Step.PREDICT, done + start + len(rows), total)
+
+
+def _row(**told: Any) -> list[Any]:
+    """A prediction as the database takes it, in the order of COLUMNS."""
+    told |= {name: column.pack(told[name]) for name, column in PACKED.items()}
+    return [told[name] for name in COLUMNS]
 
 
 def listed(labels: list[int], probabilities: list[float]) -> list[list[float]]:

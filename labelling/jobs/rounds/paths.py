@@ -8,11 +8,9 @@ import numpy as np
 
 from classifiers.trees import NOWHERE, Tree
 from labelling.models import Project
+from labelling.models.compact import DIGITS
 
 Path = list[tuple[int, float]]
-
-# Digits of a stored belief.
-DIGITS = 6
 
 
 def tree_of(project: Project) -> Tree | None:

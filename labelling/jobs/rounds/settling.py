@@ -32,11 +32,14 @@ from labelling.services.claims import entry_for, n_waiting, reviews_a_round
 # How people's questions are chosen.
 PEOPLE_STRATEGY = "margin"
 
+Unlabelled = tuple[list[int], np.ndarray]
+
 
 def settle(lease: Lease[Round]) -> None:
     """Settle what is certain, look at the ledger, and lay out what people do next, all at once."""
     round_ = lease.job
-    known = Known.of(round_.project)
+    # Before the lock is taken: of a million documents vectors take longer to read than anybody waits for it.
+    known, unlabelled = Known.of(round_.project), _unlabelled(round_)
     with lease.transaction(), notices.certificate_watched(round_.project):
         measure_judge(lease)
         examples.give_way(round_.project)
@@ -49,7 +52,7 @@ def settle(lease: Lease[Round]) -> None:
         book.enter(round_, look, waits=not learning_over and round_.number <= reviewing.PATIENCE)
         look = book.book.look(book.limit, look.level)
         left = _dismiss(round_)
-        queries = _for_people(round_, book, look, known, learns=not learning_over)
+        queries = _for_people(round_, book, look, known, unlabelled, learns=not learning_over)
         _lay_out(round_, queries)
         lease.update(
             settled_at=timezone.now(),
@@ -128,7 +131,9 @@ def _dismiss(round_: Round) -> int:
     return n_settled
 
 
-def _for_people(round_: Round, stored: StoredBook, look: Look, known: Known, learns: bool) -> list[Query]:
+def _for_people(
+    round_: Round, stored: StoredBook, look: Look, known: Known, unlabelled: Unlabelled, learns: bool
+) -> list[Query]:
     """The questions that people get now, in the order in which they are to be asked."""
     book = stored.book
     capacity = max(reviews_a_round(round_.project) - n_waiting(round_.project), 0)
@@ -160,7 +165,7 @@ def _for_people(round_: Round, stored: StoredBook, look: Look, known: Known, lea
         return []
     # Where a parent is settled people are asked for what lies below it.
     settled = np.where(book.is_parent[drawn], NOISE, book.label[drawn])
-    queries = _asked(round_, known, reasons, dict(zip(taken, settled.tolist(), strict=True)))
+    queries = _asked(round_, known, unlabelled, reasons, dict(zip(taken, settled.tolist(), strict=True)))
     stored.write_draws(drawn, queries[: len(drawn)])
     return queries
 
@@ -215,7 +220,11 @@ def _questions(round_: Round, size: int, taken: Iterable[int]) -> list[int]:
 
 
 def _asked(
-    round_: Round, known: Known, reasons: Sequence[tuple[int, Query.Reason]], settled: dict[int, int]
+    round_: Round,
+    known: Known,
+    unlabelled: Unlabelled,
+    reasons: Sequence[tuple[int, Query.Reason]],
+    settled: dict[int, int],
 ) -> list[Query]:
     """Write one question for each document: about its settled label, or else its most probable one.
 
@@ -236,12 +245,12 @@ def _asked(
             query.label_id = settled[document]
         queries.append(of_judge.get((document, query.label_id), query) if reason == Query.Reason.REVIEW else query)
     new = [position for position, query in enumerate(queries) if query.pk is None]
-    note_near_duplicates([queries[position] for position in new], X[new], known, _unlabelled(round_))
+    note_near_duplicates([queries[position] for position in new], X[new], known, unlabelled)
     Query.objects.bulk_create([queries[position] for position in new])
     return queries
 
 
-def _unlabelled(round_: Round) -> tuple[list[int], np.ndarray]:
+def _unlabelled(round_: Round) -> Unlabelled:
     """Ids and vectors of the documents without a label."""
     space = Space.of(round_.project)
     pool = list(_pool(round_).filter(space.has_vector()).values_list("pk", "text_hash"))

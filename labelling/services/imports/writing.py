@@ -29,8 +29,8 @@ from labelling.services.imports.checking import (
     Progress,
     is_holdout,
 )
-from labelling.services.imports.inserting import insert
 from labelling.services.imports.lines import Lines, bring_up_to_date, further_lines
+from labelling.services.inserting import insert
 from labelling.services.labels import by_name, create_labels
 
 # Rows written in one transaction: small enough that a reviewer never waits for it.
