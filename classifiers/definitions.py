@@ -166,7 +166,7 @@ def read_naming(reply: Reply, rivals: Sequence[str]) -> Draft:
     """
     draft = read_draft(reply, rivals)
     if not draft.name:
-        raise JudgeError("The model gave no name.", usage=reply.usage, request_id=reply.request_id)
+        raise JudgeError(_("The model gave no name."), usage=reply.usage, request_id=reply.request_id)
     return draft
 
 

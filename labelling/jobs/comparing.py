@@ -24,6 +24,7 @@ from labelling.jobs.rounds.auditing import language_model
 from labelling.jobs.rounds.forecasting import ASSUMED_OUTPUT_TOKENS
 from labelling.jobs.rounds.questions import questions
 from labelling.models import Call, ComparedAnswer, Comparison, Query, Verdict
+from labelling.models.sentences import Sentence as _
 from labelling.models.sentences import said_by
 from labelling.services import audits, ledger
 from labelling.services.audits import Judged, JudgeId
@@ -37,7 +38,7 @@ def run(lease: Lease[Comparison]) -> None:
     lease.report(Step.PREPARE)
     # Of one project no two comparisons are active.
     ours = Call.objects.filter(project=comparison.project, purpose=Call.Purpose.COMPARISON)
-    ledger.lose(ours, "The worker died before the answer came.")
+    ledger.lose(ours, _("The worker died before the answer came."))
     judge = language_model(comparison.project, comparison.model, cast("Form", comparison.question))
     if comparison.confirmed_at is None:
         expected = forecast(judge.client, list(_tasks(comparison)), ASSUMED_OUTPUT_TOKENS)

@@ -31,6 +31,7 @@ from labelling.jobs.lease import Lease
 from labelling.jobs.rounds.auditing import language_model
 from labelling.jobs.vectors import Space
 from labelling.models import Call, Document, Draft, Drafting, Label, ProposedLabel, TrainingExample
+from labelling.models.sentences import Sentence as _
 from labelling.models.sentences import said_by
 from labelling.services import ledger, nowhere
 
@@ -49,7 +50,7 @@ def run(lease: Lease[Drafting]) -> None:
     """Take a drafting from wherever it is to the forecast, or, once a manager has agreed to that, to its end."""
     drafting = lease.job
     lease.report(Step.PREPARE)
-    ledger.lose(_calls_in_flight(drafting), "The worker died before the answer came.")
+    ledger.lose(_calls_in_flight(drafting), _("The worker died before the answer came."))
     _prepare(lease)
     client = language_model(drafting.project, drafting.model).client
     if drafting.confirmed_at is None:

@@ -20,6 +20,7 @@ from labelling.jobs.rounds.auditing import ASSUMED, all_rates, judge_of, measure
 from labelling.jobs.rounds.believing import Further, believe_verdict
 from labelling.jobs.rounds.questions import questions
 from labelling.models import Call, JudgeFailure, Query, Round, Verdict
+from labelling.models.sentences import Sentence as _
 from labelling.models.sentences import said_by
 from labelling.services import ledger
 from labelling.services.audits import JudgeId
@@ -40,7 +41,8 @@ def ask_judge(lease: Lease[Round]) -> Paused | None:
     """
     judge = judge_of(lease.job)
     # The worker that made them is gone: nobody will ever hear what came of them. Batches can still be asked for.
-    ledger.lose(Call.objects.filter(round=lease.job, batch=None), "The worker stopped while this call was in flight.")
+    lost = Call.objects.filter(round=lease.job, batch=None)
+    ledger.lose(lost, _("The worker stopped while this call was in flight."))
     record = _Recorder(lease, judge)
     try:
         if isinstance(judge, AnthropicJudge):
