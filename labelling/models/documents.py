@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
@@ -33,20 +33,6 @@ class DocumentQuerySet(models.QuerySet["Document"]):
     def in_windows(self) -> DocumentQuerySet:
         """Documents whose text is longer than the encoder reads at once, as far as it has read them."""
         return self.filter(text_hash__in=Embedding.objects.filter(n_windows__gt=1).values("text_hash"))
-
-
-class ByProject(models.Index):
-    """The documents of a project in the order of their keys.
-
-    SQLite adds the key to each index by itself. Where it is named nevertheless, SQLite goes through a list of wanted
-    keys once for every document, as soon as another table is joined.
-    """
-
-    def create_sql(self, model: Any, schema_editor: Any, using: str = "", **told: Any) -> Any:
-        index: models.Index = self
-        if schema_editor.connection.vendor == "sqlite":
-            index = models.Index(fields=["project"], name=self.name)
-        return models.Index.create_sql(index, model, schema_editor, using, **told)
 
 
 class Document(models.Model):
@@ -88,7 +74,8 @@ class Document(models.Model):
     class Meta:
         ordering = ["pk"]
         indexes = [
-            ByProject(fields=["project", "id"], name="documents_of_a_project"),
+            # On PostgreSQL with the key as its second column, see migration 0036.
+            models.Index(fields=["project"], name="documents_of_a_project"),
             models.Index(fields=["project"], condition=models.Q(holdout=True), name="documents_held_out"),
         ]
         constraints = [
