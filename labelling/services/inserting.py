@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from django.db import DEFAULT_DB_ALIAS, connections, transaction
 from django.db.models import Model
 
-# Of one statement: SQLite takes 32,766 values, and writes its index of words once for each.
+# Rows of one statement, as far as SQLite takes so many values: it writes its index of words once for each.
 BATCH = 2_000
 
 Values = Sequence[Any]
@@ -74,8 +75,10 @@ def _write(
 def _insert_values(cursor: Any, table: str, names: str, rows: Sequence[Values], end: str) -> Iterator[None]:
     """In batches; yield after each statement, while the cursor has what it returned."""
     places = f"({', '.join(['%s'] * len(rows[0]))})"
-    for start in range(0, len(rows), BATCH):
-        batch = rows[start : start + BATCH]
+    most_values = _connection().connection.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER)
+    n_rows = max(1, min(BATCH, most_values // len(rows[0])))
+    for start in range(0, len(rows), n_rows):
+        batch = rows[start : start + n_rows]
         statement = f"INSERT INTO {table} ({names}) VALUES " + ", ".join([places] * len(batch)) + end  # noqa: S608
         cursor.execute(statement, list(chain.from_iterable(batch)))
         yield

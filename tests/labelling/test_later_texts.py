@@ -242,7 +242,7 @@ def test_labels_that_come_in_for_settled_texts_take_their_place_and_audits_go_on
     decide_all(project)
     run_round(project)
     look = project.certificates.first()
-    assert (look.n, look.k, look.n_open) == (7, 1, 0), "nobody waits for an answer that has come in"
+    assert (look.n, look.k, look.n_open) == (17, 1, 0), "nobody waits for an answer that has come in"
     entered.refresh_from_db()
     free.refresh_from_db()
     assert (entered.left_at, free.left_because) == (None, "decided")
