@@ -136,7 +136,7 @@ $(FIGURES)/%-weak-judge.json: | .venv/installed .env
 $(FIGURES)/%-credulous-judge.json: | .venv/installed .env
 	$(call on_set,--arms red --judge-sensitivity 0.98 --judge-specificity 0.3)
 $(FIGURES)/%-one-deal.json: | .venv/installed .env
-	$(call on_set,--arms red people --random-state 0 --judge-calls-per-round 330)
+	$(call on_set,--arms red people --random-state 0 --judge-calls-per-round 320)
 $(FIGURES)/%-oos.json: | .venv/installed .env
 	$(call on_set,--arms red --oos $(RED_DATA)/$*/oos.csv)
 $(FIGURES)/mix-%-labels.json: | .venv/installed .env

@@ -44,7 +44,7 @@ PAUSE = 1.0
 MOST_CONFLICTS = 100
 
 # All that differs from a new project's settings; besides these the judge, its address and its model.
-SETTINGS: Mapping[str, str | bool] = {"confirm_spending": False, "retrain_after": "40", "batch_size": "330"}
+SETTINGS: Mapping[str, str | bool] = {"confirm_spending": False, "retrain_after": "40", "batch_size": "320"}
 
 MAKE = "from tests import measure_loop; measure_loop.make_accounts()"
 COUNT = "import json; from tests import measure_loop; print(json.dumps(measure_loop.counted()))"
