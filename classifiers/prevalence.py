@@ -12,7 +12,7 @@ to be.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.stats import norm
@@ -62,17 +62,22 @@ class Stratum:
             found: what was decided of them, codes, n_labels for none of these, shape (n_drawn,).
             n_labels: how many there are.
         """
-        columns = _columns(labels, n_labels)
-        size = n_labels + 1
-        drawn = np.zeros((len(found), size))
+        drawn = np.zeros((len(found), n_labels + 1))
         np.add.at(drawn, (np.arange(len(found))[:, None], _columns(drawn_labels, n_labels)), drawn_belief)
-        return cls(
-            len(labels),
-            np.bincount(columns.ravel(), weights=belief.ravel(), minlength=size),
-            np.bincount(columns.ravel(), weights=(belief * (1 - belief)).ravel(), minlength=size),
-            drawn,
-            found,
-        )
+        return cls(0, np.zeros(n_labels + 1), np.zeros(n_labels + 1), drawn, found).plus(labels, belief)
+
+    def plus(self, labels: np.ndarray, belief: np.ndarray) -> Stratum:
+        """Return it with more documents without a decision; to the last bit what it is with all of them at once.
+
+        Args:
+            labels: codes of their candidates, shape (n, k).
+            belief: in these and, last, in none of them, shape (n, k + 1).
+        """
+        columns = _columns(labels, len(self.believed) - 1).ravel()
+        believed, doubt = self.believed.copy(), self.doubt.copy()
+        np.add.at(believed, columns, belief.ravel())
+        np.add.at(doubt, columns, (belief * (1 - belief)).ravel())
+        return replace(self, n=self.n + len(labels), believed=believed, doubt=doubt)
 
     @property
     def off_by(self) -> np.ndarray:

@@ -325,7 +325,6 @@ class RedClassifier(ClassifierMixin, BaseEstimator):
         last = self.ensemble_
         if not isinstance(last, Ensemble):
             return
-        pool = self._vectors(pool)
         rng = np.random.default_rng(self.random_state)
         n_aside = min(round(SELF_ASIDE * len(pool)), MAX_ASIDE)
         aside, others = np.split(rng.permutation(len(pool)), [n_aside])
@@ -333,8 +332,10 @@ class RedClassifier(ClassifierMixin, BaseEstimator):
         taken = np.concatenate([others[labels[others] == code][:SELF_EXAMPLES] for code in range(len(self.classes_))])
         own = last.own_examples()
         counted = last.counted(_chosen(texts, taken))
+        # Of the whole pool there would be another copy.
+        vectors, vectors_aside = self._vectors(pool[taken]), self._vectors(pool[aside])
         self.ensemble_ = self._fit(
-            np.concatenate([last.bank[own], pool[taken]]),
+            np.concatenate([last.bank[own], vectors]),
             np.append(last.codes[own], labels[taken]),
             last.splits,
             len(own),
@@ -345,10 +346,10 @@ class RedClassifier(ClassifierMixin, BaseEstimator):
         # Without examples no weight was learnt that could have grown too sure of itself.
         if n_aside and len(own):
             texts_aside = _chosen(texts, aside)
-            confidence = _confidence(last, pool[aside], texts_aside)
+            confidence = _confidence(last, vectors_aside, texts_aside)
             if surer:
-                confidence += surer * (_confidence(self.ensemble_, pool[aside], texts_aside) - confidence)
-            self.ensemble_.temper(pool[aside], confidence, texts_aside)
+                confidence += surer * (_confidence(self.ensemble_, vectors_aside, texts_aside) - confidence)
+            self.ensemble_.temper(vectors_aside, confidence, texts_aside)
         self._count()
 
     def _train_itself(self, pool: np.ndarray, texts: Texts | None, few: bool, progress) -> None:

@@ -26,6 +26,21 @@ def test_a_stratum_spreads_what_is_believed_of_candidates_over_all_labels():
     assert stratum.off_by == pytest.approx(np.array([[-0.3, 0.0, -0.5, 0.8]]))
 
 
+@pytest.mark.parametrize("bounds", [[0], [40], [1, 2, 3], list(range(5, 40, 5))])
+def test_a_stratum_that_grows_is_to_the_last_bit_what_it_is_at_once(bounds):
+    rng = np.random.default_rng(0)
+    labels, belief = rng.integers(0, N_LABELS + 1, (40, K)), rng.dirichlet(np.full(K + 1, 0.3), 40)
+    drawn = (labels[:3], belief[:3], np.array([0, 1, N_LABELS]))
+    grown = one(labels[:0], belief[:0], N_LABELS, drawn)
+    for part, its_belief in zip(np.split(labels, bounds), np.split(belief, bounds), strict=True):
+        grown = grown.plus(part, its_belief)
+    whole = one(labels, belief, N_LABELS, drawn)
+    columns = np.hstack([labels, np.full((40, 1), N_LABELS)]).ravel()
+    assert grown.n == whole.n == 40
+    assert grown.believed.tolist() == whole.believed.tolist() == np.bincount(columns, belief.ravel()).tolist()
+    assert grown.doubt.tolist() == np.bincount(columns, (belief * (1 - belief)).ravel()).tolist()
+
+
 def test_labels_that_no_one_knows_are_none_of_these():
     assert one([[2, 2]], [[0.0, 0.0, 1.0]]).believed == pytest.approx([0, 0, 1])
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
+import numpy as np
 import pytest
 from django.urls import reverse
 
+from classifiers.prevalence import prevalence
 from labelling.jobs.releasing import SOURCES
-from labelling.models import Label, Project, Release
+from labelling.jobs.rounds import prevailing, reading
+from labelling.models import CohortMember, Label, Prediction, Project, Release, TrainingExample
 from labelling.services.health import table
 from labelling.services.promises import describe
 from labelling.services.shares import shares
@@ -52,6 +57,36 @@ def test_the_intervals_hold_the_true_shares_and_narrow_with_audits(audited):
     for pk, (_, low, high) in first["labels"].items():
         assert high - low > found.of_label[int(pk)].high - found.of_label[int(pk)].low
     assert [label.name for label, _ in found.by_share(audited.labels.all())] == list(TRUE)
+
+
+@pytest.mark.parametrize("size", [1, 7, 10_000])
+def test_shares_of_a_pool_read_in_batches_are_those_of_all_its_beliefs(audited, size, monkeypatch):
+    """Against the same of each document's lists, label by label."""
+    monkeypatch.setattr(reading, "CHUNK_ROWS", size)
+    round_, label_ids = audited.rounds.get(number=2), list(audited.labels.order_by("pk").values_list("pk", flat=True))
+    undecided = Prediction.objects.filter(document__given_source="").exclude(document__example__source="human")
+    strata, n_drawn = prevailing._strata(round_, prevailing._stored(undecided), np.array(label_ids))
+    in_ledger = set(CohortMember.objects.values_list("settled__document", flat=True))
+    settled = set(audited.settled_labels.values_list("document", flat=True))
+    kept = dict.fromkeys(range(3), 0) | Counter(
+        0 if pk in in_ledger else 1 if pk in settled else 2 for pk in undecided.values_list("document", flat=True)
+    )
+    assert [stratum.n for stratum in strata] == [kept[number] for number in range(3)]
+    assert n_drawn == round_.shares["drawn"] == sum(len(stratum.found) for stratum in strata)
+    believed, doubt = np.zeros((2, len(label_ids) + 1))
+    for prediction in undecided:
+        for pk, belief in prediction.beliefs.items():
+            code = len(label_ids) if pk is None else label_ids.index(pk)
+            believed[code] += belief
+            doubt[code] += belief * (1 - belief)
+    assert sum(stratum.believed for stratum in strata) == pytest.approx(believed, rel=1e-12)
+    assert sum(stratum.doubt for stratum in strata) == pytest.approx(doubt, rel=1e-12)
+    drawn = np.concatenate([stratum.drawn for stratum in strata])
+    assert drawn.sum(axis=1) == pytest.approx(np.ones(n_drawn), abs=1e-5)
+    told = round_.shares["labels"]
+    known = Counter(TrainingExample.objects.filter(source="human").values_list("label", flat=True))
+    counted = np.array([*(known[pk] for pk in label_ids), known[None]])
+    assert prevalence(counted, strata).share[:-1].round(5).tolist() == [told[str(pk)][0] for pk in label_ids]
 
 
 def test_seeds_and_holdout_are_not_counted(audited):

@@ -15,6 +15,7 @@ from classifiers.ledger import NOT_DRAWN, Look, Source, State
 from classifiers.loop.book import NO_COHORT, Book
 from classifiers.subset_classifier import NOISE
 from labelling.jobs.rounds.paths import tree_of
+from labelling.jobs.rounds.reading import booleans, columns, filled, floats, integers, places
 from labelling.models import (
     AuditDraw,
     Certificate,
@@ -66,16 +67,15 @@ class StoredBook:
         in_ledger = CohortMember.objects.filter(
             settled=OuterRef("pk"), cohort__ledger=project.restarts, cohort__project=project
         )
-        rows = list(
+        settled, document, label, source, posterior, left, level, is_parent = columns(
             project.settled_labels.filter(Q(left_at=None) & ~Exists(_decided()) | Exists(in_ledger))
             .order_by("pk")
-            .values_list("pk", "document_id", "label_id", "source", "posterior", "left_at", "level", "is_parent")
+            .values_list("pk", "document_id", "label_id", "source", "posterior", "left_at", "level", "is_parent"),
+            *(integers, integers, filled(NOISE), _sources, floats, _is_there, integers, booleans),
         )
-        members: dict[int, Any] = {
-            settled_id: member
-            for settled_id, *member in CohortMember.objects.filter(
-                cohort__project=project, cohort__ledger=project.restarts
-            ).values_list(
+        of_ledger = CohortMember.objects.filter(cohort__project=project, cohort__ledger=project.restarts).order_by()
+        versions, *values = columns(
+            of_ledger.values_list(
                 "settled_id",
                 "pk",
                 "cohort__number",
@@ -84,29 +84,32 @@ class StoredBook:
                 "draw__query_id",
                 "certificate_id",
                 "certified_to",
-            )
-        }
-        states = audits.states(project)
-        nothing: tuple[Any, ...] = (0, NO_COHORT, np.nan, None, None, None, 0)
-        of_row = [members.get(pk, nothing) for pk, *_ in rows]
-        book = Book(
-            document=np.array([row[1] for row in rows], dtype=int),
-            label=np.array([NOISE if row[2] is None else row[2] for row in rows], dtype=int),
-            source=np.array([SOURCES[SettledLabel.Source(row[3])] for row in rows], dtype=int),
-            posterior=np.array([row[4] for row in rows], dtype=float),
-            left=np.array([row[5] is not None for row in rows], dtype=bool),
-            cohort=np.array([member[1] for member in of_row], dtype=int),
-            key=np.array([member[2] for member in of_row], dtype=float),
-            drawn=np.array([NOT_DRAWN if member[3] is None else member[3] for member in of_row], dtype=int),
-            state=np.array([states.get(member[4], State.OPEN) for member in of_row], dtype=int),
-            certified=np.array([member[5] is not None for member in of_row], dtype=bool),
-            level=np.array([row[6] for row in rows], dtype=int),
-            is_parent=np.array([row[7] for row in rows], dtype=bool),
-            certified_to=np.array([member[6] for member in of_row], dtype=int),
+            ),
+            *(integers, integers, integers, floats, filled(NOT_DRAWN), filled(0), _is_there, integers),
         )
-        settled = np.array([row[0] for row in rows], dtype=int)
-        pks = np.array([member[0] for member in of_row], dtype=int)
-        queries = np.array([member[4] or 0 for member in of_row], dtype=int)
+        nothing = (0, NO_COHORT, np.nan, NOT_DRAWN, 0, False, 0)
+        rows = places(versions, settled)
+        pks, cohort, key, drawn, queries, certified, certified_to = (
+            _spread(column, rows, len(settled), none) for column, none in zip(values, nothing, strict=True)
+        )
+        states, state = audits.states(project), np.full(len(settled), State.OPEN, dtype=int)
+        for row in np.flatnonzero(queries).tolist():
+            state[row] = states.get(int(queries[row]), State.OPEN)
+        book = Book(
+            document=document,
+            label=label,
+            source=source,
+            posterior=posterior,
+            left=left,
+            cohort=cohort,
+            key=key,
+            drawn=drawn,
+            state=state,
+            certified=certified,
+            level=level,
+            is_parent=is_parent,
+            certified_to=certified_to,
+        )
         n_levels = tree.n_levels if (tree := tree_of(project)) else 1
         before = (book.left.copy(), book.certified.copy(), book.certified_to.copy())
         return cls(project, book, settled, pks, queries, n_levels, *before)
@@ -168,34 +171,29 @@ class StoredBook:
                 left_at=timezone.now(), left_because=SettledLabel.Left.WITHDRAWN
             )
         book = self.book
-        rows = [
-            SettledLabel(
-                project=self.project,
-                document_id=document_id,
-                label_id=None if label_id == NOISE else label_id,
-                source=NAMES[source],
-                posterior=posterior,
-                level=level,
-                is_parent=is_parent,
-                round=round_,
-            )
-            for document_id, label_id, source, posterior, level, is_parent in zip(
-                book.document[new].tolist(),
-                book.label[new].tolist(),
-                book.source[new].tolist(),
-                book.posterior[new].tolist(),
-                book.level[new].tolist(),
-                book.is_parent[new].tolist(),
-                strict=True,
-            )
-        ]
-        written = SettledLabel.objects.bulk_create(rows, batch_size=CHUNK_ROWS)
-        self.settled = np.append(self.settled, [row.pk for row in written]).astype(int)
+        settled = [self.settled]
+        for positions in _chunks(new):
+            written = SettledLabel.objects.bulk_create(self._version(round_, at) for at in positions)
+            settled.append(integers([row.pk for row in written]))
+        self.settled = np.concatenate(settled)
         self.members = np.append(self.members, np.zeros(len(new), dtype=int))
         self.queries = np.append(self.queries, np.zeros(len(new), dtype=int))
         self.was_left = book.left.copy()
         self.was_certified = book.certified.copy()
         self.was_certified_to = book.certified_to.copy()
+
+    def _version(self, round_: Round, at: int) -> SettledLabel:
+        book, label_id = self.book, int(self.book.label[at])
+        return SettledLabel(
+            project=self.project,
+            document_id=int(book.document[at]),
+            label_id=None if label_id == NOISE else label_id,
+            source=NAMES[Source(book.source[at])],
+            posterior=float(book.posterior[at]),
+            level=int(book.level[at]),
+            is_parent=bool(book.is_parent[at]),
+            round=round_,
+        )
 
     def enter(self, round_: Round, look: Look, waits: bool) -> None:
         """Let those enter the ledger whose turn it is."""
@@ -203,19 +201,18 @@ class StoredBook:
         new = self.book.enter(self.limit, look.holds, waits, seed)
         if not len(new):
             return
-        numbers = self.book.cohort[new].tolist()
         cohorts = {
             number: Cohort.objects.create(
                 project=self.project, ledger=self.project.restarts, number=number, round=round_
             )
-            for number in sorted(set(numbers))
+            for number in np.unique(self.book.cohort[new]).tolist()
         }
-        columns = zip(numbers, self.settled[new].tolist(), self.book.key[new].tolist(), strict=True)
-        rows = [
-            CohortMember(cohort=cohorts[number], settled_id=settled_id, key=key) for number, settled_id, key in columns
-        ]
-        written = CohortMember.objects.bulk_create(rows, batch_size=CHUNK_ROWS)
-        self.members[new] = [row.pk for row in written]
+        for positions in _chunks(new):
+            rows = zip(*(values[positions].tolist() for values in (self.book.cohort, self.settled, self.book.key)))  # noqa: B905
+            written = CohortMember.objects.bulk_create(
+                CohortMember(cohort=cohorts[number], settled_id=settled_id, key=key) for number, settled_id, key in rows
+            )
+            self.members[positions] = [row.pk for row in written]
 
     def draw(self, size: int) -> np.ndarray:
         """Draw the next audits; return positions of the versions."""
@@ -239,6 +236,21 @@ class StoredBook:
 def _decided() -> QuerySet[TrainingExample]:
     """A person's label: after a restart what was audited before is neither evidence nor claimed."""
     return TrainingExample.objects.filter(document=OuterRef("document"), source="human")
+
+
+def _sources(names: Sequence[str]) -> np.ndarray:
+    return integers([SOURCES[SettledLabel.Source(name)] for name in names])
+
+
+def _is_there(values: Sequence[Any]) -> np.ndarray:
+    return booleans([value is not None for value in values])
+
+
+def _spread(values: np.ndarray, rows: np.ndarray, n_rows: int, none: float) -> np.ndarray:
+    """Put values at their rows, of all that there are; ``none`` at the others."""
+    found = np.full(n_rows, none, dtype=values.dtype)
+    found[rows] = values
+    return found
 
 
 def _chunks(pks: np.ndarray) -> list[list[int]]:

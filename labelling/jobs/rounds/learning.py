@@ -227,10 +227,19 @@ def _pool(round_: Round, space: vectors.Space) -> dict[str, Any]:
 
 def texts_of(document_ids: list[int]) -> list[str]:
     """Return the documents' texts, in the order asked for."""
+    return _looked_up(document_ids, "text")
+
+
+def hashes_of(document_ids: list[int]) -> list[str]:
+    """Return the hashes of the documents' texts, in the order asked for."""
+    return _looked_up(document_ids, "text_hash")
+
+
+def _looked_up(document_ids: list[int], column: str) -> list[str]:
     found: dict[int, str] = {}
     for start in range(0, len(document_ids), CHUNK_IDS):
         chunk = Document.objects.filter(pk__in=document_ids[start : start + CHUNK_IDS])
-        found.update(chunk.values_list("pk", "text"))
+        found.update(chunk.values_list("pk", column))
     return [found[pk] for pk in document_ids]
 
 

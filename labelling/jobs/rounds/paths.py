@@ -37,11 +37,11 @@ def paths(tree: Tree | None, labels: np.ndarray, belief: np.ndarray) -> list[Pat
     ]
 
 
-def as_arrays(tree: Tree, stored: Sequence[Path]) -> tuple[np.ndarray, np.ndarray]:
-    """Paths of n Predictions as Tree.paths returns them, both of shape (n, n_levels)."""
-    labels = np.full((len(stored), tree.n_levels), NOWHERE)
-    sums = np.zeros(labels.shape)
+def as_array(tree: Tree, stored: Sequence[Path]) -> np.ndarray:
+    """Paths of n Predictions, label ids and beliefs as Tree.paths returns them, shape (n, n_levels, 2)."""
+    found = np.zeros((len(stored), tree.n_levels, 2))
+    found[..., 0] = NOWHERE
     for row, path in enumerate(stored):
-        for level, (label_id, belief) in enumerate(path[: tree.n_levels]):
-            labels[row, level], sums[row, level] = label_id, belief
-    return labels, sums
+        for level, pair in enumerate(path[: tree.n_levels]):
+            found[row, level] = pair
+    return found

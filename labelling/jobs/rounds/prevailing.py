@@ -2,37 +2,69 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from django.db.models import Q, QuerySet
 
 from classifiers.prevalence import Stratum, prevalence
+from classifiers.subset_classifier import NOISE
 from labelling.jobs.lease import Lease
+from labelling.jobs.rounds.reading import as_stored, batches, beliefs, candidates, columns, filled, integers, places
 from labelling.models import CohortMember, Prediction, Query, Round, SettledLabel, TrainingExample
 from labelling.models.documents import Source
 from labelling.services import audits
 
 DIGITS = 5
-CHUNK = 2_000
-
-# A document's id, its candidates with what the classifiers give them, and the belief in each and in none of these.
-Row = tuple[int, list[tuple[int, float]], list[float]]
+N_STRATA = 3
 
 
 @dataclass(frozen=True)
 class Places:
-    """Which stratum a document is in: the ledger, what else the machine settled, or what is open.
+    """Which stratum documents are in: the ledger, what else the machine settled, or what is open.
 
     Audits are drawn from the ledger alone, checks of the pool from all three.
+
+    Attributes:
+        ledger, settled: ids of their documents, rising.
     """
 
-    ledger: frozenset[int]
-    settled: frozenset[int]
+    ledger: np.ndarray
+    settled: np.ndarray
 
-    def __call__(self, document_id: int) -> int:
-        return 0 if document_id in self.ledger else 1 if document_id in self.settled else 2
+    def __call__(self, documents: np.ndarray) -> np.ndarray:
+        in_ledger, is_settled = (places(documents, among) < len(among) for among in (self.ledger, self.settled))
+        return np.select([in_ledger, is_settled], [0, 1], default=2)
+
+
+@dataclass(frozen=True)
+class Beliefs:
+    """What is believed of n documents.
+
+    Attributes:
+        documents: their ids, shape (n,).
+        labels: codes of their candidates, that of none of these for labels that are gone, shape (n, k).
+        belief: in these and, last, in none of them, shape (n, k + 1).
+    """
+
+    documents: np.ndarray
+    labels: np.ndarray
+    belief: np.ndarray
+
+    @classmethod
+    def of(cls, rows: Sequence[tuple[int, bytes, bytes]], label_ids: np.ndarray) -> Beliefs:
+        """Read stored rows; codes are places in ``label_ids``, which rise."""
+        labels = candidates([stored for _, stored, _ in rows])
+        return cls(
+            integers([document for document, _, _ in rows]),
+            places(labels, label_ids),
+            beliefs([stored for *_, stored in rows]),
+        )
+
+    def __getitem__(self, rows: np.ndarray) -> Beliefs:
+        return Beliefs(self.documents[rows], self.labels[rows], self.belief[rows])
 
 
 def estimate_shares(lease: Lease[Round]) -> None:
@@ -43,19 +75,18 @@ def estimate_shares(lease: Lease[Round]) -> None:
     round_ = lease.job
     came_without = Q(document__project=round_.project_id, document__holdout=False, document__given_source="")
     decided = TrainingExample.objects.filter(came_without, source=Source.HUMAN)
-    known = dict(decided.values_list("document", "label"))
+    [known] = columns(decided.order_by().values_list("label"), filled(NOISE))
     undecided = Prediction.objects.filter(came_without).exclude(document__example__source=Source.HUMAN)
     # A later round's model may have other labels than the one that predicted what was decided long ago.
-    codes = {pk: code for code, pk in enumerate(round_.project.labels.order_by("pk").values_list("pk", flat=True))}
-    strata, n_drawn = _strata(round_, list(_read(undecided)), codes)
-    counted = np.bincount([codes.get(label_id, len(codes)) for label_id in known.values()], minlength=len(codes) + 1)
-    if not known and not any(stratum.n for stratum in strata):
+    label_ids = integers(list(round_.project.labels.order_by("pk").values_list("pk", flat=True)))
+    strata, n_drawn = _strata(round_, _stored(undecided), label_ids)
+    if not len(known) and not any(stratum.n for stratum in strata):
         return
-    found = prevalence(counted, strata)
+    found = prevalence(np.bincount(places(known, label_ids), minlength=len(label_ids) + 1), strata)
     intervals = np.stack([found.share, found.low, found.high], axis=1).round(DIGITS).tolist()
     lease.update(
         shares={
-            "labels": {str(pk): intervals[code] for pk, code in codes.items()},
+            "labels": {str(pk): intervals[code] for code, pk in enumerate(label_ids.tolist())},
             "none": intervals[-1],
             "n": len(known) + sum(stratum.n for stratum in strata),
             "drawn": n_drawn,
@@ -63,23 +94,29 @@ def estimate_shares(lease: Lease[Round]) -> None:
     )
 
 
-def _read(predictions: QuerySet[Prediction]) -> Iterable[Row]:
-    found = predictions.exclude(belief=[]).values_list("document_id", "candidates", "belief")
-    return found.order_by().iterator(CHUNK)
+def _stored(predictions: QuerySet[Prediction]) -> QuerySet[Prediction, Any]:
+    columns = ("document_id", as_stored("candidates"), as_stored("belief"))
+    return predictions.exclude(belief=[]).order_by().values_list(*columns)
 
 
-def _strata(round_: Round, rows: Sequence[Row], codes: Mapping[int, int]) -> tuple[list[Stratum], int]:
+def _strata(round_: Round, undecided: QuerySet[Prediction, Any], label_ids: np.ndarray) -> tuple[list[Stratum], int]:
     """The strata, and how many decisions were drawn at random from all of them."""
-    truths = _drawn(round_)
-    drawn = list(_read(Prediction.objects.filter(document__in=list(truths))))
-    place = _places(round_)
+    truths, place = _drawn(round_), _places(round_)
+    drawn = Beliefs.of(list(_stored(Prediction.objects.filter(document__in=list(truths)))), label_ids)
+    found = places(filled(NOISE)([truths[document] for document in drawn.documents.tolist()]), label_ids)
+    nobody, stratum_of = drawn[integers([])], place(drawn.documents)
     strata = []
-    for number in range(3):
-        own = _arrays([row for row in rows if place(row[0]) == number], codes)
-        seen = [row for row in drawn if place(row[0]) == number]
-        found = np.array([codes.get(truths[row[0]] or 0, len(codes)) for row in seen], dtype=int)
-        strata.append(Stratum.of(*own, *_arrays(seen, codes), found, len(codes)))
-    return strata, len(drawn)
+    for number in range(N_STRATA):
+        own = stratum_of == number
+        seen = drawn[own]
+        strata.append(Stratum.of(nobody.labels, nobody.belief, seen.labels, seen.belief, found[own], len(label_ids)))
+    for rows in batches(undecided):
+        some = Beliefs.of(rows, label_ids)
+        stratum_of = place(some.documents)
+        for number in range(N_STRATA):
+            own = some[stratum_of == number]
+            strata[number] = strata[number].plus(own.labels, own.belief)
+    return strata, len(drawn.documents)
 
 
 def _drawn(round_: Round) -> dict[int, int | None]:
@@ -95,20 +132,6 @@ def _places(round_: Round) -> Places:
     stood = Q(left_at=None) | Q(left_because=SettledLabel.Left.DECIDED)
     settled = SettledLabel.objects.filter(stood, project=round_.project_id)
     members = CohortMember.objects.filter(settled__in=settled.values("pk"))
-    return Places(
-        frozenset(members.values_list("settled__document", flat=True)),
-        frozenset(settled.values_list("document", flat=True)),
-    )
-
-
-def _arrays(rows: Sequence[Row], codes: Mapping[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """Codes of candidates, shape (n, k), and the belief in them and in none of these, shape (n, k + 1).
-
-    Where a document has fewer candidates than others, "none of these" fills the rest with a belief of 0.
-    """
-    k = max((len(candidates) for _, candidates, _ in rows), default=0)
-    labels, belief = np.full((len(rows), k), len(codes)), np.zeros((len(rows), k + 1))
-    for row, (_, candidates, believed) in enumerate(rows):
-        labels[row, : len(candidates)] = [codes.get(label_id, len(codes)) for label_id, _ in candidates]
-        belief[row, : len(candidates)], belief[row, -1] = believed[:-1], believed[-1]
-    return labels, belief
+    [in_ledger] = columns(members.order_by().values_list("settled__document"), integers)
+    [is_settled] = columns(settled.order_by().values_list("document"), integers)
+    return Places(np.unique(in_ledger), np.unique(is_settled))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 
 import numpy as np
 from django.db.models import Avg, Exists, OuterRef, Q, QuerySet
@@ -18,9 +19,11 @@ from labelling.jobs.lease import Lease
 from labelling.jobs.rounds.auditing import measure_judge
 from labelling.jobs.rounds.books import StoredBook
 from labelling.jobs.rounds.judging import asked
+from labelling.jobs.rounds.learning import hashes_of
 from labelling.jobs.rounds.outlook import outlook
-from labelling.jobs.rounds.paths import as_arrays, tree_of
+from labelling.jobs.rounds.paths import as_array, tree_of
 from labelling.jobs.rounds.querying import Known, Seen, note_near_duplicates, query_about
+from labelling.jobs.rounds.reading import as_stored, beliefs, columns, filled, floats, integers
 from labelling.jobs.rounds.watching import look_at_later_texts
 from labelling.jobs.vectors import Space
 from labelling.models import Decision, Document, People, Prediction, Query, QueueEntry, Round, Verdict
@@ -72,18 +75,24 @@ def _settle(round_: Round, stored: StoredBook) -> int:
     """Settle what is certain, and teach what rests on the judge's word; return how many those are."""
     if not round_.settings["auto_accept"]:
         return 0
-    rows = list(_may_settle(round_).values_list("document_id", "posterior_label_id", "posterior", "path"))
-    documents = np.array([row[0] for row in rows], dtype=int)
-    labels = np.array([NOISE if row[1] is None else row[1] for row in rows], dtype=int)
-    tree = tree_of(round_.project)
+    rows, kinds = _may_settle(round_), (integers, filled(NOISE), floats)
+    tree, branches = tree_of(round_.project), None
+    if tree:
+        path = partial(as_array, tree)
+        with_path = rows.values_list("document_id", "posterior_label_id", "posterior", "path")
+        documents, labels, posterior, found = columns(with_path, *kinds, path)
+        branches = Branches.of(tree, labels, found[..., 0].astype(int), found[..., 1])
+    else:
+        without = rows.values_list("document_id", "posterior_label_id", "posterior")
+        documents, labels, posterior = columns(without, *kinds)
     new = stored.book.settle(
         documents,
         labels,
-        np.array([row[2] for row in rows], dtype=float),
+        posterior,
         np.isin(documents, np.array(_judged(round_), dtype=int)),
         round_.settings["certainty"],
         stored.limit,
-        Branches.of(tree, labels, *as_arrays(tree, [row[3] for row in rows])) if tree else None,
+        branches,
     )
     stored.write_settled(round_, new)
     book = stored.book
@@ -180,9 +189,9 @@ def _checks(round_: Round, size: int, taken: Sequence[int]) -> list[int]:
     """Documents drawn from everything that no person has decided on, each with equal chance."""
     undecided = round_.project.documents.filter(holdout=False, prediction__isnull=False, queue_entry=None)
     undecided = undecided.exclude(example__source__in=["human", "seed"]).exclude(pk__in=taken)
-    pks = list(undecided.order_by("pk").values_list("pk", flat=True))
+    [pks] = columns(undecided.order_by("pk").values_list("pk"), integers)
     seed = round_.settings["random_seed"] + round_.number
-    return [pks[position] for position in audit_slice(len(pks), size, seed)]
+    return pks[audit_slice(len(pks), size, seed)].tolist()
 
 
 def _for_people_alone(round_: Round, taken: Iterable[int]) -> list[int]:
@@ -207,16 +216,18 @@ def _questions(round_: Round, size: int, taken: Iterable[int]) -> list[int]:
     """Documents without a settled label whose answer would teach most; the first are asked first."""
     open_ = _open(round_, taken)
     open_ = open_.filter(~Exists(round_.project.settled_labels.final().filter(document=OuterRef("document"))))
-    rows = list(open_.order_by("document").values_list("document_id", "document__text_hash", "belief", "entropy"))
-    if not rows or not size:
+    if not size:
         return []
-    belief, entropy = np.array([row[2] for row in rows]), np.array([row[3] for row in rows])
+    rows = open_.order_by("document").values_list("document_id", "entropy", as_stored("belief"))
+    documents, entropy, belief = columns(rows, integers, floats, beliefs)
+    if not len(documents):
+        return []
     seed = round_.settings["random_seed"] + round_.number
     # Vectors are read of the head of the ranking alone.
     head = reviewing.questions(belief, entropy, HEAD * size, PEOPLE_STRATEGY, seed)
-    X = Space.of(round_.project).load([rows[position][1] for position in head])
+    X = Space.of(round_.project).load(hashes_of(documents[head].tolist()))
     chosen = reviewing.questions(belief[head], entropy[head], size, PEOPLE_STRATEGY, seed, X)
-    return [rows[position][0] for position in head[chosen]]
+    return documents[head[chosen]].tolist()
 
 
 def _asked(
