@@ -280,7 +280,8 @@ def _lay_out(round_: Round, queries: Sequence[Query]) -> None:
         if entry.query.reason == Query.Reason.AUDIT:
             waiting.query, waiting.round, waiting.priority = entry.query, round_, entry.priority
             waiting.save(update_fields=["query", "round", "priority"])
-    QueueEntry.objects.bulk_create(entries.values())
+    # Of two with the same priority the first that was written comes first.
+    QueueEntry.objects.bulk_create(sorted(entries.values(), key=lambda entry: (entry.priority, entry.document_id)))
 
 
 def _laid_out(round_: Round) -> int:
