@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from django.db import connection
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
@@ -28,10 +29,17 @@ from labelling.models import (
     TrainingExample,
 )
 from labelling.services import audits
+from labelling.services.inserting import insert
 
 SOURCES = {SettledLabel.Source.MODEL: Source.MODEL, SettledLabel.Source.JUDGE: Source.JUDGE}
 NAMES = {code: name for name, code in SOURCES.items()}
 CHUNK_ROWS = 2_000
+# Of the tables of settled labels and of the ledger's members: what is written of those that are new.
+SETTLED = (
+    "project_id", "round_id", "document_id", "label_id", "source", "posterior", "level", "is_parent", "settled_at",
+    "left_because",
+)  # fmt: skip
+MEMBERS = ("cohort_id", "settled_id", "key", "certified_to")
 # What is kept of a look at one level of the tree.
 OF_A_LEVEL = ("n", "k", "ever", "now", "bound", "holds", "n_catching_up")
 
@@ -141,7 +149,7 @@ class StoredBook:
         )
         new = book.certified & ~self.was_certified
         for pks in _chunks(self.members[new]):
-            CohortMember.objects.filter(pk__in=pks, certificate=None).update(certificate=certificate)
+            CohortMember.objects.filter(pk__in=pks.tolist(), certificate=None).update(certificate=certificate)
         self.was_certified = book.certified.copy()
         return look
 
@@ -159,7 +167,7 @@ class StoredBook:
         for depth in range(1, self.n_levels + 1):
             new = (book.certified_to == depth) & (self.was_certified_to < depth)
             for pks in _chunks(self.members[new]):
-                CohortMember.objects.filter(pk__in=pks).update(certified_to=depth)
+                CohortMember.objects.filter(pk__in=pks.tolist()).update(certified_to=depth)
         self.was_certified_to = book.certified_to.copy()
         return found
 
@@ -167,14 +175,15 @@ class StoredBook:
         """Write the versions at these positions, and which have left."""
         left = self.book.left[: len(self.was_left)] & ~self.was_left
         for pks in _chunks(self.settled[: len(self.was_left)][left]):
-            SettledLabel.objects.filter(pk__in=pks).update(
+            SettledLabel.objects.filter(pk__in=pks.tolist()).update(
                 left_at=timezone.now(), left_because=SettledLabel.Left.WITHDRAWN
             )
         book = self.book
         settled = [self.settled]
         for positions in _chunks(new):
-            written = SettledLabel.objects.bulk_create(self._version(round_, at) for at in positions)
-            settled.append(integers([row.pk for row in written]))
+            rows = list(self._versions(round_, positions))
+            pks_of = dict(insert(SettledLabel, SETTLED, rows, returning=("document_id", "id")))
+            settled.append(integers([pks_of[document] for document in book.document[positions].tolist()]))
         self.settled = np.concatenate(settled)
         self.members = np.append(self.members, np.zeros(len(new), dtype=int))
         self.queries = np.append(self.queries, np.zeros(len(new), dtype=int))
@@ -182,18 +191,14 @@ class StoredBook:
         self.was_certified = book.certified.copy()
         self.was_certified_to = book.certified_to.copy()
 
-    def _version(self, round_: Round, at: int) -> SettledLabel:
-        book, label_id = self.book, int(self.book.label[at])
-        return SettledLabel(
-            project=self.project,
-            document_id=int(book.document[at]),
-            label_id=None if label_id == NOISE else label_id,
-            source=NAMES[Source(book.source[at])],
-            posterior=float(book.posterior[at]),
-            level=int(book.level[at]),
-            is_parent=bool(book.is_parent[at]),
-            round=round_,
-        )
+    def _versions(self, round_: Round, positions: np.ndarray) -> Iterator[tuple[Any, ...]]:
+        """The versions at these positions as rows of SETTLED."""
+        book, now = self.book, connection.ops.adapt_datetimefield_value(timezone.now())
+        written = (book.document, book.label, book.source, book.posterior, book.level, book.is_parent)
+        columns = (column[positions].tolist() for column in written)
+        for document, label, source, posterior, level, is_parent in zip(*columns, strict=True):
+            of_label = None if label == NOISE else label, NAMES[source].value, posterior, level, is_parent
+            yield self.project.pk, round_.pk, document, *of_label, now, ""
 
     def enter(self, round_: Round, look: Look, waits: bool) -> None:
         """Let those enter the ledger whose turn it is."""
@@ -204,15 +209,15 @@ class StoredBook:
         cohorts = {
             number: Cohort.objects.create(
                 project=self.project, ledger=self.project.restarts, number=number, round=round_
-            )
+            ).pk
             for number in np.unique(self.book.cohort[new]).tolist()
         }
         for positions in _chunks(new):
-            rows = zip(*(values[positions].tolist() for values in (self.book.cohort, self.settled, self.book.key)))  # noqa: B905
-            written = CohortMember.objects.bulk_create(
-                CohortMember(cohort=cohorts[number], settled_id=settled_id, key=key) for number, settled_id, key in rows
-            )
-            self.members[positions] = [row.pk for row in written]
+            settled, key = self.settled[positions].tolist(), self.book.key[positions].tolist()
+            cohort = [cohorts[number] for number in self.book.cohort[positions].tolist()]
+            rows = [(*row, 0) for row in zip(cohort, settled, key, strict=True)]
+            pks_of = dict(insert(CohortMember, MEMBERS, rows, returning=("settled_id", "id")))
+            self.members[positions] = [pks_of[pk] for pk in settled]
 
     def draw(self, size: int) -> np.ndarray:
         """Draw the next audits; return positions of the versions."""
@@ -253,5 +258,5 @@ def _spread(values: np.ndarray, rows: np.ndarray, n_rows: int, none: float) -> n
     return found
 
 
-def _chunks(pks: np.ndarray) -> list[list[int]]:
-    return [pks[start : start + CHUNK_ROWS].tolist() for start in range(0, len(pks), CHUNK_ROWS)]
+def _chunks(pks: np.ndarray) -> list[np.ndarray]:
+    return [pks[start : start + CHUNK_ROWS] for start in range(0, len(pks), CHUNK_ROWS)]
