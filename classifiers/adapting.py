@@ -23,11 +23,11 @@ from filelock import FileLock
 from classifiers.embeddings import SentenceEncoder
 from classifiers.encoders import adapted_name, weights_file
 
-EPOCHS = 4
+EPOCHS = 2
 BATCH_TEXTS = 32
 # Of so many batches' texts those of like length are learnt together: that needs less padding, half the time.
 BATCHES_MIXED = 8
-LEARNING_RATE = 1e-4
+LEARNING_RATE = 5e-5
 HEAD_LEARNING_RATE = 1e-3
 WEIGHT_DECAY = 0.01
 # This share of the steps the rate rises to its highest, then it falls to nothing.

@@ -24,7 +24,7 @@ MIN_OF_A_LABEL = 2
 # More are not learnt.
 MOST_EXAMPLES = 20_000
 # Processor seconds for each example and before the first, on the machine of docs/measured.md.
-SECONDS_AN_EXAMPLE, SECONDS_AT_FIRST = 0.1, 60
+SECONDS_AN_EXAMPLE, SECONDS_AT_FIRST = 0.06, 60
 # So many times the examples of the last try, and it may be worth another one.
 GROWTH = 2
 
