@@ -79,6 +79,18 @@ def test_a_click_before_the_answer_is_not_lost(page, upload, button):
     check_imported(page)
 
 
+def test_what_is_typed_while_an_answer_comes_stays(page, upload):
+    answers = upload(ODD)
+    page.get_by_label("Label column").select_option("team")
+    answers.wait()
+    share = page.get_by_label("share of the labelled rows")
+    share.select_text()
+    answers.let_go()
+    page.wait_for_load_state("networkidle")
+    page.keyboard.type("20")
+    expect(share).to_have_value("20")
+
+
 @pytest.mark.parametrize(("width", "height"), SIZES)
 def test_an_answer_during_a_click_moves_nothing(page, upload, button, width, height):
     page.set_viewport_size({"width": width, "height": height})
