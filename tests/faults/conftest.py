@@ -19,7 +19,8 @@ LEAST_CLEAN = 117 / 120
 @pytest.fixture
 def person(request) -> Callable[[str], None]:
     """To be told what somebody has to do before it goes on; without that a fault is a clean one."""
-    return lambda why: request.node.user_properties.append((PERSON, why))
+    # A plain string: one that knows its parts does not go from one process to another.
+    return lambda why: request.node.user_properties.append((PERSON, str(why)))
 
 
 def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:
