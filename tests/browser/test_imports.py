@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 import pytest
@@ -13,6 +14,7 @@ from tests.site import Site
 pytestmark = pytest.mark.any_database
 
 SIZES = [pytest.param(1366, 768, id="laptop"), pytest.param(360, 740, id="phone"), pytest.param(1600, 2400, id="tall")]
+SECONDS = 60.0
 ODD = "Calls of May;;\nid;words;team\n" + "".join(f"{n};I paid twice, number {n};Money\n" for n in range(8))
 
 
@@ -32,7 +34,9 @@ class Answers:
 
     def wait(self, n: int = 1) -> None:
         """Until so many questions wait for their answer."""
+        deadline = time.monotonic() + SECONDS
         while len(self._held) < n:
+            assert time.monotonic() < deadline, f"{len(self._held)} of {n} questions came"
             self._page.wait_for_timeout(10)
 
     def let_go(self) -> None:
@@ -58,6 +62,7 @@ def upload(page: Page, site: Site, tmp_path) -> Callable[[str], Answers]:
         page.locator("#id_file").set_input_files(path)
         page.get_by_role("button", name="Upload and look at it").click()
         expect(page.get_by_role("heading", name="The first rows")).to_be_visible()
+        page.wait_for_load_state()  # What is seen before its script runs asks nothing.
         return Answers(page)
 
     return to_the_columns
