@@ -97,7 +97,7 @@ def test_everything_stays_but_the_name(client, root, zoe, ann):
     assert NAME in str(Release.objects.get().certificate), "what was delivered stays"
     Release.objects.update(certificate={})
     said = everything_said().replace(f"@{NAME}son", "")
-    assert not re.findall(r"(?i)quisling|zoe|192\.0\.2\.77", said)
+    assert not re.findall(r"(?i)quisling|\bzoe\b|192\.0\.2\.77", said)
     assert "@former reviewer 1, why? (@former reviewer 1.)" in said
     assert her.get("/").status_code == 302
     assert not Session.objects.filter(user=zoe).exists()
