@@ -11,11 +11,9 @@ from django.db import IntegrityError, transaction
 from django.db.models import Count, QuerySet
 
 from classifiers import encoders
-from labelling.models import Adaptation, BackgroundJob, Encoding, Label, Project, TrainingExample, Unpacking
+from labelling.models import Adaptation, Encoding, Label, Project, TrainingExample, Unpacking
 from labelling.models.sentences import Sentence as _
 from labelling.services import Refused, encoding, queueing
-
-State = BackgroundJob.State
 
 # Fewer tell too little of what is better.
 MIN_EXAMPLES, MIN_LABELS = 200, 2
@@ -98,7 +96,7 @@ def sweep() -> int:
     Nothing goes while some may just be written.
     """
     folder = encoding.adapted_folder()
-    if not folder.exists() or _some_are_written():
+    if not folder.exists() or queueing.is_busy(Adaptation, Unpacking):
         return 0
     named = {
         name for kind in (Project, Encoding, Adaptation) for name in kind.objects.values_list("encoder", flat=True)
@@ -117,12 +115,6 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)
-
-
-def _some_are_written() -> bool:
-    return any(
-        kind._default_manager.filter(state__in=BackgroundJob.ACTIVE).exists() for kind in (Adaptation, Unpacking)
-    )
 
 
 def _labels(project: Project) -> QuerySet[Label]:

@@ -43,6 +43,11 @@ TASKS: dict[type[BackgroundJob], str] = {
 }
 
 
+def is_busy(*kinds: Any, **of: Any) -> bool:
+    """Whether a job of one of these models is under way, of those that fit the conditions."""
+    return any(kind._default_manager.filter(state__in=BackgroundJob.ACTIVE, **of).exists() for kind in kinds)
+
+
 def check_idle(project: Project, *kinds: Any) -> None:
     """Make sure that no job is under way in a project.
 
@@ -53,7 +58,7 @@ def check_idle(project: Project, *kinds: Any) -> None:
     Raises:
         Refused: when one is.
     """
-    if any(kind._default_manager.filter(project=project, state__in=BackgroundJob.ACTIVE).exists() for kind in kinds):
+    if is_busy(*kinds, project=project):
         raise Refused(_("Something is running in this project. Wait until it has ended."))
 
 

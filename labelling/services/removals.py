@@ -198,9 +198,7 @@ def sweep_vectors() -> int:
     Raises:
         Refused: while a round runs, which may just have written some.
     """
-    if any(
-        kind._default_manager.filter(state__in=BackgroundJob.ACTIVE).exists() for kind in (Round, Encoding, Adaptation)
-    ):
+    if queueing.is_busy(Round, Encoding, Adaptation):
         raise Refused(_("A round is running. Wait until it has ended."))
     hashes = sorted(set(Embedding.objects.values_list("text_hash", flat=True)))
     return sum(_erase_vectors(hashes[start : start + CHUNK]) for start in range(0, len(hashes), CHUNK))
