@@ -127,20 +127,28 @@ class FrontDoor:
         return sender
 
     def _answer(self, environ: Message, send: Send, loop: asyncio.AbstractEventLoop) -> None:
-        """Have the application answer, in a thread of its own; what it yields leaves as fast as the reader takes it."""
+        """Have the application answer, in a thread of its own; what it yields leaves as fast as the reader takes it.
 
-        def emit(message: Message) -> None:
-            asyncio.run_coroutine_threadsafe(_sent(send, message), loop).result(READER_SECONDS)
+        An answer of one chunk leaves at once: each way to the loop's thread and back waits twice for the interpreter.
+        """
+        ready: list[Message] = []
+
+        def emit() -> None:
+            asyncio.run_coroutine_threadsafe(_sent(send, ready), loop).result(READER_SECONDS)
+            ready.clear()
 
         def start_response(status: str, headers: list[tuple[str, str]], exc_info: object = None) -> None:
             encoded = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers]
-            emit({"type": "http.response.start", "status": int(status[:3]), "headers": encoded})
+            ready.append({"type": "http.response.start", "status": int(status[:3]), "headers": encoded})
 
         chunks = self.application(environ, start_response)
         try:
-            for chunk in chunks:
-                emit({"type": "http.response.body", "body": chunk, "more_body": True})
-            emit({"type": "http.response.body", "body": b"", "more_body": False})
+            for n, chunk in enumerate(chunks):
+                if n:
+                    emit()
+                ready.append({"type": "http.response.body", "body": chunk, "more_body": True})
+            ready.append({"type": "http.response.body", "body": b"", "more_body": False})
+            emit()
         except (TimeoutError, OSError, RuntimeError):
             logger.info("%s went away before the answer's end", environ.get("REMOTE_ADDR"))
         finally:
@@ -172,8 +180,9 @@ async def _read(receive: Receive, body: SpooledTemporaryFile[bytes], length: int
             raise Turned(413, "The request is longer than it said, or doesn't say how long it is.")
 
 
-async def _sent(send: Send, message: Message) -> None:
-    await send(message)
+async def _sent(send: Send, messages: list[Message]) -> None:
+    for message in messages:
+        await send(message)
 
 
 async def _refuse(send: Send, turned: Turned) -> None:

@@ -386,13 +386,13 @@ def contradicts(query: Query, label_id: int | None) -> bool | None:
     """Whether a decision says that the machine's label, which this audit is about, is wrong; None: it is no audit."""
     if query.reason != Query.Reason.AUDIT:
         return None
-    draws = AuditDraw.objects.select_related("member__settled__label", "member__settled__project")
-    draw = draws.filter(query=query).first()
-    if draw is None:
+    label = ("member__settled__label", "member__settled__label__merged_into")
+    found = AuditDraw.objects.filter(query=query).order_by().values_list(*label).first()
+    if found is None:
         return None
-    settled = draw.member.settled.label
-    meant = {settled.pk, settled.merged_into_id or settled.pk} if settled else {None}
-    return not meant & set(trees.lines(draw.member.settled.project).get(label_id, [label_id]))
+    pk, merged_into = found
+    meant = {pk, merged_into or pk}
+    return label_id not in meant and not meant & set(trees.lines(query.round.project).get(label_id, []))
 
 
 def _decisions(project: Project) -> dict[int, int | None]:

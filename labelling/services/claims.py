@@ -74,8 +74,8 @@ def reviews_a_round(project: Project) -> int:
     return project.retrain_after or REVIEWS_BY_HAND
 
 
-def n_waiting(project: Project) -> int:
-    """How many documents wait for people, without those that somebody has skipped, or left to a second person."""
+def waiting(project: Project) -> QuerySet[QueueEntry]:
+    """What waits for people, without what somebody has skipped, or left to a second person."""
     # Where nobody else reviews, a second look is their own.
     another = Q(query__draw__isnull=True) | Exists(reviewing(project).exclude(user=OuterRef("reviewer")))
     passed = Decision.objects.filter(
@@ -83,7 +83,7 @@ def n_waiting(project: Project) -> int:
         document=OuterRef("document"),
         withdrawn_by__isnull=True,
     )
-    return project.queue.filter(~Exists(passed)).count()
+    return project.queue.filter(~Exists(passed))
 
 
 def reviewing(project: Project) -> QuerySet[Membership]:
@@ -184,6 +184,12 @@ def claim_next(project: Project, user: User, disputed: bool = False) -> QueueEnt
         if take(entry, user):
             return entry
     return None
+
+
+def locked(project: Project, entry_id: int) -> QueueEntry | None:
+    """An entry that nobody else can change before the transaction ends, with what a decision on it needs."""
+    entries = project.queue.select_for_update(of=("self",)).defer(*NOT_SHOWN)
+    return entries.select_related("query__round", "query__document__prediction").filter(pk=entry_id).order_by().first()
 
 
 def take(entry: QueueEntry, user: User) -> bool:

@@ -42,7 +42,7 @@ def open_to(user: User) -> Q:
     """
     allowed = Q()
     for one in _limits().filter(membership__user=user):
-        allowed &= ~Q(project=one.membership.project_id) | _fits(one, one.membership.project)
+        allowed &= ~Q(project=one.membership.project_id) | _fits(one, one.membership.project_id)
     return allowed
 
 
@@ -54,7 +54,7 @@ def n_for_nobody(project: Project) -> int:
         return 0
     fits = Q()
     for one in limits:
-        fits |= _fits(one, project)
+        fits |= _fits(one, project.pk)
     return project.queue.exclude(pk__in=project.queue.filter(fits).values("pk")).count()
 
 
@@ -75,7 +75,7 @@ def documents_of(
     project: Project, labels: Sequence[Label] | QuerySet[Label], column: str, values: Sequence[str]
 ) -> DocumentQuerySet:
     """The documents with one of these labels as the most probable, or one of these values in a column."""
-    label_ids = _with_all_below(project, [label.pk for label in labels])
+    label_ids = _with_all_below(project.pk, [label.pk for label in labels])
     either = Q(prediction__posterior_label__in=label_ids)
     if column and values:
         either |= Q(In(KeyTextTransform(column, "metadata"), list(values)))
@@ -85,7 +85,7 @@ def documents_of(
 def reserved_labels(project: Project) -> set[int]:
     """Ids of the labels that no machine settles."""
     rule = PeopleOnly.objects.filter(project=project).first()
-    return _with_all_below(project, rule.labels.values_list("pk", flat=True)) if rule else set()
+    return _with_all_below(project.pk, rule.labels.values_list("pk", flat=True)) if rule else set()
 
 
 def settled_before(project: Project) -> QuerySet[SettledLabel]:
@@ -102,31 +102,31 @@ def settled_of(
     drawn = AuditDraw.objects.filter(member__settled=OuterRef("pk"))
     in_force = project.settled_labels.filter(~Exists(drawn), left_at=None)
     documents = documents_of(project, labels, column, values).values("pk")
-    label_ids = _with_all_below(project, [label.pk for label in labels])
+    label_ids = _with_all_below(project.pk, [label.pk for label in labels])
     return in_force.filter(Q(document__in=documents) | Q(label__in=label_ids))
 
 
 def _limits() -> QuerySet[Expertise]:
     of_reviewers = Expertise.objects.filter(membership__role=Membership.Role.REVIEWER)
-    return of_reviewers.select_related("membership__project").prefetch_related("labels")
+    return of_reviewers.select_related("membership").prefetch_related("labels")
 
 
-def _fits(domain: Expertise, project: Project) -> Q:
+def _fits(domain: Expertise, project_id: int) -> Q:
     """Whether an entry of the queue has one of the labels, and one of the values."""
     fits = Q()
     if labels := [label.pk for label in domain.labels.all()]:
-        fits &= Q(query__label__in=_with_all_below(project, labels))
+        fits &= Q(query__label__in=_with_all_below(project_id, labels))
     if domain.values:
         fits &= Q(In(KeyTextTransform(domain.column, "document__metadata"), domain.values))
     return fits
 
 
-def _with_all_below(project: Project, label_ids: Sequence[int] | QuerySet[Any]) -> set[int]:
+def _with_all_below(project_id: int, label_ids: Sequence[int] | QuerySet[Any]) -> set[int]:
     """These labels, all below them in the tree, and what has become a part of any."""
     found = set(label_ids)
     if not found:
         return found
-    rows = list(project.labels.values_list("pk", "parent", "merged_into"))
+    rows = list(Label.objects.filter(project=project_id).values_list("pk", "parent", "merged_into"))
     n_before = 0
     while len(found) > n_before:
         n_before = len(found)

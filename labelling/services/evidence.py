@@ -313,7 +313,7 @@ def what_the_judge_said(document_id: int) -> str:
 
 def _in_use(label_ids: Collection[int | None], predicted_id: int) -> dict[int, Label]:
     """The labels of these ids that are in use; in any case the predicted one, or what it is a part of by now."""
-    labels = Label.objects.select_related("merged_into").in_bulk(label_ids)
+    labels = Label.objects.order_by().in_bulk(label_ids)
     predicted = labels[predicted_id].merged_into or labels[predicted_id]
     found = {pk: label for pk, label in labels.items() if label.retired_at is None and label != predicted}
     return found | {predicted_id: predicted}

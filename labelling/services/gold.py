@@ -109,8 +109,9 @@ def in_place_of(entry: QueueEntry, user: User) -> Question | None:
 
 def practises(project: Project, user: User) -> bool:
     """Whether they are new here: a reviewer who has decided nothing yet."""
-    is_reviewer = project.memberships.filter(user=user, role=Membership.Role.REVIEWER).exists()
-    return is_reviewer and not Decision.objects.filter(document__project=project, reviewer=user).exists()
+    if Decision.objects.filter(document__project=project, reviewer=user).exists():
+        return False
+    return project.memberships.filter(user=user, role=Membership.Role.REVIEWER).exists()
 
 
 @transaction.atomic

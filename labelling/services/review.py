@@ -43,8 +43,7 @@ def decide(
             somebody whose decisions need a second person, or somebody who has to practise first.
     """
     gold.check_practised(project, user)
-    waiting = project.queue.select_for_update(of=("self",)).select_related("query__document__prediction")
-    entry = waiting.filter(pk=entry_id).order_by().first()
+    entry = claims.locked(project, entry_id)
     if entry is None or _of_two(entry, user):
         return _decided_before(project, entry_id, user, action, label)
     # Before the claim: a colleague may have got what was skipped while the answer was lost.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
@@ -73,7 +74,7 @@ def start_round(
     settings = {name: getattr(project, name) for name in COPIED_SETTINGS}
     came_later = last is not None and has_unpredicted(project)
     settings["learns"] = bool(user) or came_later or last is None or not last.learning_over
-    if came_later and not user and not _has_enough(project):
+    if came_later and not user and not _has_enough(project, _last(project)):
         settings["only_predicts"] = True
     if ask_again:
         settings |= {"ask_again": list(ask_again), "confirm_spending": True}
@@ -103,13 +104,26 @@ def has_unpredicted(project: Project) -> bool:
     return project.documents.pool().filter(prediction=None).exists()
 
 
+class _Last(NamedTuple):
+    """How the last round ended, and after how many decisions another follows, as the database has it now."""
+
+    state: str
+    stop_reason: str
+    retrain_after: int
+
+    @property
+    def enough(self) -> int:
+        """How many decisions start the next round; 0: it starts by hand alone."""
+        return self.retrain_after if self.state == BackgroundJob.State.DONE and not self.stop_reason else 0
+
+
 def decisions_until_next(project: Project) -> int | None:
     """After how many more decisions the next round starts; None while it has to be started by hand.
 
     It starts by itself when the last one has ended, and not the loop with it; earlier when nothing waits any more.
     """
-    enough = _enough(project)
-    return enough - _new(project)[:enough].count() if enough else None
+    last = _last(project)
+    return last.enough - _new(project)[: last.enough].count() if last and last.enough else None
 
 
 def start_if_due(project: Project, texts_came: bool = False) -> Round | None:
@@ -129,27 +143,23 @@ def start_if_due(project: Project, texts_came: bool = False) -> Round | None:
 
 
 def _is_due(project: Project, texts_came: bool) -> bool:
-    last = project.rounds.order_by("-number").values_list("state", flat=True).first()
-    if last != BackgroundJob.State.DONE or not project.retrain_after:
+    last = _last(project)
+    if last is None or last.state != BackgroundJob.State.DONE or not last.retrain_after:
         return False
-    return _has_enough(project) or (texts_came and has_unpredicted(project))
+    return _has_enough(project, last) or (texts_came and has_unpredicted(project))
 
 
-def _has_enough(project: Project) -> bool:
+def _has_enough(project: Project, last: _Last | None) -> bool:
     """Whether people have decided enough for the next round, or something, and nothing waits for them."""
-    enough = _enough(project)
+    enough = last.enough if last else 0
     n_new = _new(project)[:enough].count() if enough else 0
-    return n_new > 0 and (n_new == enough or not claims.n_waiting(project))
+    return n_new > 0 and (n_new == enough or not claims.waiting(project).exists())
 
 
-def _enough(project: Project) -> int:
-    """How many decisions start the next round, as the database has it now; 0: it starts by hand alone."""
+def _last(project: Project) -> _Last | None:
     fields = ("state", "stop_reason", "project__retrain_after")
     last = project.rounds.order_by("-number").values_list(*fields).first()
-    if last is None:
-        return 0
-    state, stop_reason, retrain_after = last
-    return retrain_after if state == BackgroundJob.State.DONE and not stop_reason else 0
+    return _Last(*last) if last else None
 
 
 def _start(project: Project) -> Round | None:

@@ -15,7 +15,7 @@ from labelling.fake_messages_api import FAILURES, MessagesApi, Reply
 from labelling.jobs.lease import JobFailed
 from labelling.models import Round, Verdict
 from labelling.services import rounds
-from labelling.services.claims import n_waiting
+from labelling.services.claims import waiting
 from tests.labelling.test_paying import paying_project
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db]
@@ -82,7 +82,7 @@ def test_an_answer(answer, api: MessagesApi, price, monkeypatch, person):
     round_ = rounds.start_round(paying_project(batch_size=6))
     stops(round_)
     assert not Verdict.objects.exists()
-    assert n_waiting(round_.project), "people have nothing to do meanwhile"
+    assert waiting(round_.project).exists(), "people have nothing to do meanwhile"
     assert not Round.objects.filter(Q(error__contains="Unexpected") | Q(error__contains="Traceback")).exists()
     api.model.failures = {}
     if round_.state != Round.State.DONE:

@@ -21,7 +21,7 @@ from labelling.jobs.rounds.auditing import all_rates
 from labelling.jobs.rounds.judging import _Recorder, asked
 from labelling.models import Call, Event, JudgeFailure, Price, Project, Query, Round, Total, TrainingExample, Verdict
 from labelling.services import Refused, audits, ledger, queueing, rounds
-from labelling.services.claims import claim_next, n_waiting
+from labelling.services.claims import claim_next, waiting
 from labelling.services.labels import define
 from labelling.services.next_action import Kind, next_action
 from labelling.services.review import decide
@@ -186,10 +186,10 @@ def test_people_get_their_documents_where_the_key_is_refused(client, api, price,
         run_round(project)
     round_ = project.rounds.get()
     assert (round_.state, round_.step, round_.learning_over) == ("failed", step, "")
-    assert round_.laid_out == n_waiting(project) > 0
+    assert round_.laid_out == waiting(project).count() > 0
     manager = project.memberships.get().user
     action = next_action(project, manager)
-    assert (action.kind, action.n_further) == (Kind.GO_ON, n_waiting(project))
+    assert (action.kind, action.n_further) == (Kind.GO_ON, waiting(project).count())
     told = set(Event.objects.filter(project=project).values_list("kind", flat=True))
     assert {Event.Kind.ROUND_FAILED, Event.Kind.QUEUE_READY} <= told
     client.force_login(manager)

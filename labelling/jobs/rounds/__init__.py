@@ -25,7 +25,7 @@ from labelling.jobs.rounds.suspecting import note_suspicions
 from labelling.models import BackgroundJob, CohortMember, Project, Round
 from labelling.models.sentences import said_by
 from labelling.services import domains, notices
-from labelling.services.claims import n_waiting
+from labelling.services.claims import waiting
 from labelling.services.notices import Kind
 from labelling.services.rounds import start_if_due
 
@@ -123,7 +123,7 @@ def _tell(round_: Round, paused: Paused | None) -> None:
         notices.tell(project, Kind.ROUND_AT_CAP, number, number)
     if isinstance(paused, JudgeFails) or (round_.has_judge and was_down(round_)):
         notices.tell(project, Kind.JUDGE_FAILING, number, number)
-    if n_waiting(project):
+    if waiting(project).exists():
         notices.tell(project, Kind.QUEUE_READY, number)
 
 

@@ -30,7 +30,7 @@ from labelling.models import Decision, Document, People, Prediction, Query, Queu
 from labelling.models.sentences import Sentence
 from labelling.models.sentences import Sentence as _
 from labelling.services import audits, domains, examples, notices, watching
-from labelling.services.claims import entry_for, n_waiting, reviews_a_round
+from labelling.services.claims import entry_for, reviews_a_round, waiting
 
 # How people's questions are chosen.
 PEOPLE_STRATEGY = "margin"
@@ -145,7 +145,7 @@ def _for_people(
 ) -> list[Query]:
     """The questions that people get now, in the order in which they are to be asked."""
     book = stored.book
-    capacity = max(reviews_a_round(round_.project) - n_waiting(round_.project), 0)
+    capacity = max(reviews_a_round(round_.project) - waiting(round_.project).count(), 0)
     later = _later(round_, capacity)
     shares = reviewing.share_out(
         capacity - len(later),
@@ -275,11 +275,11 @@ def _lay_out(round_: Round, queries: Sequence[Query]) -> None:
     """
     checks = round_.queries.filter(reason=Query.Reason.SPOT_CHECK, document__in=_pool(round_))
     entries = {query.document_id: entry_for(query) for query in (*checks, *queries)}
-    for waiting in round_.project.queue.filter(document__in=list(entries)):
-        entry = entries.pop(waiting.document_id)
+    for known in round_.project.queue.filter(document__in=list(entries)):
+        entry = entries.pop(known.document_id)
         if entry.query.reason == Query.Reason.AUDIT:
-            waiting.query, waiting.round, waiting.priority = entry.query, round_, entry.priority
-            waiting.save(update_fields=["query", "round", "priority"])
+            known.query, known.round, known.priority = entry.query, round_, entry.priority
+            known.save(update_fields=["query", "round", "priority"])
     # Of two with the same priority the first that was written comes first.
     QueueEntry.objects.bulk_create(sorted(entries.values(), key=lambda entry: (entry.priority, entry.document_id)))
 
