@@ -8,7 +8,7 @@ of them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -117,7 +117,7 @@ class LabelViews:
             own: where the rows stand among the examples, shape (n,): each is left out then.
         """
         scores = np.empty(labels.size, dtype=np.float32)
-        for code, pairs in by_label(labels, len(self.members)):
+        for code, pairs in grouped(labels.ravel()):
             rows, members = pairs // labels.shape[1], self.members[code]
             similarity = X[rows] @ self.X[members].T
             if own is not None:
@@ -129,14 +129,19 @@ class LabelViews:
         return scores.reshape(labels.shape)
 
 
-def by_label(labels: np.ndarray, n_labels: int) -> list[tuple[int, np.ndarray]]:
-    """Return, for each code that occurs, the positions in the flattened ``labels`` where it does, rising."""
-    flat = labels.ravel()
-    order = np.argsort(flat, kind="stable")
-    bounds = np.searchsorted(flat[order], np.arange(n_labels + 1))
-    return [
-        (code, order[bounds[code] : bounds[code + 1]]) for code in range(n_labels) if bounds[code] < bounds[code + 1]
-    ]
+def grouped(values: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield each value that occurs in integers (n,), rising, and the positions where it does, rising, too."""
+    order = np.argsort(values, kind="stable")
+    ranked = values[order]
+    starts = np.flatnonzero(_is_first(ranked))
+    yield from zip(ranked[starts].tolist(), np.split(order, starts)[1:], strict=True)
+
+
+def _is_first(rising: np.ndarray) -> np.ndarray:
+    """Which of values (n,) that never fall are the first of their kind; np.unique sorts them anew."""
+    found = np.ones(len(rising), dtype=bool)
+    found[1:] = rising[1:] != rising[:-1]
+    return found
 
 
 def expert_view(
@@ -162,19 +167,22 @@ def expert_view(
     Returns:
         Scores, shape (n, k), float32.
     """
-    scores = np.zeros(labels.size, dtype=np.float32)
-    pairs_of = dict(by_label(labels, n_labels))
-    none = np.empty(0, dtype=int)
-    for expert in experts:
-        asked = [pairs_of.get(code, none) for code in expert.labels.tolist()]
-        rows = np.unique(np.concatenate(asked) // labels.shape[1])
-        if not rows.size:
-            continue
+    scores, k = np.zeros(labels.size, dtype=np.float32), labels.shape[1]
+    # Which expert answers for a label, and in which of its columns.
+    of_expert, column_of = np.full(n_labels, -1), np.empty(n_labels, dtype=int)
+    for number, expert in enumerate(experts):
+        of_expert[expert.labels], column_of[expert.labels] = number, np.arange(len(expert.labels))
+    for number, pairs in grouped(of_expert[labels.ravel()]):
+        if number < 0:
+            continue  # Nobody answers for these.
+        expert = experts[number]
+        rows_of_pairs = pairs // k
+        is_first = _is_first(rows_of_pairs)
+        rows, places = rows_of_pairs[is_first], np.cumsum(is_first) - 1
         answers = expert.scores(X[rows], examples) if likeness is None else expert.scores_of(likeness)[rows]
         if own is not None:
             _leave_out(answers, expert, own[rows])
-        for column, pairs in enumerate(asked):
-            scores[pairs] = answers[np.searchsorted(rows, pairs // labels.shape[1]), column]
+        scores[pairs] = answers[places, column_of[labels.ravel()[pairs]]]
     return scores.reshape(labels.shape)
 
 

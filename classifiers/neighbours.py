@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-# Rows compared at a time: with 100,000 examples, similarities and their order take 200 MB.
+# Rows compared at a time: with 100,000 examples, similarities and their order take 200 MB. Of more, fewer at a time.
 CHUNK_ROWS = 128
+MAX_SIMILARITIES = CHUNK_ROWS * 100_000
 
 
 def nearest(X: np.ndarray, examples: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
@@ -45,8 +46,9 @@ def nearly_equal(X: np.ndarray, others: np.ndarray, threshold: float) -> Iterato
         Positions in ``others`` and cosine similarities, both as long as there are such rows.
         Equal similarities keep the order of ``others``.
     """
-    for start in range(0, len(X), CHUNK_ROWS):
-        for row in X[start : start + CHUNK_ROWS] @ others.T:
+    size = min(CHUNK_ROWS, max(MAX_SIMILARITIES // max(len(others), 1), 1))
+    for start in range(0, len(X), size):
+        for row in X[start : start + size] @ others.T:
             alike = np.flatnonzero(row >= threshold)
             order = alike[np.argsort(-row[alike], kind="stable")]
             yield order, row[order]

@@ -112,6 +112,7 @@ def choose(
     X: np.ndarray | None = None,
     labels: np.ndarray | None = None,
     label_cap: int | None = None,
+    rows: np.ndarray | None = None,
 ) -> np.ndarray:
     """Return the positions of the documents to ask about, highest score first.
 
@@ -127,6 +128,8 @@ def choose(
         X: unit vectors, shape (n_documents, n_dims); None: near-duplicates stay.
         labels: code of each document's best candidate, shape (n_documents,).
         label_cap: the most documents of one label, at least 1; without ``labels`` it has no effect.
+        rows: of X, where that has vectors of more documents, which are these, shape (n_documents,): no copy is made but
+            of the head's.
 
     Returns:
         Positions in ``asked``, at most batch_size; documents whose score is -inf are never chosen. Equal scores
@@ -144,7 +147,7 @@ def choose(
     spread = _spread(
         batch_size,
         np.ones(len(head), dtype=bool),
-        X=None if X is None else X[head],
+        X=None if X is None else X[head if rows is None else rows[head]],
         labels=None if labels is None else labels[head],
         label_cap=label_cap,
     )

@@ -433,7 +433,8 @@ class Loop:
             threshold=self.plan.threshold,
             calls=self.plan.judge_calls - len(trial or ()),
             random_state=self._seed(),
-            X=self.data.X_pool[free],
+            X=self.data.X_pool,
+            rows=free,
         )
         if trial:
             self._try(trial)
@@ -700,7 +701,8 @@ class ArticleLoop(Loop):
             *self.rates,
             settled=np.zeros(len(free), dtype=bool),
         )
-        batch = free[choose(offered, self.plan.strategy, self.plan.judge_calls, self._seed(), X=self.data.X_pool[free])]
+        calls, X = self.plan.judge_calls, self.data.X_pool
+        batch = free[choose(offered, self.plan.strategy, calls, self._seed(), X=X, rows=free)]
         self.batch_valid = batch[self._put(batch, np.zeros(len(batch), dtype=int))]
         return batch
 

@@ -81,6 +81,8 @@ def look() -> None:
         {"source": project.imports.get().pk},
         {"own_id": "77"},
         {"q": "quantum", "predicted": label, "sort": "sure"},
+        {"q": "the", "sort": "sure"},
+        {"q": "the", "predicted": label},
         {"column": "colour", "value": "red"},
         {"column": "colour", "value": "dark grey", "sort": "doubtful"},
         {"column": "page", "value": "page 77"},

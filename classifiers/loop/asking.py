@@ -45,6 +45,7 @@ def batch(
     calls: int,
     random_state: int,
     X: np.ndarray | None = None,
+    rows: np.ndarray | None = None,
 ) -> np.ndarray:
     """Return positions of the documents that the judge is asked about in a round, most worth asking first.
 
@@ -57,14 +58,14 @@ def batch(
         settled: whether a document has a settled label, boolean, shape (n,); what the model is sure enough of to settle
             it without a judge is taken for settled, too.
         rates: the judge's, for this question.
-        strategy, threshold, question, X: see query.choose.
+        strategy, threshold, question, X, rows: see query.choose.
         calls: at least 0.
         random_state: seed.
     """
     open_ = open_belief(belief, asked)
     settled = settled | (belief.max(axis=1) >= bars(threshold, np.array([False])))
     offered = Asked(open_, entropy, *rates, settled, threshold, question)
-    chosen = choose(offered, strategy, calls, random_state, X=X)
+    chosen = choose(offered, strategy, calls, random_state, X=X, rows=rows)
     if question == "choose":
         return chosen
     best = open_[chosen, :-1].max(axis=1, initial=0.0)

@@ -7,26 +7,32 @@ import time
 from dataclasses import dataclass
 
 import numpy as np
-from django.db.models import Count, Max
+from django.db.models import Max
 
 from labelling.jobs.vectors import Space
-from labelling.models import Project
+from labelling.models import DiaryEntry, Project
 
 # Vectors of texts that were changed since, without a document more or less, are read anew after so long.
 FRESH_SECONDS = 600.0
+CHUNK_TEXTS = 10_000
+# What takes documents away: to count them all would take longer than to ask whether that was done.
+REMOVALS = (DiaryEntry.Act.DOCUMENTS_DELETED, DiaryEntry.Act.IMPORT_UNDONE)
 
-Stamp = tuple[int, int, int | None, str]
+Stamp = tuple[object, ...]
 
 
 @dataclass(frozen=True)
 class Kept:
-    """Vectors of a project's documents, float32 (n, n_dims), in their space, and the documents' keys (n,)."""
+    """Vectors of a project's documents in their space, and the documents' keys (n,).
+
+    They are the columns of an array, float32 (n_dims, n): so the product with one text takes half as long.
+    """
 
     stamp: Stamp
     read_at: float
     space: Space
     keys: np.ndarray
-    X: np.ndarray
+    columns: np.ndarray
 
 
 class Nearest:
@@ -42,24 +48,40 @@ class Nearest:
             kept = self._current(project_id)
         if not len(kept.keys):
             return []
-        similarity = kept.X @ kept.space.encode([text])[0]
+        similarity = kept.space.encode([text])[0] @ kept.columns
         order = _largest(similarity, n)
         return list(zip(kept.keys[order].tolist(), similarity[order].round(4).tolist(), strict=True))
 
     def _current(self, project_id: int) -> Kept:
         project = Project.objects.get(pk=project_id)
-        documents = project.documents.order_by()
-        counted = documents.aggregate(n=Count("pk"), last=Max("pk"))
-        stamp = (project_id, counted["n"], counted["last"], project.encoder_in_use)
-        kept = self._kept
+        stamp, kept = _stamp(project), self._kept
         if kept is None or kept.stamp != stamp or time.monotonic() - kept.read_at > FRESH_SECONDS:
             self._kept = None  # Never two of them in memory.
             space = Space.of(project)
-            rows = list(documents.filter(space.has_vector()).order_by("pk").values_list("pk", "text_hash"))
-            X = space.load([key for _, key in rows])
+            documents = project.documents.filter(space.has_vector()).order_by("pk")
+            rows = list(documents.values_list("pk", "text_hash"))
             keys = np.array([pk for pk, _ in rows], dtype=np.int64)
-            kept = self._kept = Kept(stamp, time.monotonic(), space, keys, X)
+            kept = self._kept = Kept(stamp, time.monotonic(), space, keys, _columns(space, [key for _, key in rows]))
         return kept
+
+
+def _stamp(project: Project) -> Stamp:
+    """What changes when documents come or go, when a round has read them, and with the encoder."""
+    last = project.documents.order_by().aggregate(pk=Max("pk"))["pk"]
+    removed = project.diary.filter(act__in=REMOVALS).values_list("pk", flat=True).first()
+    read_at = project.rounds.aggregate(at=Max("queried_at"))["at"]
+    return project.pk, last, removed, read_at, project.encoder_in_use
+
+
+def _columns(space: Space, text_hashes: list[str]) -> np.ndarray:
+    """The vectors of texts, float32 (n_dims, n); no memory has to hold them twice."""
+    found = np.empty((0, 0), dtype=np.float32)
+    for start in range(0, len(text_hashes), CHUNK_TEXTS):
+        chunk = space.load(text_hashes[start : start + CHUNK_TEXTS])
+        if not start:
+            found = np.empty((chunk.shape[1], len(text_hashes)), dtype=np.float32)
+        found[:, start : start + len(chunk)] = chunk.T
+    return found
 
 
 def _largest(values: np.ndarray, n: int) -> np.ndarray:

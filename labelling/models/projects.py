@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -342,10 +343,12 @@ class LabelQuerySet(models.QuerySet["Label"]):
         """Labels that the classifiers learn and propose: in use, with nothing in use below them."""
         return self.in_use().exclude(pk__in=Label.objects.in_use().exclude(parent=None).values("parent"))
 
-    def current(self) -> dict[int, Label]:
-        """By the id of each label, also of those that were merged, the label that it is now."""
-        labels = self.in_bulk()
-        return {pk: labels.get(label.merged_into_id or pk, label) for pk, label in labels.items()}
+    def current(self, pks: Collection[int] | None = None) -> dict[int, Label]:
+        """By the id of each label, or of those with these ids, also where it was merged, the label that it is now."""
+        labels = self.in_bulk(pks)
+        merged = {label.merged_into_id for label in labels.values()} - {None, *labels}
+        now = labels | self.in_bulk(merged) if merged else labels
+        return {pk: now.get(label.merged_into_id or pk, label) for pk, label in labels.items()}
 
 
 class Label(models.Model):

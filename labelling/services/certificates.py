@@ -127,8 +127,8 @@ def promise(project: Project) -> Promise:
 
 def in_force(project: Project) -> Certificate | None:
     """The newest that held; None where there is none, or audits say by now that more is wrong than was promised."""
-    last = project.rounds.exclude(settled_at=None).order_by("-number").only("settling_stopped").first()
-    return None if last and last.settling_stopped else project.certificates.filter(holds=True).first()
+    stopped = project.rounds.exclude(settled_at=None).order_by("-number").values_list("settling_stopped", flat=True)
+    return None if stopped.first() else project.certificates.filter(holds=True).first()
 
 
 def draws(project: Project) -> QuerySet[AuditDraw]:

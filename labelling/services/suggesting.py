@@ -133,7 +133,8 @@ def nearest(project: Project, text: str, n: int) -> dict[int, float]:
 
 def interpret(project: Project, standing: Standing, proposals: Sequence[Proposals]) -> list[Suggestion]:
     """Say what proposals mean. A label that was deleted since counts as none of these."""
-    labels: dict[int | None, Label] = dict(project.labels.current().items())
+    named = {pk for best, second, *_rest in proposals for pk, _probability in (best, second) if pk is not None}
+    labels: dict[int | None, Label] = dict(project.labels.current(named).items())
     suggestions = []
     for (best, probability), (second, second_probability), *_rest in proposals:
         label = labels.get(best)

@@ -16,7 +16,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_POST
 
-from labelling.models import BulkAct, Document, Flag, Label, Prediction, Project
+from labelling.models import BulkAct, Document, Flag, Label, Prediction, Project, words
 from labelling.services import Refused, access, audits, claims, desk, finding, flags, gold, health, removals, threads
 from labelling.services.review import relabel
 from labelling.services.suggesting import NotServed
@@ -181,12 +181,12 @@ def saved_view(request: Request, project: Project, pk: int) -> HttpResponse:
 @project_view
 def decisions(request: Request, project: Project) -> HttpResponse:
     """What one has decided, back to the first; looking at it changes nothing."""
-    words = searched(request)
+    asked = searched(request)
     rows = claims.standing(request.user).filter(document__project=project).order_by()
-    if words:
-        rows = rows.filter(document__in=project.documents.filter(finding.with_words(words)).values("pk"))
+    if asked:
+        rows = rows.filter(document__in=project.documents.filter(words.in_texts(asked)).values("pk"))
     shown = rows.select_related("document", "label")
-    context = {"project": project, "query": words, "page": page(request, rows, [("pk", True)], shown)}
+    context = {"project": project, "query": asked, "page": page(request, rows, [("pk", True)], shown)}
     return render(request, "labelling/decisions.html", context)
 
 
@@ -275,7 +275,7 @@ def _page(request: Request, project: Project, form: Filter, found: Found) -> Pag
     shown = finding.for_pages(project, project.documents.all())
     if found.alike is None:
         order = form.criteria.order if form.is_valid() else finding.ORDERS[""]
-        return page(request, found.documents, order, shown)
+        return page(request, found.documents, order, shown, found.in_order)
     fitting = set(found.documents.values_list("pk", flat=True))
     ranked = [pk for pk in found.alike if pk in fitting]
     start = number(request.GET.get("after", ""))

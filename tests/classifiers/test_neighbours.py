@@ -42,7 +42,9 @@ def test_there_are_never_more_neighbours_than_examples(n_rows, n_examples, k, wi
     assert positions.shape == similarities.shape == (n_rows, width)
 
 
-def test_nearly_equal_finds_all_and_only_those_above_the_threshold():
+@pytest.mark.parametrize("most", [1, 1_000, neighbours.MAX_SIMILARITIES])
+def test_nearly_equal_finds_all_and_only_those_above_the_threshold(most, monkeypatch):
+    monkeypatch.setattr(neighbours, "MAX_SIMILARITIES", most)
     rng = np.random.default_rng(5)
     X = rng.normal(size=(300, 4)).astype(np.float32)
     X /= np.linalg.norm(X, axis=1, keepdims=True)

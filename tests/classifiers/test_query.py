@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -82,6 +83,24 @@ def test_a_spread_batch_is_as_full_and_still_in_the_order_of_the_scores(strategy
     scores = STRATEGIES[strategy](given, np.random.default_rng(5))
     assert len(set(chosen.tolist())) == min(batch_size, (scores > -np.inf).sum())
     assert scores[chosen].tolist() == sorted(scores[chosen], reverse=True)
+
+
+@every_strategy
+def test_of_more_vectors_than_documents_their_own_count(strategy):
+    rows, X = np.array([7, 0, 3, 9, 1, 8, 2, 4, 6]), at_angles(*np.random.default_rng(1).uniform(size=11))
+    among = choose(some_asked(9), strategy, 4, random_state=5, X=X, rows=rows)
+    assert among.tolist() == choose(some_asked(9), strategy, 4, random_state=5, X=X[rows]).tolist()
+
+
+def test_vectors_are_copied_of_the_best_alone():
+    n = 20_000
+    given, X, rows = some_asked(n), np.ones((n, 64), dtype=np.float32), np.arange(n)[::-1]
+    tracemalloc.start()
+    try:
+        choose(given, "random", 4, X=X, rows=rows)
+        assert tracemalloc.get_traced_memory()[1] < X.nbytes / 3
+    finally:
+        tracemalloc.stop()
 
 
 @every_strategy

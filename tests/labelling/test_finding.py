@@ -24,9 +24,8 @@ from labelling.models import (
     Query,
     SettledLabel,
     Verdict,
-    words,
 )
-from labelling.services import Refused, claims, desk, finding, flags, review, rounds
+from labelling.services import Refused, claims, desk, finding, flags, removals, review, rounds, suggesting
 from labelling.services.finding import Criteria
 from labelling.views import paging
 from tests.factories import fruit_project, import_rows, make_project, make_user, run_round
@@ -112,7 +111,7 @@ def test_words_follow_the_text():
     assert (found(project, None, words="before"), found(project, None, words="after")) == ([], ["after"])
     document.delete()
     assert found(project, None, words="after") == []
-    assert words.in_texts("?!") is None
+    assert found(project, None, words="?!") == []
 
 
 @pytest.mark.parametrize("value", ["web", "web form", "Büro 5", 'a "quoted" one', "–", "5", "back\\slash"])
@@ -132,6 +131,29 @@ def test_the_index_of_a_projects_documents_leaves_their_key_to_sqlite():
     with connection.cursor() as cursor:
         cursor.execute("PRAGMA index_info(documents_of_a_project)")
         assert [name for *_, name in cursor.fetchall()] == ["project_id"]
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="of SQLite's own plans")
+@pytest.mark.parametrize("asked", [{"words": "apple"}, {"column": "colour", "value": "red"}])
+@pytest.mark.parametrize("sort", ["doubtful", "sure"])
+def test_the_first_by_belief_are_found_along_the_index_whatever_words_they_have(learnt, ann, asked, sort):
+    criteria = Criteria(**asked, sort=sort)
+    documents, in_order = finding.find_in_order(learnt, ann, criteria)
+    assert texts(documents) == texts(in_order)
+    plan = in_order.order_by(*(f"-{name}" if largest else name for name, largest in criteria.order))[:51].explain()
+    assert "predictions_by_belief" in plan
+    assert "ORDER BY" not in plan
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="of SQLite's own plans")
+def test_where_a_predicted_label_is_asked_for_its_predictions_are_read_and_not_all_that_have_the_words(learnt, ann):
+    label = learnt.labels.get(name="apple")
+    documents = finding.find(learnt, ann, Criteria(words="apple", predicted=label))
+    assert documents.count() > 0
+    assert set(documents) == {
+        one for one in finding.find(learnt, ann, Criteria(predicted=label)) if "apple" in one.text
+    }
+    assert "(posterior_label_id=?)" in documents.explain()
 
 
 # Filters
@@ -332,6 +354,27 @@ def test_documents_like_a_text_or_another_document_come_the_most_alike_first(cli
     assert all("cherry" in document.text for document in alike[:5])
     import_rows(learnt, [("not embedded yet", "")])
     assert desk_page(client, learnt, like="mango").context["page"].n == 36
+
+
+def test_what_a_round_has_read_is_found_at_once_and_what_is_deleted_takes_nobodys_place(ann, learnt, served):
+    import_rows(learnt, [("a mango that came later", "")])
+    later = learnt.documents.get(text__contains="later")
+    assert later.pk not in suggesting.nearest(learnt, later.text, 100)
+    run_round(learnt)
+    found = list(suggesting.nearest(learnt, later.text, 3))
+    assert found[0] == later.pk
+    removals.delete_documents(learnt, ann, learnt.documents.filter(pk__in=found), "the first")
+    again = suggesting.nearest(learnt, later.text, 3)
+    assert len(again) == 3
+    assert not set(again) & set(found)
+
+
+def test_whoever_asks_for_what_is_alike_counts_no_documents(learnt, served):
+    suggesting.nearest(learnt, "mango", 3)
+    with CaptureQueriesContext(connection) as asked:
+        suggesting.nearest(learnt, "apple", 3)
+    assert len(asked) <= 5
+    assert not [query for query in asked if "COUNT(" in query["sql"]]
 
 
 def test_without_the_process_that_knows_meaning_the_page_says_what_to_start(client, ann, learnt):

@@ -12,7 +12,7 @@ from django.core.management import CommandError, call_command
 
 from labelling.jobs.serving import AlreadyServed, ModelServer
 from labelling.jobs.suggesting import Models
-from labelling.models import Certificate, CohortMember, Prediction
+from labelling.models import Certificate, CohortMember, Label, Prediction
 from labelling.services import Refused
 from labelling.services.suggesting import NotServed, Standing, interpret, socket_key, suggest
 from tests.factories import fruit_project, import_rows, run_round
@@ -179,6 +179,16 @@ def test_a_suggestion_is_certified_from_the_lowest_probability_that_is(project):
     assert [one.certified for one in found] == [True, False, False, False]
     assert [one.label for one in found] == [label, label, None, None]
     assert [one.second for one in found] == [None, other, other, label]
+
+
+def test_what_proposals_mean_is_read_of_the_labels_that_they_name_alone(project, django_assert_num_queries):
+    label, other, third = project.labels.all()[:3]
+    standing = Standing.of(project)
+    Label.objects.filter(pk=other.pk).update(merged_into=third)
+    with django_assert_num_queries(2) as asked:
+        found = interpret(project, standing, 40 * [[(label.pk, 0.9), (other.pk, 0.1)]])
+    assert {(one.label, one.second) for one in found} == {(label, third)}
+    assert " IN (" in asked[0]["sql"]
 
 
 def test_nothing_is_certified_once_settling_has_stopped(project):

@@ -175,8 +175,8 @@ def choose_queries(round_: Round, learnt: Learnt, predicted: Predicted) -> list[
         threshold=wanted["certainty"],
         calls=wanted["batch_size"] - len(trial),
         random_state=seed,
-        # Where all are free, as at first, they are not copied.
-        X=predicted.X if len(free) == len(predicted.X) else predicted.X[free],
+        X=predicted.X,
+        rows=free,
     )
     checked = set(audit_slice(len(chosen), spot_checks(reviews_a_round(round_.project)), seed).tolist())
     seen = [Seen.at(predicted, position) for position in free[chosen]]

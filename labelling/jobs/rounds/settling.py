@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from functools import partial
+from functools import partial, reduce
+from operator import and_
+from typing import Any
 
 import numpy as np
 from django.db.models import Avg, Exists, OuterRef, Q, QuerySet
@@ -106,9 +108,7 @@ def _may_settle(round_: Round) -> QuerySet[Prediction]:
     in_hands = QueueEntry.objects.filter(document=OuterRef("document"), claimed_until__gt=timezone.now())
     return Prediction.objects.filter(
         ~Exists(in_hands),
-        ~Exists(_skips()),
-        ~Exists(_half_decided()),
-        ~Exists(audits.waiting(round_.project).filter(document=OuterRef("document"))),
+        _not_among(_skips(round_), _half_decided(round_), audits.waiting(round_.project)),
         document__in=_pool(round_)
         .filter(is_disputed=False)
         .exclude(pk__in=domains.for_people(round_.project).values("pk")),
@@ -133,7 +133,8 @@ def _dismiss(round_: Round) -> int:
     now = timezone.now()
     unclaimed = round_.project.queue.filter(Q(claimed_until=None) | Q(claimed_until__lte=now), sent_by=None)
     unclaimed.filter(document__example__source="human").delete()
-    questions = unclaimed.filter(~Exists(_skips()), ~Exists(_half_decided())).exclude(query__reason__in=Query.BLIND)
+    questions = unclaimed.filter(_not_among(_skips(round_), _half_decided(round_)))
+    questions = questions.exclude(query__reason__in=Query.BLIND)
     settled = questions.filter(document__in=round_.project.settled_labels.final().values("document"))
     n_settled = settled.filter(query__round__number__lt=round_.number).count()
     questions.delete()
@@ -204,9 +205,7 @@ def _for_people_alone(round_: Round, taken: Iterable[int]) -> list[int]:
 def _open(round_: Round, taken: Iterable[int]) -> QuerySet[Prediction]:
     """What a person may be asked about now."""
     return Prediction.objects.filter(
-        ~Exists(_skips()),
-        ~Exists(_half_decided()),
-        ~Exists(audits.waiting(round_.project).filter(document=OuterRef("document"))),
+        _not_among(_skips(round_), _half_decided(round_), audits.waiting(round_.project)),
         document__in=_pool(round_),
         document__queue_entry=None,
     ).exclude(document__in=list(taken))
@@ -342,7 +341,7 @@ def _expected_gain(round_: Round) -> float | None:
     if not round_.has_judge:
         return None
     best = Prediction.objects.filter(
-        ~Exists(_skips()), document__in=_pool(round_), document__queue_entry=None, gain__isnull=False
+        _not_among(_skips(round_)), document__in=_pool(round_), document__queue_entry=None, gain__isnull=False
     ).order_by("-gain")[: round_.settings["batch_size"]]
     return best.aggregate(mean=Avg("gain"))["mean"]
 
@@ -351,12 +350,17 @@ def _pool(round_: Round) -> QuerySet[Document]:
     return round_.project.documents.pool()
 
 
-def _skips() -> QuerySet[Decision]:
+def _not_among(*of_documents: QuerySet[Any]) -> Q:
+    """Whether a row's document is in none of these. They are few, and found once, not asked about for each row."""
+    return reduce(and_, (~Q(document__in=few.order_by().values("document")) for few in of_documents))
+
+
+def _skips(round_: Round) -> QuerySet[Decision]:
     return Decision.objects.filter(
-        document=OuterRef("document"), action=Decision.Action.SKIP, withdrawn_by__isnull=True
+        document__project=round_.project_id, action=Decision.Action.SKIP, withdrawn_by__isnull=True
     )
 
 
-def _half_decided() -> QuerySet[Decision]:
+def _half_decided(round_: Round) -> QuerySet[Decision]:
     """Of a document without a label: what one person said, or two who disagree."""
-    return Decision.objects.standing().filter(document=OuterRef("document"), people=People.TWO)
+    return Decision.objects.standing().filter(document__project=round_.project_id, people=People.TWO)
