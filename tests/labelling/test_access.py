@@ -208,7 +208,7 @@ def addresses_of(project: Project, deliver: Callable[[Project], None]) -> dict[s
     waiting = imports.upload(project, csv_file([("new", "")]), user=None)
     drafting = definitions.start_drafting(project, None, "all", "big-1")
     comparison = Comparison.objects.create(project=project, model="big-1", state="waiting")
-    flag = Flag.objects.create(document=project.documents.first(), comment="odd")
+    flag = Flag.objects.create(document=project.documents.all()[0], comment="odd")
     deliver(project)
     delivery = _delivery(project)
     arguments: dict[str, dict[str, Any]] = {
