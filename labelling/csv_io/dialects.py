@@ -37,8 +37,8 @@ PEERS = (LABEL_STUDIO, DOCCANO, ARGILLA)
 TEXT_NAMES = ("text", "message", "content", "body", "document", "question", "utterance", "sentence", "description",
               "answer", "response", "verbatim", "feedback", "comment", "comments", "abstract", "antwort", "kommentar",
               "nachricht", "beschreibung", "texte", "texto", "testo", "tekst")  # fmt: skip
-LABEL_NAMES = ("label", "labels", "category", "intent", "class", "topic", "code", "coded", "kategorie", "catégorie",
-               "categoría", "categoria", "etiqueta")  # fmt: skip
+LABEL_NAMES = ("label", "labels", "category", "categories", "intent", "class", "topic", "topics", "code", "coded",
+               "kategorie", "thema", "klasse", "catégorie", "categoría", "categoria", "etiqueta")  # fmt: skip
 ID_NAMES = ("id", "uuid", "key", "document_id", "external_id", "response_id", "responseid", "respondent_id",
             "respondent id", "respondent", "record_id", "case_id")  # fmt: skip
 KNOWN_NAMES = {

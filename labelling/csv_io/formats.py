@@ -153,9 +153,13 @@ def open_text(file: BinaryIO, encoding: str) -> io.TextIOWrapper:
     """Open a file for csv: no byte is lost, undecodable ones arrive as marks that ``is_damaged`` finds.
 
     Raises:
-        NotCsv: when there is no such encoding.
+        NotCsv: when there is no such encoding, or the file can't be in it.
     """
     file.seek(0)
+    if encoding == "utf-16":
+        if file.read(2) not in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+            raise NotCsv(_("The file does not begin as UTF-16 does. Choose another encoding."))
+        file.seek(0)
     errors = "replace" if encoding.startswith("utf-16") else "surrogateescape"
     # "utf-8" chosen by hand for a file that starts with a byte order mark must not read it as text.
     name = "utf-8-sig" if encoding == "utf-8" else encoding

@@ -30,7 +30,9 @@ class LabelForm(forms.ModelForm):
         labels = {"name": gettext_lazy("Name"), "code": gettext_lazy("Code"), "synonyms": gettext_lazy("Synonyms")}
         widgets = {"synonyms": forms.TextInput}
 
-    parent = forms.ModelChoiceField(Label.objects.none(), label=gettext_lazy("Parent"), required=False)
+    parent = forms.ModelChoiceField(
+        Label.objects.none(), label=gettext_lazy("Parent"), required=False, empty_label=gettext_lazy("– none –")
+    )
     field_order = ["name", "code", "parent", "synonyms", "definition"]
 
     def __init__(self, *args: Any, project: Project, **kwargs: Any):

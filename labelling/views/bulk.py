@@ -18,11 +18,14 @@ from labelling.views.access import Request, number, project_view
 
 @project_view
 def table(request: Request, project: Project) -> HttpResponse:
-    """The predicted labels that wait, and the documents of the one that is chosen."""
-    label = project.labels.filter(pk=number(request.GET.get("label", ""))).first()
+    """The predicted labels that wait, and the documents of the one that is chosen; of the commonest where none is."""
+    waiting = services.labels(project, request.user)
+    commonest = next((found["pk"] for found in waiting), 0)
+    chosen = number(request.GET["label"]) if "label" in request.GET else commonest
+    label = project.labels.filter(pk=chosen).first()
     context = {
         "project": project,
-        "labels": services.labels(project, request.user),
+        "labels": waiting,
         "label": label,
         "rows": services.table(project, request.user, label) if label else [],
         "at_most": services.AT_MOST,

@@ -114,11 +114,17 @@ def rejected(request: Request, project: Project, pk: int) -> FileResponse:
 
 
 def _mapping(request: Request, project: Project, csv_import: CsvImport) -> HttpResponse:
-    """Choose the columns. Another encoding, layout or column shows the file anew before anything starts."""
+    """Choose the columns. Another encoding, layout or column shows the file anew before anything starts.
+
+    What is recommended to hold out follows what is chosen, until somebody types another share.
+    """
     if request.POST:
         _read_layout(request, csv_import)
     error, header, rows = "", [], []
     odd: list[Oddity] = []
+    typed, told = request.POST.get("holdout_percent"), request.POST.get("recommended")
+    percent: int | str = told or 0
+    reason = ""
     fmt = imports.format_of(csv_import)
     try:
         with csv_import.file.open("rb") as file:
@@ -127,6 +133,7 @@ def _mapping(request: Request, project: Project, csv_import: CsvImport) -> HttpR
         if request.POST:
             _read_columns(request, csv_import, header, rows)
         odd, recommended = imports.look_at(csv_import)
+        percent, reason = recommended.percent, f" {recommended.reason}"
     except NotCsv as problem:
         error = str(problem)
     started = "start" in request.POST
@@ -135,12 +142,12 @@ def _mapping(request: Request, project: Project, csv_import: CsvImport) -> HttpR
         csv_import = form.save()
         attempt(request, imports.start, csv_import)
         return redirect(csv_import)
-    if not error and not started:
-        form.initial["holdout_percent"] = request.POST.get("holdout_percent", recommended.percent)
-        form.fields["holdout_percent"].help_text += f" {recommended.reason}"
+    if not started:
+        form.initial["holdout_percent"] = percent if typed == told else typed
+        form.fields["holdout_percent"].help_text += reason
     context = {"project": project, "import": csv_import, "form": form, "header": header, "rows": rows, "error": error}
     template = "labelling/_mapping.html" if request.htmx else "labelling/mapping.html"
-    return render(request, template, context | {"odd": odd})
+    return render(request, template, context | {"odd": odd, "recommended": percent})
 
 
 def _read_layout(request: Request, csv_import: CsvImport) -> None:

@@ -409,8 +409,6 @@ def all_pages(page: Page) -> Iterator[str]:
     document = page.locator("td a").first.get_attribute("href") or ""
     page.goto(DESK + "labels/")
     label = page.locator("th a").first.get_attribute("href") or ""
-    page.goto(DESK + "bulk/")
-    bulk = f"{DESK}bulk/?label={page.get_by_label('Predicted label').input_value()}"
     page.goto(DESK + "labels/suspicious/")
     suspicion = page.locator("td a").first.get_attribute("href") or ""
     page.goto(DESK + "members/")
@@ -448,7 +446,7 @@ def all_pages(page: Page) -> Iterator[str]:
         "/api/",
     )
     for address in (
-        *(REVIEW, bulk, DESK + "disagreements/", DESK + "people/", *others, *files),
+        *(REVIEW, DESK + "bulk/", DESK + "disagreements/", DESK + "people/", *others, *files),
         *(f"{DESK}labels/{name}" for name in of_labels),
     ):
         page.goto(address)

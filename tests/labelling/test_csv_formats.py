@@ -8,6 +8,7 @@ import json
 import random
 import tracemalloc
 import zipfile
+from contextlib import nullcontext
 
 import pytest
 
@@ -171,6 +172,14 @@ def test_a_replacement_character_is_damage_only_in_utf16():
     assert is_damaged("\ufffd", "utf-16-le")
     assert not is_damaged("\ufffd", "utf-8"), "scraped texts do hold it"
     assert not is_damaged("naïve 🦊", "utf-8")
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+@pytest.mark.parametrize("content", [b"a,b\nc,d\n", "é,ü\nж,字\n".encode(), bytes(range(255, 0, -1)), b"\xfe\xff\x00"])
+def test_whatever_encoding_is_chosen_the_file_is_read_or_refused(content, encoding):
+    is_refused = encoding == "utf-16" and not content.startswith((codecs.BOM_UTF16_BE, codecs.BOM_UTF16_LE))
+    with pytest.raises(NotCsv, match="Choose another encoding") if is_refused else nullcontext():
+        assert open_text(io.BytesIO(content), encoding).read()
 
 
 def test_half_a_character_at_the_end_of_utf16_is_damage():

@@ -500,6 +500,27 @@ def test_a_holdout_is_recommended_once_a_label_has_ten_rows(n, percent, tmp_path
     assert ("1 label has 10 rows or more" in page.content.decode()) == (percent > 0)
 
 
+def test_what_is_recommended_to_hold_out_follows_the_label_column_until_somebody_types_a_share(client):
+    manager = make_user(is_staff=True)
+    project = make_project(manager)
+    rows = [(f"a text, number {n}", "x") for n in range(10)]
+    upload = imports.upload(project, csv_file(rows, header=("text", "kind")), manager)
+    client.force_login(manager)
+
+    def percent(**chosen: str) -> str:
+        form = client.post(upload.get_absolute_url(), {"text_column": "text"} | chosen).context["form"]
+        return str(form["holdout_percent"].value())
+
+    shown = client.get(upload.get_absolute_url())
+    assert shown.context["form"]["holdout_percent"].value() == 0
+    assert 'name="recommended" value="0"' in shown.content.decode()
+    assert percent(label_column="kind", holdout_percent="0", recommended="0") == "10"
+    assert percent(label_column="kind", holdout_percent="3", recommended="0") == "3"
+    assert percent(label_column="kind", holdout_percent="0", recommended="10") == "0"
+    unread = {"encoding": "utf-16", "holdout_percent": "10", "recommended": "10"}
+    assert percent(label_column="kind", **unread) == "10"
+
+
 def test_somebody_who_wants_no_holdout_gets_none(tmp_path):
     path = tmp_path / "file.csv"
     path.write_text("text,label\n" + "".join(f"text {k},x\n" for k in range(20)))

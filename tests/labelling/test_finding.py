@@ -491,3 +491,14 @@ def test_what_is_exported_is_what_was_ticked_or_fits(client, ann, learnt):
     assert exported(fits="q=mango&show=seed") == found(learnt, ann, words="mango", show="seed")
     refused = client.get(file, {"fits": "label=x"}, follow=True).content.decode()
     assert "can&#x27;t be read" in refused or "can't be read" in refused
+
+
+def test_an_empty_desk_says_how_documents_come_to_whoever_may_bring_them(client):
+    manager, reviewer = make_user(), make_user()
+    project = make_project(manager, [reviewer])
+    for user, may_import in ((manager, True), (reviewer, False)):
+        client.force_login(user)
+        said = desk_page(client, project).content.decode()
+        assert "Nothing has been imported yet" in said
+        assert (reverse("upload", args=[project.slug]) in said) == may_import
+    assert "No document fits" in desk_page(client, project, q="word").content.decode()

@@ -350,6 +350,9 @@ def test_bulk_accepts_what_stays_ticked_names_what_it_leaves_out_and_is_undone_a
     decide(apples, entry.pk, bob, "none")
 
     client.force_login(ann)
+    page = client.get(reverse("bulk", args=[apples.slug])).context
+    assert page["label"] == apple, "the commonest, where none is asked for"
+    assert taken not in [row.entry.document_id for row in page["rows"]]
     address = reverse("accept_in_bulk", args=[apples.slug, apple.pk])
     said = client.post(address, {"document": [taken, held.document_id, *ticked]}, follow=True).content.decode()
     assert f"Accepted {len(ticked)} documents as apple" in said
