@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import AuthenticationError
 from multiprocessing.connection import Client
@@ -112,10 +113,11 @@ def suggest(project: Project, texts: Sequence[str]) -> Answer:
         NotServed: when it does not run.
         Refused: when the project has no model.
     """
-    found = _ask({"project": project.pk, "texts": [text.strip() for text in texts]})
+    with _asked({"project": project.pk, "texts": [text.strip() for text in texts]}) as answer:
+        standing = Standing.of(project)
+        found = answer()
     if found["round"] is None:
         raise Refused(_("This project has no model yet. Let a round run first."))
-    standing = Standing.of(project)
     return Answer(found["round"], standing, interpret(project, standing, found["proposals"]))
 
 
@@ -127,8 +129,8 @@ def nearest(project: Project, text: str, n: int) -> dict[int, float]:
     Raises:
         NotServed: when the process that holds the models does not run.
     """
-    found = _ask({"project": project.pk, "like": text.strip(), "n": n})["nearest"]
-    return dict(found)
+    with _asked({"project": project.pk, "like": text.strip(), "n": n}) as answer:
+        return dict(answer()["nearest"])
 
 
 def interpret(project: Project, standing: Standing, proposals: Sequence[Proposals]) -> list[Suggestion]:
@@ -148,15 +150,25 @@ def socket_key() -> bytes:
     return salted_hmac("labelling.suggesting", "socket", algorithm="sha256").digest()
 
 
-def _ask(message: dict[str, Any]) -> dict[str, Any]:
+@contextmanager
+def _asked(message: dict[str, Any]) -> Iterator[Callable[[], dict[str, Any]]]:
+    """Ask the process that holds the models, and give what waits for its answer: something else may be done meanwhile.
+
+    Raises:
+        NotServed: when it does not run, does not answer, or has failed.
+    """
+
+    def answer() -> dict[str, Any]:
+        if not connection.poll(PATIENCE_SECONDS):
+            raise NotServed(_("The process that holds the models does not answer."))
+        found: dict[str, Any] = json.loads(connection.recv_bytes())
+        if "error" in found:
+            raise NotServed(_("The process that holds the models failed: %(error)s") % found)
+        return found
+
     try:
         with Client(str(settings.MODEL_SOCKET), family="AF_UNIX", authkey=socket_key()) as connection:
             connection.send_bytes(json.dumps(message).encode())
-            if not connection.poll(PATIENCE_SECONDS):
-                raise NotServed(_("The process that holds the models does not answer."))
-            answer = json.loads(connection.recv_bytes())
+            yield answer
     except (OSError, EOFError, AuthenticationError) as error:
         raise NotServed(_("The process that holds the models does not run. Start it: manage.py serve_model")) from error
-    if "error" in answer:
-        raise NotServed(_("The process that holds the models failed: %(error)s") % answer)
-    return answer

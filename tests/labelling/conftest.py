@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -43,7 +44,9 @@ def bob() -> User:
 def served(monkeypatch) -> Models:
     """The models, held in this process: nothing goes over a socket."""
     models = Models()
-    monkeypatch.setattr("labelling.services.suggesting._ask", lambda message: answer(models, message))
+    monkeypatch.setattr(
+        "labelling.services.suggesting._asked", lambda message: nullcontext(partial(answer, models, message))
+    )
     return models
 
 
