@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Hashable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -32,6 +33,8 @@ SLOWEST_BYTES_A_SECOND = 20_000
 # Whoever takes nothing of an answer for so long is gone.
 READER_SECONDS = 60.0
 UPLOADS_AT_ONCE = 2
+# So long a new process keeps no connection: of several the first that is ready would keep all who wait for the server.
+SETTLING_SECONDS = 10.0
 
 
 class Turned(Exception):
@@ -70,6 +73,7 @@ class FrontDoor:
         # Apart from the others: a question of milliseconds doesn't wait behind requests.
         self.doorkeeper = ThreadPoolExecutor(1, thread_name_prefix="door")
         self.uploads: Counter[Hashable] = Counter()
+        self.settled_at = time.monotonic() + SETTLING_SECONDS
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -139,6 +143,8 @@ class FrontDoor:
 
         def start_response(status: str, headers: list[tuple[str, str]], exc_info: object = None) -> None:
             encoded = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers]
+            if time.monotonic() < self.settled_at:
+                encoded.append((b"connection", b"close"))
             ready.append({"type": "http.response.start", "status": int(status[:3]), "headers": encoded})
 
         chunks = self.application(environ, start_response)

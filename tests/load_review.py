@@ -179,7 +179,6 @@ class Reviewer(threading.Thread):
         self._until_answered("POST", "/login/", {"username": self.name, "password": PASSWORD})
         page = self._look()
         self.all_there.wait(PATIENCE)
-        self._connect_anew()
         idle = 0
         while not self.ended.is_set() and idle < LOOKS_WHEN_IDLE:
             if not (found := DECIDE.search(page)):
@@ -197,12 +196,6 @@ class Reviewer(threading.Thread):
                 page = found[0]  # not saved: the same once more
             if self.think:
                 self.ended.wait(random.expovariate(1 / self.think))
-
-    def _connect_anew(self) -> None:
-        """The first of the server's processes that is ready gets all who come before the others are."""
-        if self.connection:
-            self.connection.close()
-        self.connection = None
 
     def _look(self) -> bytes:
         return self._until_answered("GET", f"/p/{SLUG}/review/")[1]

@@ -86,6 +86,19 @@ def test_a_request_is_answered_once_it_is_whole(door, application):
     assert application.closed.is_set()
 
 
+@pytest.mark.parametrize(("seconds", "kept"), [(3600.0, False), (0.0, True)])
+def test_a_new_process_keeps_no_connection_until_the_others_are_ready(application, monkeypatch, seconds, kept):
+    monkeypatch.setattr(front_door, "SETTLING_SECONDS", seconds)
+    sent: list[dict] = []
+
+    async def collect(message: dict) -> None:
+        sent.append(message)
+
+    knock(FrontDoor(application, lambda headers: None, MAX_BYTES), b"x", send=collect, content_length="1")
+    assert sent[0]["headers"].count((b"connection", b"close")) == int(not kept)
+    assert [message.get("body") for message in sent[1:]] == [b"1", b"!", b""]
+
+
 @pytest.mark.parametrize(
     ("length", "cookie", "status", "said"),
     [
