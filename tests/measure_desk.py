@@ -10,10 +10,12 @@ import random
 import sys
 import tempfile
 import time
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from statistics import median
+from typing import Any
 from urllib.parse import urlencode
 
 from tests import real_data
@@ -122,7 +124,12 @@ def serve(project) -> None:
     ]
     Embedding.objects.bulk_create(kept, batch_size=5_000)
     models = Models()
-    suggesting._asked = lambda asked: nullcontext(partial(answer, models, asked))
+
+    @contextmanager
+    def asked(message: dict[str, Any]) -> Iterator[Callable[[], dict[str, Any]]]:
+        yield partial(answer, models, message)
+
+    suggesting._asked = asked
 
 
 def kinds() -> list[str]:
