@@ -11,7 +11,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from labelling.models import Decision, Membership, People, Project, Query, QueueEntry, Round
+from labelling.models import Decision, Document, Membership, People, Project, Query, QueueEntry, Round
 from labelling.services import Refused, domains
 
 # Audits come first, the oldest before the others, then spot checks, then what is asked to learn from.
@@ -251,7 +251,9 @@ def learn_lease(project: Project) -> None:
 
     Below ``ENOUGH`` observations the project's own setting holds.
     """
-    decisions = Decision.objects.filter(document__project=project, seconds__isnull=False)
+    # Not as a join: SQLite would go through all documents of the project for the last decisions.
+    of_project = Document.objects.filter(pk=OuterRef("document"), project=project)
+    decisions = Decision.objects.filter(Exists(of_project), seconds__isnull=False)
     seconds = sorted(n or 0 for n in decisions.order_by("-pk").values_list("seconds", flat=True)[:OBSERVED])
     if len(seconds) < ENOUGH:
         return
