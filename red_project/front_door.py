@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Hashable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -33,8 +32,9 @@ SLOWEST_BYTES_A_SECOND = 20_000
 # Whoever takes nothing of an answer for so long is gone.
 READER_SECONDS = 60.0
 UPLOADS_AT_ONCE = 2
-# So long a new process keeps no connection: of several the first that is ready would keep all who wait for the server.
-SETTLING_SECONDS = 10.0
+# With more requests than these under way a process keeps no connection: whoever is sent away comes back to the process
+# that is free. Otherwise the first one that is ready would keep all who wait for the server.
+CROWD = 2
 
 
 class Turned(Exception):
@@ -73,7 +73,7 @@ class FrontDoor:
         # Apart from the others: a question of milliseconds doesn't wait behind requests.
         self.doorkeeper = ThreadPoolExecutor(1, thread_name_prefix="door")
         self.uploads: Counter[Hashable] = Counter()
-        self.settled_at = time.monotonic() + SETTLING_SECONDS
+        self.n_under_way = 0
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -90,7 +90,11 @@ class FrontDoor:
                 await _refuse(send, turned)
                 return
             loop = asyncio.get_running_loop()
-            await loop.run_in_executor(self.threads, self._answer, environ, send, loop)
+            self.n_under_way += 1
+            try:
+                await loop.run_in_executor(self.threads, self._answer, environ, send, loop)
+            finally:
+                self.n_under_way -= 1
 
     async def _take(self, scope: Message, receive: Receive, body: SpooledTemporaryFile[bytes]) -> None:
         """Read the whole body.
@@ -143,7 +147,7 @@ class FrontDoor:
 
         def start_response(status: str, headers: list[tuple[str, str]], exc_info: object = None) -> None:
             encoded = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers]
-            if time.monotonic() < self.settled_at:
+            if self.n_under_way > CROWD:
                 encoded.append((b"connection", b"close"))
             ready.append({"type": "http.response.start", "status": int(status[:3]), "headers": encoded})
 

@@ -12,7 +12,7 @@ from django.test import Client
 from labelling.models import Token
 from labelling.services import senders, tokens
 from red_project import front_door
-from red_project.front_door import FORM_BYTES, UPLOADS_AT_ONCE, FrontDoor
+from red_project.front_door import CROWD, FORM_BYTES, UPLOADS_AT_ONCE, FrontDoor
 from tests.factories import make_project, make_user
 
 MAX_BYTES = 4 * FORM_BYTES
@@ -86,15 +86,16 @@ def test_a_request_is_answered_once_it_is_whole(door, application):
     assert application.closed.is_set()
 
 
-@pytest.mark.parametrize(("seconds", "kept"), [(3600.0, False), (0.0, True)])
-def test_a_new_process_keeps_no_connection_until_the_others_are_ready(application, monkeypatch, seconds, kept):
-    monkeypatch.setattr(front_door, "SETTLING_SECONDS", seconds)
+@pytest.mark.parametrize(("others", "kept"), [(0, True), (CROWD - 1, True), (CROWD, False)])
+def test_a_process_with_a_crowd_keeps_no_connection(door, others, kept):
+    door.n_under_way = others
     sent: list[dict] = []
 
     async def collect(message: dict) -> None:
         sent.append(message)
 
-    knock(FrontDoor(application, lambda headers: None, MAX_BYTES), b"x", send=collect, content_length="1")
+    knock(door, b"x", send=collect, content_length="1")
+    assert door.n_under_way == others
     assert sent[0]["headers"].count((b"connection", b"close")) == int(not kept)
     assert [message.get("body") for message in sent[1:]] == [b"1", b"!", b""]
 

@@ -19,7 +19,8 @@ REVIEW = "/p/eastmere-contact-centre/review/"
 def expert(page: Page, site: Site) -> Page:
     """An expert in front of a document of the demo's first round."""
     log_in(page, site, "expert")
-    wait_for(lambda: page.goto(REVIEW) and page.locator(".predicted").count(), "the demo's first round", seconds=180)
+    # A pause: the round needs the cores that a page asked for without end would take.
+    wait_for(lambda: page.goto(REVIEW) and page.locator(".predicted").count(), "the demo's first round", 600, pause=2)
     return page
 
 
