@@ -61,8 +61,9 @@ def look() -> None:
     predict(project, ann)
     statistics.gather()
     connection.close()
-    threadpool_limits(limits=1)
     serve(project)
+    # As in the process that serves models. Libraries that come later would not know of it: numpy came with the models.
+    threadpool_limits(limits=1)
     client = Client(headers={"host": "127.0.0.1"})
     client.force_login(ann)
     address = reverse("documents", args=[project.slug])
