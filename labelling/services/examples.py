@@ -12,6 +12,10 @@ from labelling.models import AuditDraw, Decision, Document, People, Project, Set
 from labelling.models.documents import Source
 from labelling.services import domains
 
+# What settling reads of a document, which has many more columns, and long ones, and of a decision on it.
+OF_A_DOCUMENT = ("holdout", "given_label", "given_source", "recoded_from")
+OF_A_DECISION = ("query", "people", "label__since", "label__merged_into", "created_at")
+
 
 @transaction.atomic(savepoint=False)
 def settle(document_id: int) -> TrainingExample | None:
@@ -22,9 +26,9 @@ def settle(document_id: int) -> TrainingExample | None:
     has learnt from yet.
     """
     # Two people who decide on one document take turns.
-    document = Document.objects.select_for_update().get(pk=document_id)
+    document = Document.objects.select_for_update().only(*OF_A_DOCUMENT).get(pk=document_id)
     # Not joined to the line above: PostgreSQL would give what stood before the turn came.
-    current = TrainingExample.objects.filter(document=document).first()
+    current = TrainingExample.objects.filter(document=document_id).order_by().first()
     wanted = _label_and_source(document)
     if current and wanted == (current.label_id, current.source):
         return current
@@ -91,8 +95,9 @@ def _leave_ledger(document_id: int) -> None:
     Where the decision is on an audit, the label stays in the ledger, right or corrected.
     """
     in_force = SettledLabel.objects.filter(document=document_id, left_at=None)
-    audited = Decision.objects.standing().filter(document=document_id, query__draw__isnull=False)
-    if in_force.exists() and not audited.exists():
+    if not in_force.exists():
+        return
+    if not Decision.objects.standing().filter(document=document_id, query__draw__isnull=False).exists():
         in_force.update(left_at=timezone.now(), left_because=SettledLabel.Left.DECIDED)
 
 
@@ -100,7 +105,8 @@ def _label_and_source(document: Document) -> tuple[int | None, str] | None:
     """The key of the label that a document has by now, None for none of these, and who gave it; None: no label yet."""
     if document.holdout:
         return None
-    standing = list(document.decisions.standing().select_related("label"))
+    decisions = Decision.objects.standing().filter(document=document.pk)
+    standing = list(decisions.select_related("label").only(*OF_A_DECISION))
     if standing and is_settled(standing):
         label = standing[0].label
         if label and document.recoded_from_id == label.pk and label.since and standing[0].created_at < label.since:

@@ -243,8 +243,7 @@ def _of_two(entry: QueueEntry, user: User) -> bool:
 def _resolve(action: str, label: Label | None, query: Query | None) -> tuple[str, Label | None]:
     """Choosing the predicted label is accepting it, and accepting one that is predicted no more is choosing it."""
     if action == Action.ACCEPT and label is None and query:
-        label = Label.objects.select_related("merged_into").get(pk=query.predicted_id)
-        return Action.ACCEPT, label.merged_into or label
+        return Action.ACCEPT, Label.objects.current([query.predicted_id])[query.predicted_id]
     if action in (Action.ACCEPT, Action.OVERRIDE):
         if label is None:
             raise Refused(_("Choose the label to put in its place."))
