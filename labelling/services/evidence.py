@@ -361,7 +361,7 @@ def _examples(
     elif predicted_id != query.label_id:
         rows = query.examples_of(predicted_id, query.label_id)
     ids = [document_id for document_id, _, _ in rows]
-    documents = Document.objects.select_related("example").in_bulk(ids)
+    documents = Document.objects.order_by().select_related("example").only("text", "example__source").in_bulk(ids)
     by_label: dict[int, list[ShownExample]] = {}
     for document_id, label_id, similarity in rows:
         if document_id in documents and label_id in labels:

@@ -239,10 +239,12 @@ def _show_next(
     mended: str | None = None,
     told: GoldAnswer | None = None,
 ) -> HttpResponse:
-    practice = gold.practice(project, request.user)
+    recent = services.standing_decisions(project, request.user).select_related("document", "label")
+    recent = list(recent.only("action", "document__text", "label__code", "label__name")[:RECENT])
+    # Who has decided on anything is done with practice.
+    practice = None if recent else gold.practice(project, request.user)
     entry = None if practice else claims.claim_next(project, request.user)
     question = practice or (gold.in_place_of(entry, request.user) if entry else None)
-    recent = services.standing_decisions(project, request.user).select_related("document", "label")
     query = searched(request)
     evidence = question or (Evidence.of(entry.query) if entry else None)
     shown = question or entry
@@ -254,7 +256,7 @@ def _show_next(
         "decide_url": _decide_url(project, entry, practice),
         "evidence": evidence,
         "progress": review_progress(entry.query.round) if entry else None,
-        "flags": flags.standing(project).filter(document=shown.document_id).select_related("author") if shown else [],
+        "flags": flags.standing_on(shown.document_id) if shown else [],
         "skip_reasons": SKIP_REASONS,
         "not_saved": not_saved,
         "renewal": claims.renewal(project),
@@ -262,7 +264,7 @@ def _show_next(
         "many": claims.MANY,
         # Told only when nothing is left for this reviewer.
         "n_waiting": 0 if shown else project.queue.count(),
-        "recent": list(recent.only("action", "document__text", "label__code", "label__name")[:RECENT]),
+        "recent": recent,
         "query": query,
         "found": _found(request, project, query, shown) if query and shown else Found(),
         "is_manager": project.is_managed_by(request.user),
@@ -282,9 +284,11 @@ def _decide_url(project: Project, entry: QueueEntry | None, practice: gold.Quest
 
 def _told(request: Request, project: Project) -> GoldAnswer | None:
     """The answer to a gold document that was given just now, without JavaScript."""
+    if "told" not in request.GET:
+        return None
     answers = GoldAnswer.objects.filter(reviewer=request.user, document__project=project)
     answers = answers.select_related("document__example__label", "label")
-    return answers.filter(pk=number(request.GET["told"])).first() if "told" in request.GET else None
+    return answers.filter(pk=number(request.GET["told"])).first()
 
 
 def _found(request: Request, project: Project, query: str, shown: QueueEntry | gold.Question | None) -> Found:
