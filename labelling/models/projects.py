@@ -12,8 +12,6 @@ from django.db import models
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
-from labelling.models.jobs import BackgroundJob
-
 if TYPE_CHECKING:
     from labelling.models.rounds import Round
 
@@ -307,12 +305,16 @@ class Project(models.Model):
         return user.is_superuser or self.memberships.filter(user=user, role=Membership.Role.MANAGER).exists()
 
     @property
+    def last_round(self) -> Round | None:
+        """The newest round, with what tells how far it is; its other columns are read when asked for."""
+        progress = ("state", "step", "done", "total", "lease_until", "stop_asked_at", "stop_reason")
+        return self.rounds.order_by("-number").only("project", "number", *progress).first()
+
+    @property
     def active_round(self) -> Round | None:
-        """The round that is under way, with what tells how far it is; its other columns are read when asked for."""
-        active = self.rounds.filter(state__in=BackgroundJob.ACTIVE).order_by()
-        return active.only(
-            "project", "number", "state", "step", "done", "total", "lease_until", "stop_asked_at"
-        ).first()
+        """The round that is under way: no other than the last."""
+        last = self.last_round
+        return last if last and last.is_active else None
 
 
 class Membership(models.Model):

@@ -117,13 +117,15 @@ class _Last(NamedTuple):
         return self.retrain_after if self.state == BackgroundJob.State.DONE and not self.stop_reason else 0
 
 
-def decisions_until_next(project: Project) -> int | None:
-    """After how many more decisions the next round starts; None while it has to be started by hand.
+def decisions_until_next(last: Round | None) -> int | None:
+    """After how many more decisions the round that follows the last one starts; None where that is done by hand.
 
     It starts by itself when the last one has ended, and not the loop with it; earlier when nothing waits any more.
     """
-    last = _last(project)
-    return last.enough - _new(project)[: last.enough].count() if last and last.enough else None
+    if last is None:
+        return None
+    enough = _Last(last.state, last.stop_reason, last.project.retrain_after).enough
+    return enough - _new(last.project)[:enough].count() if enough else None
 
 
 def start_if_due(project: Project, texts_came: bool = False) -> Round | None:

@@ -248,6 +248,9 @@ def _show_next(
     query = searched(request)
     evidence = question or (Evidence.of(entry.query) if entry else None)
     shown = question or entry
+    last_round = project.last_round
+    progress = review_progress(entry.query.round, last_round) if entry else None
+    many_wait = progress is not None and progress.left is None
     context = {
         "project": project,
         "entry": shown,
@@ -255,12 +258,13 @@ def _show_next(
         "told": told or _told(request, project),
         "decide_url": _decide_url(project, entry, practice),
         "evidence": evidence,
-        "progress": review_progress(entry.query.round) if entry else None,
+        "progress": progress,
+        "active_round": last_round if last_round and last_round.is_active else None,
         "flags": flags.standing_on(shown.document_id) if shown else [],
         "skip_reasons": SKIP_REASONS,
         "not_saved": not_saved,
         "renewal": claims.renewal(project),
-        "n_for_me": claims.n_available(project, request.user),
+        "n_for_me": claims.MANY if many_wait else claims.n_available(project, request.user),
         "many": claims.MANY,
         # Told only when nothing is left for this reviewer.
         "n_waiting": 0 if shown else project.queue.count(),
