@@ -12,7 +12,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from labelling.models import Decision, Document, Membership, People, Project, Query, QueueEntry
-from labelling.services import Refused, domains
+from labelling.services import Refused, domains, examples
 
 # Audits come first, the oldest before the others, then spot checks, then what is asked to learn from.
 PRIORITIES_A_ROUND = 100_000
@@ -36,6 +36,7 @@ CLAIM = ("project", "people", "answer_first", "claimed_by", "claimed_at", "claim
 DECIDED = (
     *CLAIM,
     *(f"query__{name}" for name in ("label", "reason", "round__settings")),
+    *(f"document__{name}" for name in examples.OF_A_DOCUMENT),
     *(f"document__prediction__{name}" for name in ("label", "posterior_label")),
 )
 SHOWN = (
@@ -198,8 +199,8 @@ def claim_next(project: Project, user: User, disputed: bool = False) -> QueueEnt
 
 
 def locked(project: Project, entry_id: int) -> QueueEntry | None:
-    """An entry that nobody else can change before the transaction ends, with what a decision on it needs."""
-    entries = project.queue.select_for_update(of=("self",)).filter(pk=entry_id).order_by()
+    """An entry that nobody else can change before the transaction ends, nor its document, with what deciding needs."""
+    entries = project.queue.select_for_update(of=("self", "document")).filter(pk=entry_id).order_by()
     return _read(entries.select_related("query__round", "document__prediction").only(*DECIDED))
 
 
@@ -284,11 +285,12 @@ def _shown(entries: QuerySet[QueueEntry]) -> QueueEntry | None:
 
 
 def _read(entries: QuerySet[QueueEntry]) -> QueueEntry | None:
-    entry = entries.first()
-    if entry:
+    # As they come: of a single row "first" would put the key in order.
+    for entry in entries[:1]:
         # The same rows by another way: they would be read again.
         entry.query.document, entry.query.round.project = entry.document, entry.project
-    return entry
+        return entry
+    return None
 
 
 def _reviewing() -> QuerySet[Membership]:

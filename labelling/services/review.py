@@ -230,7 +230,8 @@ def _follow(entry: QueueEntry, decision: Decision) -> None:
             transaction.on_commit(lambda: rounds.start_if_due(entry.project))
             return
     entry.delete()
-    settle(entry.project, [entry.document_id])
+    examples.count(entry.document, decision)
+    transaction.on_commit(lambda: rounds.start_if_due(entry.project))
 
 
 def _of_two(entry: QueueEntry, user: User) -> bool:
