@@ -10,6 +10,7 @@ from django.conf import settings
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.urls import reverse
+from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 
 if TYPE_CHECKING:
@@ -279,6 +280,10 @@ class Project(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
     archived_at = models.DateTimeField(null=True, blank=True, editable=False, help_text="Since then nobody changes it.")
 
+    # Whose role was read with the project, and which it is, see access.project_of.
+    asked_by: int | None = None
+    role = ""
+
     objects: ClassVar[models.Manager[Project]] = ProjectQuerySet.as_manager()
 
     class Meta:
@@ -302,13 +307,21 @@ class Project(models.Model):
 
     def is_managed_by(self, user) -> bool:
         """Whether the user may change labels, data, settings and rounds."""
-        return user.is_superuser or self.memberships.filter(user=user, role=Membership.Role.MANAGER).exists()
+        if user.is_superuser:
+            return True
+        if user.pk == self.asked_by:
+            return self.role == Membership.Role.MANAGER
+        return self.memberships.filter(user=user, role=Membership.Role.MANAGER).exists()
 
-    @property
+    @cached_property
     def last_round(self) -> Round | None:
-        """The newest round, with what tells how far it is; its other columns are read when asked for."""
-        progress = ("state", "step", "done", "total", "lease_until", "stop_asked_at", "stop_reason")
-        return self.rounds.order_by("-number").only("project", "number", *progress).first()
+        """The newest round when it was first asked for, with what tells how far it is and what starts the next one.
+
+        The other columns are read when asked for. ``services.rounds.start_if_due`` looks anew.
+        """
+        progress = ("number", "state", "step", "done", "total", "lease_until", "stop_asked_at", "stop_reason")
+        rounds = self.rounds.select_related("project").only("project__retrain_after", *progress)
+        return rounds.order_by("-number").first()
 
     @property
     def active_round(self) -> Round | None:

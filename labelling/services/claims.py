@@ -168,7 +168,7 @@ def held(project: Project, user: User, disputed: bool = False) -> QuerySet[Queue
 
 def standing(user: User) -> QuerySet[Decision]:
     """What the user decided, in any project, and has not withdrawn; the last first."""
-    return Decision.objects.filter(reviewer=user, withdrawn_by=None).exclude(action=Decision.Action.UNDO)
+    return Decision.objects.filter(~Q(action=Decision.Action.UNDO), reviewer=user, withdrawn_by=None)
 
 
 def n_available(project: Project, user: User) -> int:

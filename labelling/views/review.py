@@ -239,8 +239,8 @@ def _show_next(
     mended: str | None = None,
     told: GoldAnswer | None = None,
 ) -> HttpResponse:
-    recent = services.standing_decisions(project, request.user).select_related("document", "label")
-    recent = list(recent.only("action", "document__text", "label__code", "label__name")[:RECENT])
+    standing = services.standing_decisions(project, request.user).select_related("document", "label")
+    recent = list(standing.only("action", "document__text", "label__code", "label__name")[:RECENT])
     # Who has decided on anything is done with practice.
     practice = None if recent else gold.practice(project, request.user)
     entry = None if practice else claims.claim_next(project, request.user)
