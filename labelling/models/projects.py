@@ -280,9 +280,10 @@ class Project(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
     archived_at = models.DateTimeField(null=True, blank=True, editable=False, help_text="Since then nobody changes it.")
 
-    # Whose role was read with the project, and which it is, see access.project_of.
+    # Who asked for it, their role, and the key of their expertise, where access.project_of has read them.
     asked_by: int | None = None
     role = ""
+    expertise: int | None = None
 
     objects: ClassVar[models.Manager[Project]] = ProjectQuerySet.as_manager()
 
@@ -315,13 +316,12 @@ class Project(models.Model):
 
     @cached_property
     def last_round(self) -> Round | None:
-        """The newest round when it was first asked for, with what tells how far it is and what starts the next one.
+        """The newest round when it was first asked for, with what tells how far it is.
 
-        The other columns are read when asked for. ``services.rounds.start_if_due`` looks anew.
+        Its other columns are read when asked for. ``services.rounds.start_if_due`` looks anew.
         """
-        progress = ("number", "state", "step", "done", "total", "lease_until", "stop_asked_at", "stop_reason")
-        rounds = self.rounds.select_related("project").only("project__retrain_after", *progress)
-        return rounds.order_by("-number").first()
+        progress = ("state", "step", "done", "total", "lease_until", "stop_asked_at", "stop_reason")
+        return self.rounds.order_by("-number").only("project", "number", *progress).first()
 
     @property
     def active_round(self) -> Round | None:

@@ -12,7 +12,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from labelling.models import Decision, Document, Membership, People, Project, Query, QueueEntry
-from labelling.services import Refused, domains, examples
+from labelling.services import Refused, domains
 
 # Audits come first, the oldest before the others, then spot checks, then what is asked to learn from.
 PRIORITIES_A_ROUND = 100_000
@@ -36,8 +36,7 @@ CLAIM = ("project", "people", "answer_first", "claimed_by", "claimed_at", "claim
 DECIDED = (
     *CLAIM,
     *(f"query__{name}" for name in ("label", "reason", "round__settings")),
-    *(f"document__{name}" for name in examples.OF_A_DOCUMENT),
-    *(f"document__prediction__{name}" for name in ("label", "posterior_label")),
+    *(f"document__{name}" for name in ("holdout", "recoded_from", "prediction__posterior_label")),
 )
 SHOWN = (
     *CLAIM,
@@ -127,18 +126,20 @@ def available(project: Project, user: User, disputed: bool = False) -> QuerySet[
 
     ``disputed``: those on which two others disagree, instead of all the rest.
     """
-    return open_to(user, project.queue.all(), disputed)
+    return open_to(user, project.queue.all(), disputed, project)
 
 
-def open_to(user: User, entries: QuerySet[QueueEntry], disputed: bool = False) -> QuerySet[QueueEntry]:
-    """Of entries, perhaps of many projects, those that are ``available`` to this user, within their limits."""
+def open_to(
+    user: User, entries: QuerySet[QueueEntry], disputed: bool = False, project: Project | None = None
+) -> QuerySet[QueueEntry]:
+    """Of entries, of one project or of many, those that are ``available`` to this user, within their limits."""
     said = Decision.objects.filter(
         Q(action=Decision.Action.SKIP) | Q(people=People.TWO),
         document=OuterRef("document"),
         reviewer=user,
         withdrawn_by=None,
     )
-    return entries.filter(_free_for(user), ~Exists(said), _kind(disputed), domains.open_to(user))
+    return entries.filter(_free_for(user), ~Exists(said), _kind(disputed), domains.open_to(user, project))
 
 
 def second_looks(project: Project, user: User) -> QuerySet[QueueEntry]:

@@ -19,9 +19,8 @@ def standing(project: Project) -> QuerySet[Flag]:
 
 
 def standing_on(document_id: int) -> QuerySet[Flag]:
-    """Those on one document, with what tells who remarked."""
-    standing = Flag.objects.filter(document=document_id, lowered_at=None)
-    return standing.select_related("author").only("comment", "author__username")
+    """Those on one document: most have none, and then nobody who remarked is read."""
+    return Flag.objects.filter(document=document_id, lowered_at=None).prefetch_related("author")
 
 
 def flag(document: Document, author: User, comment: str) -> Flag:

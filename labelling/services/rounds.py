@@ -121,6 +121,9 @@ def start_if_due(project: Project, texts_came: bool = False) -> Round | None:
     """
     # Nearly always nothing is due: that is found out without making others wait.
     vars(project).pop("last_round", None)
+    if texts_came:
+        # What ends has known its project for long.
+        project.refresh_from_db(fields=["retrain_after"])
     if not _is_due(project, texts_came):
         return None
     del project.last_round
