@@ -126,7 +126,8 @@ def start_if_due(project: Project, texts_came: bool = False) -> Round | None:
         project.refresh_from_db(fields=["retrain_after"])
     if not _is_due(project, texts_came):
         return None
-    del project.last_round
+    # What starts now is the last one for whoever asks next.
+    vars(project).pop("last_round", None)
     with transaction.atomic():
         project = Project.objects.select_for_update().get(pk=project.pk)
         return _start(project) if _is_due(project, texts_came) else None
