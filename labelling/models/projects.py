@@ -12,8 +12,6 @@ from django.db import models
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
-from labelling.models.jobs import BackgroundJob
-
 if TYPE_CHECKING:
     from labelling.models.rounds import Round
 
@@ -281,6 +279,11 @@ class Project(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
     archived_at = models.DateTimeField(null=True, blank=True, editable=False, help_text="Since then nobody changes it.")
 
+    # Who asked for it, their role, and the key of their expertise, where access.project_of has read them.
+    asked_by: int | None = None
+    role = ""
+    expertise: int | None = None
+
     objects: ClassVar[models.Manager[Project]] = ProjectQuerySet.as_manager()
 
     class Meta:
@@ -304,15 +307,23 @@ class Project(models.Model):
 
     def is_managed_by(self, user) -> bool:
         """Whether the user may change labels, data, settings and rounds."""
-        return user.is_superuser or self.memberships.filter(user=user, role=Membership.Role.MANAGER).exists()
+        if user.is_superuser:
+            return True
+        if user.pk == self.asked_by:
+            return self.role == Membership.Role.MANAGER
+        return self.memberships.filter(user=user, role=Membership.Role.MANAGER).exists()
+
+    @property
+    def last_round(self) -> Round | None:
+        """The newest round, with what tells how far it is; its other columns are read when asked for."""
+        progress = ("state", "step", "done", "total", "lease_until", "stop_asked_at", "stop_reason")
+        return self.rounds.order_by("-number").only("project", "number", *progress).first()
 
     @property
     def active_round(self) -> Round | None:
-        """The round that is under way, with what tells how far it is; its other columns are read when asked for."""
-        active = self.rounds.filter(state__in=BackgroundJob.ACTIVE).order_by()
-        return active.only(
-            "project", "number", "state", "step", "done", "total", "lease_until", "stop_asked_at"
-        ).first()
+        """The round that is under way: no other than the last."""
+        last = self.last_round
+        return last if last and last.is_active else None
 
 
 class Membership(models.Model):

@@ -121,6 +121,11 @@ class Round(BackgroundJob):
         return self.learns and not self.settings.get("only_predicts", False)
 
     @property
+    def enough(self) -> int:
+        """How many decisions start the round that follows this one, the last; 0: it is started by hand alone."""
+        return self.project.retrain_after if self.state == self.State.DONE and not self.stop_reason else 0
+
+    @property
     def question(self) -> str:
         """The form of its questions, a Query.Form; rounds from before there were two ask to validate."""
         return self.settings.get("question", Query.Form.VALIDATE)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
-from django.db.models import QuerySet
+from django.db.models import F, QuerySet
 from django.shortcuts import get_object_or_404
 from django.utils.translation import gettext as _
 
@@ -23,7 +23,12 @@ def project_of(user: User, slug: str) -> Project:
         Http404: when there is none; a stranger isn't told whether there is one.
         SecondFactorDemanded: when they have to set one up first.
     """
-    project = get_object_or_404(Project.objects.visible_to(user), slug=slug)
+    projects = Project.objects.visible_to(user)
+    if not user.is_superuser:
+        # With what nearly every page asks next.
+        member = {"asked_by": "user", "role": "role", "expertise": "expertise"}
+        projects = projects.annotate(**{name: F(f"memberships__{field}") for name, field in member.items()})
+    project = get_object_or_404(projects, slug=slug)
     if project.demands_second_factor and not second_factor.is_set_up(user):
         raise SecondFactorDemanded(_("This project demands a second factor: set one up first, under “Security”."))
     return project

@@ -387,7 +387,7 @@ def contradicts(query: Query, label_id: int | None) -> bool | None:
     if query.reason != Query.Reason.AUDIT:
         return None
     label = ("member__settled__label", "member__settled__label__merged_into")
-    found = AuditDraw.objects.filter(query=query).order_by().values_list(*label).first()
+    found = next(iter(AuditDraw.objects.filter(query=query).order_by().values_list(*label)), None)
     if found is None:
         return None
     pk, merged_into = found

@@ -11,7 +11,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from labelling.models import Decision, Document, Membership, People, Project, Query, QueueEntry, Round
+from labelling.models import Decision, Document, Membership, People, Project, Query, QueueEntry
 from labelling.services import Refused, domains
 
 # Audits come first, the oldest before the others, then spot checks, then what is asked to learn from.
@@ -31,10 +31,21 @@ SHORTEST_LEASE = timedelta(minutes=2)
 # Further than this nobody counts what waits: with a hundred thousand documents that costs more than a decision.
 MANY = 1_000
 
-# What a page of one document reads; of the round's many columns it needs few.
-SHOWN = ("query__round", "query__label", "query__judge_failure", "document__prediction")
-OF_A_ROUND = ("id", "project", "number", "settings", "laid_out")
-NOT_SHOWN = [f"query__round__{one.name}" for one in Round._meta.concrete_fields if one.name not in OF_A_ROUND]
+# What is read of an entry to decide on its document, and what to show it: a small part of all columns.
+CLAIM = ("project", "people", "answer_first", "claimed_by", "claimed_at", "claimed_until")
+DECIDED = (
+    *CLAIM,
+    *(f"query__{name}" for name in ("label", "reason", "round__settings")),
+    *(f"document__{name}" for name in ("holdout", "recoded_from", "prediction__posterior_label")),
+)
+SHOWN = (
+    *CLAIM,
+    *(f"query__{name}" for name in ("label", "reason", "probability", "candidates", "examples", "neighbours")),
+    *(f"query__{name}" for name in ("near_duplicates", "words", "suggested", "judge_failure__reason")),
+    *(f"query__round__{name}" for name in ("number", "settings", "laid_out")),
+    *(f"document__{name}" for name in ("external_id", "text", "metadata", "proposals", "is_disputed", "recoded_from")),
+    *(f"document__prediction__{name}" for name in ("label", "candidates", "belief", "posterior_label")),
+)
 
 
 class Conflict(Refused):
@@ -115,18 +126,20 @@ def available(project: Project, user: User, disputed: bool = False) -> QuerySet[
 
     ``disputed``: those on which two others disagree, instead of all the rest.
     """
-    return open_to(user, project.queue.all(), disputed)
+    return open_to(user, project.queue.all(), disputed, project)
 
 
-def open_to(user: User, entries: QuerySet[QueueEntry], disputed: bool = False) -> QuerySet[QueueEntry]:
-    """Of entries, perhaps of many projects, those that are ``available`` to this user, within their limits."""
+def open_to(
+    user: User, entries: QuerySet[QueueEntry], disputed: bool = False, project: Project | None = None
+) -> QuerySet[QueueEntry]:
+    """Of entries, of one project or of many, those that are ``available`` to this user, within their limits."""
     said = Decision.objects.filter(
         Q(action=Decision.Action.SKIP) | Q(people=People.TWO),
         document=OuterRef("document"),
         reviewer=user,
         withdrawn_by=None,
     )
-    return entries.filter(_free_for(user), ~Exists(said), _kind(disputed), domains.open_to(user))
+    return entries.filter(_free_for(user), ~Exists(said), _kind(disputed), domains.open_to(user, project))
 
 
 def second_looks(project: Project, user: User) -> QuerySet[QueueEntry]:
@@ -156,7 +169,7 @@ def held(project: Project, user: User, disputed: bool = False) -> QuerySet[Queue
 
 def standing(user: User) -> QuerySet[Decision]:
     """What the user decided, in any project, and has not withdrawn; the last first."""
-    return Decision.objects.filter(reviewer=user, withdrawn_by=None).exclude(action=Decision.Action.UNDO)
+    return Decision.objects.filter(~Q(action=Decision.Action.UNDO), reviewer=user, withdrawn_by=None)
 
 
 def n_available(project: Project, user: User) -> int:
@@ -187,9 +200,9 @@ def claim_next(project: Project, user: User, disputed: bool = False) -> QueueEnt
 
 
 def locked(project: Project, entry_id: int) -> QueueEntry | None:
-    """An entry that nobody else can change before the transaction ends, with what a decision on it needs."""
-    entries = project.queue.select_for_update(of=("self",)).defer(*NOT_SHOWN)
-    return entries.select_related("query__round", "query__document__prediction").filter(pk=entry_id).order_by().first()
+    """An entry that nobody else can change before the transaction ends, nor its document, with what deciding needs."""
+    entries = project.queue.select_for_update(of=("self", "document")).filter(pk=entry_id).order_by()
+    return _read(entries.select_related("query__round", "document__prediction").only(*DECIDED))
 
 
 def take(entry: QueueEntry, user: User) -> bool:
@@ -268,11 +281,17 @@ def _open(project: Project, user: User, disputed: bool) -> QueueEntry | None:
 
 
 def _shown(entries: QuerySet[QueueEntry]) -> QueueEntry | None:
-    entry = entries.select_related(*SHOWN).defer(*NOT_SHOWN).first()
-    if entry:
-        # The same rows by another way: the page would read them again.
+    entries = entries.select_related("query__round", "query__judge_failure", "document__prediction")
+    return _read(entries.only(*SHOWN))
+
+
+def _read(entries: QuerySet[QueueEntry]) -> QueueEntry | None:
+    # As they come: of a single row "first" would put the key in order.
+    for entry in entries[:1]:
+        # The same rows by another way: they would be read again.
         entry.query.document, entry.query.round.project = entry.document, entry.project
-    return entry
+        return entry
+    return None
 
 
 def _reviewing() -> QuerySet[Membership]:

@@ -35,12 +35,14 @@ def leave_to_people(project: Project, labels: Sequence[Label], column: str, valu
     diary.write_changes(Act.SETTINGS, project, project.name, **told)
 
 
-def open_to(user: User) -> Q:
-    """Which entries of the queue, in any project, are within the user's limits. Managers have none.
+def open_to(user: User, project: Project | None = None) -> Q:
+    """Which entries of the queue, of a project or of any, are within the user's limits. Managers have none.
 
     By the label that is asked about: of an audit what is believed by now must not be told, not even by who gets it.
     """
     allowed = Q()
+    if project and project.asked_by == user.pk and project.expertise is None:
+        return allowed
     for one in _limits().filter(membership__user=user):
         allowed &= ~Q(project=one.membership.project_id) | _fits(one, one.membership.project_id)
     return allowed

@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from labelling.models import Document, JudgeFailure, Label, Query, Verdict
+from labelling.models.documents import Source
 from labelling.services import audits
 from labelling.services.trees import lineage
 
@@ -84,9 +85,10 @@ class Candidate:
 
 @dataclass(frozen=True)
 class ShownExample:
-    """A training example and how near it lies: cosine similarity in [-1, 1]."""
+    """A training example, who gave it its label (None: it has none by now), and its cosine similarity in [-1, 1]."""
 
-    document: Document
+    text: str
+    source: Source | None
     similarity: float
 
 
@@ -361,9 +363,10 @@ def _examples(
     elif predicted_id != query.label_id:
         rows = query.examples_of(predicted_id, query.label_id)
     ids = [document_id for document_id, _, _ in rows]
-    documents = Document.objects.select_related("example").in_bulk(ids)
+    found = Document.objects.order_by().filter(pk__in=ids).values_list("pk", "text", "example__source")
+    documents = {pk: (text, Source(source) if source else None) for pk, text, source in found}
     by_label: dict[int, list[ShownExample]] = {}
     for document_id, label_id, similarity in rows:
         if document_id in documents and label_id in labels:
-            by_label.setdefault(label_id, []).append(ShownExample(documents[document_id], similarity))
+            by_label.setdefault(label_id, []).append(ShownExample(*documents[document_id], similarity))
     return [(labels[label_id], examples) for label_id, examples in by_label.items()]

@@ -12,6 +12,10 @@ from labelling.models import AuditDraw, Decision, Document, People, Project, Set
 from labelling.models.documents import Source
 from labelling.services import domains
 
+# What settling reads of a document, which has many more columns, and long ones, and of a decision on it.
+OF_A_DOCUMENT = ("holdout", "given_label", "given_source", "recoded_from")
+OF_A_DECISION = ("query", "people", "label__since", "label__merged_into", "created_at")
+
 
 @transaction.atomic(savepoint=False)
 def settle(document_id: int) -> TrainingExample | None:
@@ -22,20 +26,16 @@ def settle(document_id: int) -> TrainingExample | None:
     has learnt from yet.
     """
     # Two people who decide on one document take turns.
-    document = Document.objects.select_for_update().get(pk=document_id)
-    # Not joined to the line above: PostgreSQL would give what stood before the turn came.
-    current = TrainingExample.objects.filter(document=document).first()
-    wanted = _label_and_source(document)
-    if current and wanted == (current.label_id, current.source):
-        return current
-    if current:
-        current.delete()
-    if wanted is None:
-        return None
-    label_id, source = wanted
-    if source == Source.HUMAN:
-        _leave_ledger(document_id)
-    return TrainingExample.objects.create(document=document, label_id=label_id, source=source)
+    document = Document.objects.select_for_update().only(*OF_A_DOCUMENT).get(pk=document_id)
+    return _agree(document, _label_and_source(document))
+
+
+def count(document: Document, decision: Decision) -> TrainingExample | None:
+    """As ``settle``, after a decision that says by itself, or with those before it, which label its document has.
+
+    Nobody else changes the document before the transaction ends.
+    """
+    return _agree(document, None if document.holdout else _said(document, decision))
 
 
 def accept_from_judge(labels: Iterable[tuple[int, int | None]]) -> int:
@@ -85,14 +85,30 @@ def is_settled(standing: Sequence[Decision]) -> bool:
     return len(pair) > 1 and len({decision.label_id for decision in pair}) == 1
 
 
+def _agree(document: Document, wanted: tuple[int | None, str] | None) -> TrainingExample | None:
+    # Not read with the document: PostgreSQL would give what stood before the turn came.
+    current = next(iter(TrainingExample.objects.filter(document=document.pk)), None)
+    if current and wanted == (current.label_id, current.source):
+        return current
+    if current:
+        current.delete()
+    if wanted is None:
+        return None
+    label_id, source = wanted
+    if source == Source.HUMAN:
+        _leave_ledger(document.pk)
+    return TrainingExample.objects.create(document=document, label_id=label_id, source=source)
+
+
 def _leave_ledger(document_id: int) -> None:
     """What a person decides unasked is no evidence for the certificate and nothing that it claims.
 
     Where the decision is on an audit, the label stays in the ledger, right or corrected.
     """
     in_force = SettledLabel.objects.filter(document=document_id, left_at=None)
-    audited = Decision.objects.standing().filter(document=document_id, query__draw__isnull=False)
-    if in_force.exists() and not audited.exists():
+    if not in_force.exists():
+        return
+    if not Decision.objects.standing().filter(document=document_id, query__draw__isnull=False).exists():
         in_force.update(left_at=timezone.now(), left_because=SettledLabel.Left.DECIDED)
 
 
@@ -100,14 +116,19 @@ def _label_and_source(document: Document) -> tuple[int | None, str] | None:
     """The key of the label that a document has by now, None for none of these, and who gave it; None: no label yet."""
     if document.holdout:
         return None
-    standing = list(document.decisions.standing().select_related("label"))
+    decisions = Decision.objects.standing().filter(document=document.pk)
+    standing = list(decisions.select_related("label").only(*OF_A_DECISION))
     if standing and is_settled(standing):
-        label = standing[0].label
-        if label and document.recoded_from_id == label.pk and label.since and standing[0].created_at < label.since:
-            # A revision has divided it since: what was said of it tells nothing of its successors.
-            return None
-        # Evidence keeps the label that was said; what became a part of another one counts as that.
-        return (label.merged_into_id or label.pk) if label else None, Source.HUMAN
+        return _said(document, standing[0])
     if document.given_source:
         return document.given_label_id, document.given_source
     return None
+
+
+def _said(document: Document, decision: Decision) -> tuple[int | None, str] | None:
+    label = decision.label
+    if label and document.recoded_from_id == label.pk and label.since and decision.created_at < label.since:
+        # A revision has divided it since: what was said of it tells nothing of its successors.
+        return None
+    # Evidence keeps the label that was said; what became a part of another one counts as that.
+    return (label.merged_into_id or label.pk) if label else None, Source.HUMAN

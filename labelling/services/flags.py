@@ -18,6 +18,11 @@ def standing(project: Project) -> QuerySet[Flag]:
     return Flag.objects.filter(document__project=project, lowered_at=None)
 
 
+def standing_on(document_id: int) -> QuerySet[Flag]:
+    """Those on one document: most have none, and then nobody who remarked is read."""
+    return Flag.objects.filter(document=document_id, lowered_at=None).prefetch_related("author")
+
+
 def flag(document: Document, author: User, comment: str) -> Flag:
     """Keep a remark with the document; the same remark sent again is the first one.
 

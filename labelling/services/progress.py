@@ -141,12 +141,12 @@ class ReviewProgress:
     until_next: int | None
 
 
-def review_progress(round_: Round) -> ReviewProgress:
-    """How many of a round's documents are decided on, and how many more start the next round."""
+def review_progress(round_: Round, last: Round | None) -> ReviewProgress:
+    """How many of a round's documents are decided on, and how many more start the round after the last one."""
     waiting = round_.waiting.order_by()[: claims.MANY].count()
     total = max(round_.laid_out, waiting)
     decided, left = (total - waiting, waiting) if waiting < claims.MANY else (None, None)
-    return ReviewProgress(decided, left, total, rounds.decisions_until_next(round_.project))
+    return ReviewProgress(decided, left, total, rounds.decisions_until_next(last))
 
 
 @dataclass(frozen=True)

@@ -230,7 +230,8 @@ def _follow(entry: QueueEntry, decision: Decision) -> None:
             transaction.on_commit(lambda: rounds.start_if_due(entry.project))
             return
     entry.delete()
-    settle(entry.project, [entry.document_id])
+    examples.count(entry.document, decision)
+    transaction.on_commit(lambda: rounds.start_if_due(entry.project))
 
 
 def _of_two(entry: QueueEntry, user: User) -> bool:
@@ -243,8 +244,7 @@ def _of_two(entry: QueueEntry, user: User) -> bool:
 def _resolve(action: str, label: Label | None, query: Query | None) -> tuple[str, Label | None]:
     """Choosing the predicted label is accepting it, and accepting one that is predicted no more is choosing it."""
     if action == Action.ACCEPT and label is None and query:
-        label = Label.objects.select_related("merged_into").get(pk=query.predicted_id)
-        return Action.ACCEPT, label.merged_into or label
+        return Action.ACCEPT, Label.objects.current([query.predicted_id])[query.predicted_id]
     if action in (Action.ACCEPT, Action.OVERRIDE):
         if label is None:
             raise Refused(_("Choose the label to put in its place."))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
@@ -74,7 +73,7 @@ def start_round(
     settings = {name: getattr(project, name) for name in COPIED_SETTINGS}
     came_later = last is not None and has_unpredicted(project)
     settings["learns"] = bool(user) or came_later or last is None or not last.learning_over
-    if came_later and not user and not _has_enough(project, _last(project)):
+    if came_later and not user and not _has_enough(project, last):
         settings["only_predicts"] = True
     if ask_again:
         settings |= {"ask_again": list(ask_again), "confirm_spending": True}
@@ -104,26 +103,12 @@ def has_unpredicted(project: Project) -> bool:
     return project.documents.pool().filter(prediction=None).exists()
 
 
-class _Last(NamedTuple):
-    """How the last round ended, and after how many decisions another follows, as the database has it now."""
-
-    state: str
-    stop_reason: str
-    retrain_after: int
-
-    @property
-    def enough(self) -> int:
-        """How many decisions start the next round; 0: it starts by hand alone."""
-        return self.retrain_after if self.state == BackgroundJob.State.DONE and not self.stop_reason else 0
-
-
-def decisions_until_next(project: Project) -> int | None:
-    """After how many more decisions the next round starts; None while it has to be started by hand.
+def decisions_until_next(last: Round | None) -> int | None:
+    """After how many more decisions the round that follows the last one starts; None where that is done by hand.
 
     It starts by itself when the last one has ended, and not the loop with it; earlier when nothing waits any more.
     """
-    last = _last(project)
-    return last.enough - _new(project)[: last.enough].count() if last and last.enough else None
+    return last.enough - _new(last.project)[: last.enough].count() if last and last.enough else None
 
 
 def start_if_due(project: Project, texts_came: bool = False) -> Round | None:
@@ -135,6 +120,9 @@ def start_if_due(project: Project, texts_came: bool = False) -> Round | None:
     ``texts_came``: look for texts without prediction, too. It takes a look at every document: not for each decision.
     """
     # Nearly always nothing is due: that is found out without making others wait.
+    if texts_came:
+        # What ends has known its project for long.
+        project.refresh_from_db(fields=["retrain_after"])
     if not _is_due(project, texts_came):
         return None
     with transaction.atomic():
@@ -143,23 +131,17 @@ def start_if_due(project: Project, texts_came: bool = False) -> Round | None:
 
 
 def _is_due(project: Project, texts_came: bool) -> bool:
-    last = _last(project)
-    if last is None or last.state != BackgroundJob.State.DONE or not last.retrain_after:
+    last = project.last_round
+    if last is None or last.state != BackgroundJob.State.DONE or not last.project.retrain_after:
         return False
     return _has_enough(project, last) or (texts_came and has_unpredicted(project))
 
 
-def _has_enough(project: Project, last: _Last | None) -> bool:
+def _has_enough(project: Project, last: Round | None) -> bool:
     """Whether people have decided enough for the next round, or something, and nothing waits for them."""
     enough = last.enough if last else 0
     n_new = _new(project)[:enough].count() if enough else 0
     return n_new > 0 and (n_new == enough or not claims.waiting(project).exists())
-
-
-def _last(project: Project) -> _Last | None:
-    fields = ("state", "stop_reason", "project__retrain_after")
-    last = project.rounds.order_by("-number").values_list(*fields).first()
-    return _Last(*last) if last else None
 
 
 def _start(project: Project) -> Round | None:

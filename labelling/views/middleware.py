@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from django.conf import settings
 from django.contrib.auth import logout
+from django.contrib.auth.middleware import get_user
 from django.http import HttpRequest, HttpResponseBase
 
 from labelling.services import diary, sessions
@@ -39,6 +40,8 @@ class Idle:
         return self.get_response(request)
 
     def process_view(self, request: HttpRequest, *view: object) -> None:
+        # Themselves, not Django's lazy stand-in: each query would look through it a dozen times.
+        request.user = get_user(request)
         if not request.user.is_authenticated:
             return
         if sessions.is_idle(request.session):

@@ -88,7 +88,7 @@ def overview(request: Request, project: Project) -> HttpResponse:
         "n_disputed": project.queue.filter(people=People.THREE).count(),
         "changed_in": changes.latest(project),
         "n_new": rounds.new_examples(project),
-        "until_next": rounds.decisions_until_next(project),
+        "until_next": rounds.decisions_until_next(round_),
         "round": round_,
         "spent": ledger.spent(project),
         "round_spent": ledger.spent(project, round_) if round_ and round_.is_active else None,

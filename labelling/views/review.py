@@ -239,13 +239,18 @@ def _show_next(
     mended: str | None = None,
     told: GoldAnswer | None = None,
 ) -> HttpResponse:
-    practice = gold.practice(project, request.user)
+    standing = services.standing_decisions(project, request.user).select_related("document", "label")
+    recent = list(standing.only("action", "document__text", "label__code", "label__name")[:RECENT])
+    # Who has decided on anything is done with practice.
+    practice = None if recent else gold.practice(project, request.user)
     entry = None if practice else claims.claim_next(project, request.user)
     question = practice or (gold.in_place_of(entry, request.user) if entry else None)
-    recent = services.standing_decisions(project, request.user).select_related("document", "label")
     query = searched(request)
     evidence = question or (Evidence.of(entry.query) if entry else None)
     shown = question or entry
+    last_round = project.last_round
+    progress = review_progress(entry.query.round, last_round) if entry else None
+    many_wait = progress is not None and progress.left is None
     context = {
         "project": project,
         "entry": shown,
@@ -253,16 +258,17 @@ def _show_next(
         "told": told or _told(request, project),
         "decide_url": _decide_url(project, entry, practice),
         "evidence": evidence,
-        "progress": review_progress(entry.query.round) if entry else None,
-        "flags": flags.standing(project).filter(document=shown.document_id).select_related("author") if shown else [],
+        "progress": progress,
+        "active_round": last_round if last_round and last_round.is_active else None,
+        "flags": flags.standing_on(shown.document_id) if shown else [],
         "skip_reasons": SKIP_REASONS,
         "not_saved": not_saved,
         "renewal": claims.renewal(project),
-        "n_for_me": claims.n_available(project, request.user),
+        "n_for_me": claims.MANY if many_wait else claims.n_available(project, request.user),
         "many": claims.MANY,
         # Told only when nothing is left for this reviewer.
         "n_waiting": 0 if shown else project.queue.count(),
-        "recent": list(recent.only("action", "document__text", "label__code", "label__name")[:RECENT]),
+        "recent": recent,
         "query": query,
         "found": _found(request, project, query, shown) if query and shown else Found(),
         "is_manager": project.is_managed_by(request.user),
@@ -282,9 +288,11 @@ def _decide_url(project: Project, entry: QueueEntry | None, practice: gold.Quest
 
 def _told(request: Request, project: Project) -> GoldAnswer | None:
     """The answer to a gold document that was given just now, without JavaScript."""
+    if "told" not in request.GET:
+        return None
     answers = GoldAnswer.objects.filter(reviewer=request.user, document__project=project)
     answers = answers.select_related("document__example__label", "label")
-    return answers.filter(pk=number(request.GET["told"])).first() if "told" in request.GET else None
+    return answers.filter(pk=number(request.GET["told"])).first()
 
 
 def _found(request: Request, project: Project, query: str, shown: QueueEntry | gold.Question | None) -> Found:

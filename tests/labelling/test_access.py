@@ -32,6 +32,7 @@ from labelling.models import (
     Suspicion,
 )
 from labelling.services import (
+    access,
     definitions,
     imports,
     invitations,
@@ -342,6 +343,11 @@ def test_a_stranger_is_told_that_there_is_no_such_project(client, addresses):
 def test_a_reviewer_may_not_do_what_managers_do(client, addresses, reviewer):
     client.force_login(reviewer)
     assert answers(client, addresses, ONLY_MANAGERS) == dict.fromkeys(ONLY_MANAGERS, {403})
+
+
+def test_a_project_tells_of_everybody_whether_they_manage_it_whoever_asked(project, reviewer, manager):
+    asked = [access.project_of(reviewer, project.slug), access.project_of(manager, project.slug), project]
+    assert [(one.is_managed_by(reviewer), one.is_managed_by(manager)) for one in asked] == [(False, True)] * 3
 
 
 def test_a_reviewer_may_do_the_rest(client, addresses, reviewer):

@@ -202,11 +202,11 @@ def test_the_judges_record_on_a_label_is_claimed_only_from_twenty_audits_on(clie
 
 def test_progress_counts_the_rounds_documents_and_what_starts_the_next(client, ann, project):
     round_ = project.rounds.get()
-    first = review_progress(round_)
+    first = review_progress(round_, round_)
     n = project.queue.count()
     assert (first.decided, first.left, first.total, first.until_next) == (0, n, n, 3)
     review.decide(project, claims.claim_next(project, ann).pk, ann, "accept")
-    then = review_progress(round_)
+    then = review_progress(round_, round_)
     assert (then.decided, then.left, then.total, then.until_next) == (1, n - 1, n, 2)
     text = shown(client, ann, project)
     assert "2 more to the next model" in text

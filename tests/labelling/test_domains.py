@@ -8,7 +8,7 @@ import pytest
 from django.urls import reverse
 
 from labelling.models import AuditDraw, DiaryEntry, Expertise, Label, PeopleOnly, Project, Query, SettledLabel
-from labelling.services import audits, claims, domains, glances, labels, progress, projects, review
+from labelling.services import access, audits, claims, domains, glances, labels, progress, projects, review
 from labelling.services.claims import claim_next
 from labelling.services.domains import leave_to_people, limit
 from labelling.services.suggesting import Standing
@@ -70,9 +70,14 @@ def test_a_reviewer_gets_what_fits_both_limits_and_everybody_else_the_rest(proje
     assert claims.n_available(project, bob) == everything.count(("apple", "de"))
     waiting = glances.waiting_for(bob, Project.objects.filter(pk=project.pk))
     assert waiting[project.pk].n == everything.count(("apple", "de"))
+    # Whether there are limits is read with the project.
+    asked_by_bob = access.project_of(bob, project.slug)
+    assert seen_by(asked_by_bob, bob) == seen_by(project, bob)
+    assert seen_by(asked_by_bob, ann) == seen_by(access.project_of(ann, project.slug), ann) == everything
+    assert seen_by(access.project_of(ann, project.slug), bob) == seen_by(project, bob)
     limit(membership(project, bob), [], "", [])
     assert not Expertise.objects.exists()
-    assert seen_by(project, bob) == everything
+    assert seen_by(project, bob) == seen_by(access.project_of(bob, project.slug), bob) == everything
     assert DiaryEntry.objects.filter(act="member", after__only="apple, language: de").exists()
 
 

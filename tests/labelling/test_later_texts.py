@@ -212,11 +212,11 @@ def test_texts_with_labels_start_no_round_and_are_learnt_by_the_next():
     project = fruit_project()
     run_round(project)
     assert rounds.new_examples(project) == 0
-    until_next = rounds.decisions_until_next(project)
+    until_next = rounds.decisions_until_next(project.last_round)
     import_rows(project, [("a late apple", "apple"), ("the first kiwi", "kiwi"), ("a second kiwi", "kiwi")])
     assert project.rounds.count() == 1
     assert rounds.new_examples(project) == 3
-    assert rounds.decisions_until_next(project) == until_next, "people's decisions alone start a round"
+    assert rounds.decisions_until_next(project.last_round) == until_next, "people's decisions alone start a round"
     import_rows(project, LATE)
     late = run_newest(project)
     assert (late.training_examples, late.labels_learned) == (19, 5)

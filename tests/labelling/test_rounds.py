@@ -166,10 +166,12 @@ def test_enough_new_examples_start_the_next_round(django_capture_on_commit_callb
     run_round(project)
     messages.clear()
     for n in range(1, 4):
+        assert project.last_round.number == 1
         entry = claim_next(project, reviewer)
         with django_capture_on_commit_callbacks(execute=True):
             decide(project, entry.pk, reviewer, "accept")
         assert project.rounds.count() == (2 if n == 3 else 1)
+    assert project.active_round.number == 2, "what was known of the last round is found out anew"
     newest = project.rounds.first()
     assert (newest.number, newest.state, newest.started_by) == (2, "queued", None)
     assert messages == [("labelling.jobs.run_round", newest.pk)]

@@ -465,7 +465,7 @@ def test_the_queue_stays_open_while_the_next_round_runs(project, ann, monkeypatc
 # Speed
 
 
-@pytest.mark.parametrize(("every", "most"), [pytest.param(10**9, 34, id="any"), pytest.param(1, 35, id="a twentieth")])
+@pytest.mark.parametrize(("every", "most"), [pytest.param(10**9, 27, id="any"), pytest.param(1, 28, id="a twentieth")])
 def test_deciding_asks_the_database_a_few_times_and_starts_nothing_that_is_not_due(
     project, client, ann, monkeypatch, every, most
 ):
