@@ -31,8 +31,9 @@ DELIMITERS = {
 
 # Kinds of files beside CSV, as pages name them. Rows of a peer's are in the columns of our own export.
 WORKBOOK, JSON, JSON_LINES, PARQUET = "Excel", "JSON", "JSON lines", "Parquet"
-LABEL_STUDIO, DOCCANO, ARGILLA = "Label Studio", "doccano", "Argilla"
-PEERS = (LABEL_STUDIO, DOCCANO, ARGILLA)
+FASTTEXT, FOLDERS = "fastText", "texts in folders"
+LABEL_STUDIO, DOCCANO, ARGILLA, PRODIGY = "Label Studio", "doccano", "Argilla", "Prodigy"
+PEERS = (LABEL_STUDIO, DOCCANO, ARGILLA, PRODIGY)
 
 TEXT_NAMES = ("text", "message", "content", "body", "document", "question", "utterance", "sentence", "description",
               "answer", "response", "verbatim", "feedback", "comment", "comments", "abstract", "antwort", "kommentar",

@@ -8,9 +8,12 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
+from ast import literal_eval
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Any
 
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
@@ -31,7 +34,11 @@ SPLIT_NAMES = {"split", "holdout", "set", "fold", "partition", "subset", "datase
 LEARNT_WORDS = {"train", "training", "learn", "no", "false", "0", ""}
 HELD_OUT_WORDS = {"test", "testing", "holdout", "held out", "dev", "val", "valid", "validation", "eval", "evaluation",
                   "yes", "true", "1"}  # fmt: skip
+# What parts of a data set are called: words of those columns, and names of files and lists that hold a part each.
+SPLIT_WORDS = {*LEARNT_WORDS, *HELD_OUT_WORDS} - {"", "0", "1", "no", "yes", "true", "false", "learn"}
 SEPARATORS = "#;|,"
+# Of an object, what its label is called.
+NAMES_OF_LABELS = ("name", "label", "value", "title", "text")
 FORMAT_KEPT = "\u200c\u200d"  # joiners, a part of how words are spelt and of emoji
 BLANKS = re.compile(r"[^\S\r\n]+")
 WHOLE = re.compile(r"(\d+)\.0+")
@@ -229,7 +236,7 @@ def odd_singles(found: Survey) -> str:
 
 def cells_of_several(labels: Mapping[str, int], known: Collection[str]) -> dict[str, tuple[str, ...]]:
     """Find the cells that hold several labels: JSON lists, and lists of which each part is a label of its own."""
-    split = {cell: parts for cell in labels if cell not in known and (parts := _split(cell))}
+    split = {cell: parts for cell in labels if cell not in known and (parts := _split(cell)) is not None}
     times = Counter(part for parts in split.values() for part in set(parts))
     alone = (set(labels) - set(split)) | set(known)
     return {
@@ -243,20 +250,39 @@ def _is_invisible(character: str) -> bool:
     return unicodedata.category(character) == "Cf"
 
 
-def _split(cell: str) -> tuple[str, ...]:
-    """Return the parts of a cell that looks like a list; empty when it does not."""
+def _split(cell: str) -> tuple[str, ...] | None:
+    """Return the parts of a cell that looks like a list; None when it does not."""
     if cell[0] in "[{":
-        try:
-            read = json.loads(cell)
-        except ValueError:
-            return ()
-        read = read.get("choices") if isinstance(read, dict) else read
-        return tuple(clean(str(part)) for part in read) if isinstance(read, list) else ()
+        parts = _labels_in(_read_list(cell))
+        return None if parts is None else tuple(map(clean, parts))
     for separator in SEPARATORS:
         parts = [clean(part) for part in cell.split(separator)]
         if len(parts) > 1 and all(parts):
             return tuple(parts)
-    return ()
+    return None
+
+
+def _read_list(cell: str) -> Any:
+    """Read a cell as JSON, or as Python writes its lists; None where it is neither."""
+    for read in (json.loads, literal_eval):
+        with suppress(ValueError, SyntaxError, RecursionError, MemoryError):
+            return read(cell)
+    return None
+
+
+def _labels_in(value: Any) -> list[str] | None:
+    """The labels of a list, of scores by label those of one half or more; of an object its name."""
+    if isinstance(value, dict):
+        if "choices" in value:
+            return _labels_in(value["choices"])
+        if all(isinstance(score, (int, float)) for score in value.values()):
+            return [str(label) for label, score in value.items() if score >= 0.5]
+        named = next((value[name] for name in NAMES_OF_LABELS if isinstance(value.get(name), str)), None)
+        return None if named is None else [named]
+    if not isinstance(value, list):
+        return None
+    found = [_labels_in(each) if isinstance(each, (dict, list)) else [str(each)] for each in value]
+    return None if None in found else [label for labels in found for label in labels or ()]
 
 
 def _kind_of_id(cell: str) -> str:

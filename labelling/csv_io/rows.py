@@ -167,7 +167,8 @@ class _RowReader:
             return LeftOut(record.line, EMPTY_WORD)
         label = clean(by_name.get(self.columns.label, ""))
         identifier = self.meaning.identifier(by_name.get(self.columns.id, "").strip())
-        problem = self._wrong_values(text, label, identifier)
+        longest = max(self.meaning.parts(label), key=len, default="") if len(label) > MAX_LABEL_CHARS else ""
+        problem = self._wrong_values(text, longest, identifier)
         if problem:
             return Problem(record.line, *problem, own.cells)
         return self._row(own, text, label, identifier, by_name)

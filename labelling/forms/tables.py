@@ -13,6 +13,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from labelling.csv_io import correspondences
+from labelling.csv_io.archives import unpacked
 from labelling.csv_io.columns import data_records, read_header, wrong_record
 from labelling.csv_io.conversion import convert
 from labelling.csv_io.dialects import guess_rows
@@ -144,15 +145,16 @@ class RevisionForm(TableForm):
 
 def _read_records(file: Any) -> tuple[list[str], list[Record | Malformed], Format]:
     """The header and the records of a file of any format."""
-    with tempfile.TemporaryFile() as kept:
-        try:
-            kind = convert(file, kept)
-            binary = kept if kind else file
+    try:
+        inner = unpacked(file)
+        with tempfile.TemporaryFile() as kept:
+            kind = convert(inner, kept)
+            binary = kept if kind else inner
             # Nobody is asked here: a mark that is never closed is a mistake to be told.
-            fmt = guess_rows(read_sample(kept, "utf-8"), kind) if kind else replace(detect(file), plain_quotes=False)
+            fmt = guess_rows(read_sample(kept, "utf-8"), kind) if kind else replace(detect(inner), plain_quotes=False)
             return [name.strip() for name in read_header(binary, fmt)], list(data_records(binary, fmt)), fmt
-        except NotCsv as error:
-            raise forms.ValidationError(_("This file can't be read. %(reason)s") % {"reason": error}) from error
+    except NotCsv as error:
+        raise forms.ValidationError(_("This file can't be read. %(reason)s") % {"reason": error}) from error
 
 
 def _wrong(records: list[Record | Malformed], header: list[str], fmt: Format) -> Iterator[str]:

@@ -11,6 +11,7 @@ from django.core.files import File
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from labelling.csv_io.archives import unpacked
 from labelling.csv_io.columns import Columns, guess_columns, is_export_of, is_whole_export, preview, read_header
 from labelling.csv_io.conversion import convert
 from labelling.csv_io.dialects import PEERS, Format, Oddity, guess_rows, oddities
@@ -60,13 +61,14 @@ def upload(
     Raises:
         NotCsv: when the file is empty or no CSV.
     """
+    inner = unpacked(cast("BinaryIO", file))
     with tempfile.TemporaryFile() as kept:
-        kind = convert(cast("BinaryIO", file), kept)
-        binary = cast("BinaryIO", kept if kind else file)
+        kind = convert(inner, kept)
+        binary = cast("BinaryIO", kept) if kind else inner
         guess = guess_rows(read_sample(binary, "utf-8"), kind) if kind else detect(binary, encoding, delimiter)
         fmt = replace(guess, **layout)
         columns = _guess_columns(binary, fmt)
-        return _create(project, user, File(kept, name=file.name) if kind else file, columns, fmt)
+        return _create(project, user, file if binary is file else File(binary, name=file.name), columns, fmt)
 
 
 def _guess_columns(file: BinaryIO, fmt: Format) -> Columns:
