@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from django.utils.translation import gettext as _
 
+from labelling.csv_io.cleaning import clean
 from labelling.csv_io.label_lists import MAX_CODE_CHARS, MAX_NAME_CHARS, Unreadable, called
-from labelling.csv_io.names import clean
 
 # By what a column holds: what it is called, the most telling name first.
 COLUMN_NAMES: dict[str, tuple[str, ...]] = {

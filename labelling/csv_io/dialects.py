@@ -26,6 +26,9 @@ DELIMITERS = {
     ";": gettext_lazy("semicolon"),
     "\t": gettext_lazy("tab"),
     "|": gettext_lazy("bar"),
+    "^": gettext_lazy("caret"),
+    "~": gettext_lazy("tilde"),
+    "\x1f": gettext_lazy("unit separator"),
     ONE_TEXT_A_LINE: gettext_lazy("none: one text a line"),
 }
 
@@ -36,18 +39,34 @@ LABEL_STUDIO, DOCCANO, ARGILLA, PRODIGY = "Label Studio", "doccano", "Argilla", 
 PEERS = (LABEL_STUDIO, DOCCANO, ARGILLA, PRODIGY)
 
 TEXT_NAMES = ("text", "message", "content", "body", "document", "question", "utterance", "sentence", "description",
-              "answer", "response", "verbatim", "feedback", "comment", "comments", "abstract", "antwort", "kommentar",
-              "nachricht", "beschreibung", "texte", "texto", "testo", "tekst")  # fmt: skip
-LABEL_NAMES = ("label", "labels", "category", "categories", "intent", "class", "topic", "topics", "code", "coded",
-               "kategorie", "thema", "klasse", "catégorie", "categoría", "categoria", "etiqueta")  # fmt: skip
+              "answer", "response", "verbatim", "feedback", "comment", "comments", "abstract", "free text", "antwort",
+              "kommentar", "nachricht", "beschreibung", "freitext", "bezeichnung", "texte", "libellé", "commentaire",
+              "texto", "descripción", "comentario", "descrição", "testo", "descrizione", "commento", "tekst",
+              "omschrijving", "opmerking", "fritext", "beskrivning", "beskrivelse", "treść", "opis", "szöveg", "metin",
+              "κείμενο", "текст", "описание", "сообщение", "文本", "内容", "本文", "テキスト", "텍스트", "내용",
+              "النص")  # fmt: skip
+# Where a number is beside them, the words are the label: as data sets on the web write both.
+LABEL_NAMES = ("label_text", "label_name", "class_name", "category_name", "intent_name", "topic_name", "label",
+               "labels", "category", "categories", "intent", "class", "topic", "topics", "cats", "true_label",
+               "gold_label", "code", "coded", "codes", "coding", "kategorie", "thema", "klasse",
+               "schlüssel", "kode", "catégorie", "classe",
+               "étiquette", "categoría", "categoria", "clase", "etiqueta", "etichetta", "categorie", "kategori",
+               "kategoria", "etiket", "κατηγορία", "категория", "метка", "класс", "标签", "类别", "分类", "分類",
+               "ラベル", "カテゴリ", "라벨", "카테고리", "التصنيف")  # fmt: skip
 ID_NAMES = ("id", "uuid", "key", "document_id", "external_id", "response_id", "responseid", "respondent_id",
-            "respondent id", "respondent", "record_id", "case_id")  # fmt: skip
+            "respondent id", "respondent", "record_id", "record id", "case_id", "case id", "response id", "doc_id",
+            "text_id", "message_id", "comment_id", "review_id", "tweet_id", "post_id", "ticket_id", "ticket no.",
+            "ticket no", "ticketnummer", "vorgangsnummer", "identifiant", "identificador")  # fmt: skip
+# As often a label as a column's name: they say nothing of whether the first row has names.
+WEAK_LABEL_NAMES = ("target", "tag", "tags", "sentiment", "annotation", "y")
 KNOWN_NAMES = {
     *TEXT_NAMES, *LABEL_NAMES, *ID_NAMES, "date", "frage", "holdout", "name", "rejected_line", "remark", "remarks",
     "source", "split", "title",
 }  # fmt: skip
 # The code that a survey tool keeps beside a question's answers.
 CODE_OF_QUESTION = re.compile(r"q\d+\w*[_. ]code[ds]?", re.IGNORECASE)
+# A column that is called as a classification is.
+CLASSIFICATION = re.compile(r"(isco|soc|nace|naics|sic|isic|coicop|cpv|cpc|icd)[\W_]*\d*([\W_]*codes?)?", re.IGNORECASE)
 CODE_OF_COLUMN = re.compile(r"[A-Za-z]{1,4}\d+\w*")
 
 SAMPLE_RECORDS = 500
@@ -292,13 +311,19 @@ def _lay_out(fit: _Fit, above: int) -> Format:
 
 def header_evidence(names: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
     """How much speaks for the first row being the columns' names: positive yes, negative no, 0 nobody knows."""
-    if _knows(names):
+    data = [row for row in rows if not same_names(row, names)]
+    if any(plain(name) in KNOWN_NAMES and not _comes_again(name, n, data) for n, name in enumerate(names)):
         return 1
     columns = [[row[n] for row in rows if n < len(row) and row[n].strip()] for n in range(len(names))]
     if len(names) == 1:
         return _vote_of_one_column(names[0].strip(), columns[0])
     votes = sum(_vote(name.strip(), cells) for name, cells in zip(names, columns, strict=True))
     return votes + _vote_of_lengths(names, columns)
+
+
+def _comes_again(name: str, n: int, rows: Sequence[Sequence[str]]) -> bool:
+    """Whether a word that may be a column's name is a label of this file, as "question" may be."""
+    return any(plain(row[n]) == plain(name) for row in rows if n < len(row))
 
 
 def _vote(name: str, cells: list[str]) -> int:

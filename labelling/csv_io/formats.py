@@ -82,9 +82,9 @@ SAMPLE_BYTES = 65_536
 # What the layout of the records is guessed from.
 SAMPLE_CHARS = 262_144
 MAX_LINE_BYTES = 2**20
-# Text holds almost no control characters; pictures and programs are full of them.
+# Text holds almost no control characters but those between cells; pictures and programs are full of them.
 MAX_CONTROL_SHARE = 0.05
-CONTROL_CHARACTERS = dict.fromkeys(set(range(32)) - {9, 10, 12, 13})
+CONTROL_CHARACTERS = dict.fromkeys(set(range(32)) - {9, 10, 12, 13, 31})
 MARKUP = re.compile(r'\s*(?:<|\{\s*["}]|\[\s*["{\[])')
 ASCII_BYTES = bytes(range(128))
 # A byte beyond ASCII with no other within two places.

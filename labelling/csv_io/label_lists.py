@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from django.utils.translation import gettext as _
 
-from labelling.csv_io.names import clean
+from labelling.csv_io.cleaning import clean
 
 # By what a column holds: what it is called, the most telling name first.
 COLUMN_NAMES: dict[str, tuple[str, ...]] = {

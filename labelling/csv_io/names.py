@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import re
-import unicodedata
 from ast import literal_eval
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -18,19 +17,27 @@ from typing import Any
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from labelling.csv_io.cleaning import clean, look_alike
 from labelling.csv_io.dialects import is_empty, same_names
+from labelling.csv_io.label_columns import EACH, LEVELS, MARKED, LabelColumns
 from labelling.csv_io.records import Malformed, Record
 
 # What programs write where there is nothing.
-EMPTY_WORDS = {"nan", "null", "none", "n/a", "na", "n.a.", "nil", "<na>", "#n/a", "(null)", "(blank)"}
+EMPTY_WORDS = {
+    "nan", "null", "none", "n/a", "na", "n.a.", "nil", "<na>", "#n/a", "#nv", "(null)", "(blank)", "-", "--", "\u2013",
+    "\u2014", "?", "??", "tbd", "tba", "todo", "unknown", "undefined", "missing", "not available", "not applicable",
+    "k.a.", "k. a.", "keine angabe", "unbekannt", "offen", "n.v.", "inconnu", "desconocido", "sin datos", "s/o", "n/d",
+}  # fmt: skip
 # The same words as answers of people are texts.
-SURELY_EMPTY = {"nan", "null", "<na>", "#n/a", "(null)", "(blank)"}
+SURELY_EMPTY = {"nan", "null", "<na>", "#n/a", "#nv", "(null)", "(blank)", "-", "--", "\u2013", "\u2014"}
 NO_LABEL_WORDS = {
     "none", "none of these", "none of the above", "none of the labels", "no label", "no_label", "nolabel", "no match",
     "unlabelled", "unlabeled", "uncodable", "not codable", "out of scope", "out-of-scope", "out_of_scope", "oos",
     "keine", "keins", "keine davon", "nichts davon", "nicht codierbar", "ninguno", "aucun", "aucune", "nessuno",
 }  # fmt: skip
-SPLIT_NAMES = {"split", "holdout", "set", "fold", "partition", "subset", "dataset"}
+SPLIT_NAMES = {
+    "split", "holdout", "set", "fold", "partition", "subset", "dataset", "is_test", "is_holdout", "is_validation",
+}  # fmt: skip
 LEARNT_WORDS = {"train", "training", "learn", "no", "false", "0", ""}
 HELD_OUT_WORDS = {"test", "testing", "holdout", "held out", "dev", "val", "valid", "validation", "eval", "evaluation",
                   "yes", "true", "1"}  # fmt: skip
@@ -39,10 +46,7 @@ SPLIT_WORDS = {*LEARNT_WORDS, *HELD_OUT_WORDS} - {"", "0", "1", "no", "yes", "tr
 SEPARATORS = "#;|,"
 # Of an object, what its label is called.
 NAMES_OF_LABELS = ("name", "label", "value", "title", "text")
-FORMAT_KEPT = "\u200c\u200d"  # joiners, a part of how words are spelt and of emoji
-BLANKS = re.compile(r"[^\S\r\n]+")
 WHOLE = re.compile(r"(\d+)\.0+")
-CODE = re.compile(r"([+-]?)0*(\d+)(?:[.,]0+)?")
 # From here on labels of one row each are worth a look: is it the right column?
 MANY_SINGLES = 20
 MAX_SHOWN = 10
@@ -72,6 +76,7 @@ class Survey:
     texts: Counter[str] = field(default_factory=Counter)
     splits: dict[str, Counter[str]] = field(default_factory=dict)
     lines: dict[tuple[str, str], int] = field(default_factory=dict)
+    label_columns: LabelColumns | None = None
 
 
 @dataclass(frozen=True)
@@ -87,6 +92,7 @@ class Meaning:
     several: str = "one"
     whole: frozenset[str] = frozenset()
     split: str = ""
+    label_columns: LabelColumns | None = None
 
     def name(self, label: str) -> str:
         """The name by which a label is known."""
@@ -106,38 +112,18 @@ class Meaning:
         return list(dict.fromkeys(self.name(part) for part in parts if part not in self.empty_labels | self.no_label))
 
 
-def clean(label: str) -> str:
-    """Return a label's name in Unicode's composed form (NFC), without invisible characters and doubled spaces."""
-    if label.isascii() and label.isprintable() and "  " not in label:
-        return label.strip()
-    label = label.replace("\r\n", "\n").replace("\r", "\n")
-    label = unicodedata.normalize("NFC", "".join(c for c in label if c in FORMAT_KEPT or not _is_invisible(c)))
-    return BLANKS.sub(" ", label).strip()
-
-
-def look_alike(label: str) -> str:
-    """Return a key that labels share when they differ in case, form, spaces, or as numbers alone."""
-    plain = unicodedata.normalize("NFKC", label).casefold()
-    plain = "".join(c for c in unicodedata.normalize("NFC", plain) if not (c.isspace() or _is_invisible(c)))
-    code = CODE.fullmatch(plain)
-    return code.group(1).replace("+", "") + code.group(2) if code else plain
-
-
-def look_alikes(labels: Iterable[str]) -> list[list[str]]:
-    """Return the groups of labels that look alike."""
-    alike: dict[str, list[str]] = defaultdict(list)
-    for label in labels:
-        alike[look_alike(label)].append(label)
-    return [group for group in alike.values() if len(group) > 1]
-
-
 def is_held_out(word: str) -> bool:
     """Whether a row of this split measures and is not learnt from."""
     return word.strip().casefold() in HELD_OUT_WORDS
 
 
 def survey(
-    records: Iterable[Record | Malformed], header: Sequence[str], text: str, label: str, identifier: str
+    records: Iterable[Record | Malformed],
+    header: Sequence[str],
+    text: str,
+    label: str,
+    identifier: str,
+    several: LabelColumns | None = None,
 ) -> Survey:
     """Count the labels of a file, and the words in it that may mean nothing.
 
@@ -145,15 +131,24 @@ def survey(
         records: those below the header.
         header: the columns' names.
         text: name of a column, as ``label`` and ``identifier``; empty where there is none.
+        several: columns that may hold labels instead of one; found is whether all rows are so.
     """
-    found = Survey(splits={name: Counter() for name in header if name.casefold() in SPLIT_NAMES})
+    found = Survey(splits={name: Counter() for name in header if name.casefold() in SPLIT_NAMES}, label_columns=several)
     places = {name: header.index(name) for name in (text, label, identifier, *found.splits) if name}
     for record in records:
         if isinstance(record, Malformed) or len(record.cells) < len(header) or same_names(record.cells, header):
             continue
         if is_empty(record.cells):
             continue
-        if label and (cell := clean(record.cells[places[label]])):
+        if found.label_columns:
+            by_name = dict(zip(header, record.cells, strict=False))
+            cell = found.label_columns.cell(by_name)
+            if not found.label_columns.fits(by_name):
+                found.label_columns = None
+                found.labels.clear()
+        else:
+            cell = clean(record.cells[places[label]]) if label else ""
+        if cell and (label or found.label_columns):
             found.labels[cell] += 1
             found.lines.setdefault(("label", cell), record.line)
         if (
@@ -181,6 +176,7 @@ def ask(found: Survey, known: Collection[str]) -> list[Question]:
     known_names = {clean(name) for name in known}
     cells = cells_of_several(found.labels, known_names)
     return [
+        *_ask_label_columns(found),
         *_ask_words(found, known_names),
         *_ask_whole(found),
         *_ask_several(found, cells),
@@ -221,6 +217,7 @@ def understand(
         cells_of_several=cells_of_several(found.labels, {clean(name) for name in known}),
         several=answers.get("several", "one"),
         whole=frozenset(role for role in ("id", "label") if answers.get(f"whole:{role}") == "whole"),
+        label_columns=found.label_columns if answers.get("label_columns") == "labels" else None,
         split=next((name for name in found.splits if answers.get(f"split:{name}") == "holdout"), ""),
     )
 
@@ -244,10 +241,6 @@ def cells_of_several(labels: Mapping[str, int], known: Collection[str]) -> dict[
         for cell, parts in split.items()
         if cell[0] in "[{" or all(part in alone or times[part] > 1 for part in parts)
     }
-
-
-def _is_invisible(character: str) -> bool:
-    return unicodedata.category(character) == "Cf"
 
 
 def _split(cell: str) -> tuple[str, ...] | None:
@@ -304,6 +297,20 @@ def _quoted(found: Survey, role: str, cells: Iterable[str]) -> list[str]:
             else _("“%(cell)s” (label of the project)") % told
         )
     return shown[:MAX_SHOWN]
+
+
+def _ask_label_columns(found: Survey) -> Iterator[Question]:
+    if found.label_columns is None:
+        return
+    told = {"names": ", ".join(f"“{name}”" for name in found.label_columns.names[:MAX_SHOWN])}
+    labels = {
+        MARKED: _("yes: each is a label, of the rows in which it is marked"),
+        EACH: _("yes: a row has what stands in them"),
+        LEVELS: _("yes: a row has the last that is filled, the others are kept"),
+    }
+    choices = [("labels", labels[found.label_columns.kind]), ("metadata", _("no: keep the columns, no label yet"))]
+    text = _("Labels seem to stand in several columns: %(names)s. Is this so?") % told
+    yield Question("label_columns", text, choices, "labels" if found.label_columns.are_likely else "metadata")
 
 
 def _ask_words(found: Survey, known: Collection[str]) -> Iterator[Question]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from labelling.csv_io.cleaning import look_alikes
 from labelling.csv_io.label_lists import (
     ListedLabel,
     Unreadable,
@@ -11,7 +12,6 @@ from labelling.csv_io.label_lists import (
     parents_by_prefix,
     read_labels,
 )
-from labelling.csv_io.names import look_alikes
 
 NONE = {"name": "", "code": "", "parent": "", "definition": "", "synonyms": ""}
 

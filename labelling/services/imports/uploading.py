@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, BinaryIO, cast
 
@@ -12,7 +13,15 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from labelling.csv_io.archives import unpacked
-from labelling.csv_io.columns import Columns, guess_columns, is_export_of, is_whole_export, preview, read_header
+from labelling.csv_io.columns import (
+    Columns,
+    guess_columns,
+    is_export_of,
+    is_whole_export,
+    may_hold_labels,
+    preview,
+    read_header,
+)
 from labelling.csv_io.conversion import convert
 from labelling.csv_io.dialects import PEERS, Format, Oddity, guess_rows, oddities
 from labelling.csv_io.formats import detect, read_sample
@@ -111,11 +120,21 @@ def look_at(csv_import: CsvImport) -> tuple[list[Oddity], Recommendation]:
         yes = _("This file is read as an export of this program: its sources and holdout hold.")
         no = _("This file has columns of an export of this program, but is not read as one.")
         found.append(Oddity("is_export", yes if csv_import.is_export else no, [(1, ", ".join(header))], doubtful=True))
+    if not csv_import.label_column and not counted.label_columns:
+        taken = (csv_import.text_column, *csv_import.more_text_columns, csv_import.id_column)
+        found += _ask_for_labels(may_hold_labels(header, rows, {*taken, *counted.splits}))
     if singles := odd_singles(counted):
         found.append(Oddity("label_column", singles))
     if csv_import.is_export:
         return found, Recommendation(0, _("An export says itself what is held out."))
     return found, _recommend_holdout(counted)
+
+
+def _ask_for_labels(names: Sequence[str]) -> list[Oddity]:
+    if not names:
+        return []
+    told = {"names": ", ".join(f"“{name}”" for name in names)}
+    return [Oddity("label_column", _("No column is read as the labels. May it be %(names)s?") % told)]
 
 
 def _recommend_holdout(counted: Survey) -> Recommendation:
