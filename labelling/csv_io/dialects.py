@@ -6,6 +6,7 @@ Decided over the first hundreds of records. Nothing here is final: ``oddities`` 
 from __future__ import annotations
 
 import io
+import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -18,7 +19,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from labelling.csv_io.records import MAX_COLUMNS, QUOTED_CELL, Malformed, Record, bounded_lines, read_records
-from labelling.csv_io.stored import read_stored
+from labelling.csv_io.stored import OTHER_SHEETS, read_stored
 
 ONE_TEXT_A_LINE = ""
 DELIMITERS = {
@@ -82,6 +83,7 @@ MAX_SHOWN_LINES = 4
 
 SEP_LINE = re.compile(r'"?sep=([^\r\n"])"?[;,\t|]*\s*$', re.IGNORECASE)
 SPACED_MARK = re.compile(r'[ \t]"')
+RULE = re.compile(r"\s*:?-{3,}:?\s*")
 NUMBER = re.compile(r"[+-]?\d+(?:[.,]\d+)*")
 WORDS_OF_A_NAME = 3
 
@@ -157,8 +159,8 @@ def oddities(text: str, fmt: Format) -> list[Oddity]:
 
 
 def is_empty(cells: Sequence[str]) -> bool:
-    """Whether a row holds nothing."""
-    return not any(cell and not cell.isspace() for cell in cells)
+    """Whether a row holds nothing, or the rule below the names of a table in Markdown."""
+    return not any(cell and not cell.isspace() and not RULE.fullmatch(cell) for cell in cells)
 
 
 def same_names(cells: Sequence[str], header: Sequence[str]) -> bool:
@@ -435,6 +437,15 @@ def _rows_above(text: str, fit: _Fit) -> Oddity | None:
     return Oddity("skip_rows", message % {"n": n}, lines[:MAX_SHOWN_LINES], doubtful)
 
 
+def _sheets(text: str, fit: _Fit) -> Oddity | None:
+    number, *names = json.loads(text.partition("\n")[0]) if fit.format.kind and text else (0,)
+    if number != OTHER_SHEETS:
+        return None
+    told = {"sheet": names[0], "others": ", ".join(f"“{name}”" for name in names[1:])}
+    message = _("The sheet “%(sheet)s” is read, and not %(others)s: import another one as a file of its own.")
+    return Oddity("", message % told)
+
+
 def _names(text: str, fit: _Fit) -> Oddity | None:
     if not fit.records:
         return None
@@ -501,5 +512,5 @@ def _repeated_names(text: str, fit: _Fit) -> Oddity | None:
 
 
 ODDITIES = (
-    _rows_above, _one_text, _names, _more_names, _marks, _spaces, _empty_rows, _empty_ends, _repeated_names,
+    _sheets, _rows_above, _one_text, _names, _more_names, _marks, _spaces, _empty_rows, _empty_ends, _repeated_names,
 )  # fmt: skip

@@ -47,6 +47,12 @@ SEPARATORS = "#;|,"
 # Of an object, what its label is called.
 NAMES_OF_LABELS = ("name", "label", "value", "title", "text")
 WHOLE = re.compile(r"(\d+)\.0+")
+TOTALS = {
+    "total", "totals", "grand total", "sum", "summe", "gesamt", "gesamtsumme", "gesamtergebnis", "insgesamt", "somme",
+    "totale", "suma", "итого", "合计", "合計",
+}  # fmt: skip
+# So many rows below an empty one may be remarks.
+MAX_REMARKS = 5
 # From here on labels of one row each are worth a look: is it the right column?
 MANY_SINGLES = 20
 MAX_SHOWN = 10
@@ -77,6 +83,7 @@ class Survey:
     splits: dict[str, Counter[str]] = field(default_factory=dict)
     lines: dict[tuple[str, str], int] = field(default_factory=dict)
     label_columns: LabelColumns | None = None
+    footer: list[Record] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -93,6 +100,7 @@ class Meaning:
     whole: frozenset[str] = frozenset()
     split: str = ""
     label_columns: LabelColumns | None = None
+    footer: frozenset[int] = frozenset()
 
     def name(self, label: str) -> str:
         """The name by which a label is known."""
@@ -135,7 +143,9 @@ def survey(
     """
     found = Survey(splits={name: Counter() for name in header if name.casefold() in SPLIT_NAMES}, label_columns=several)
     places = {name: header.index(name) for name in (text, label, identifier, *found.splits) if name}
+    below_data = _BelowData(len(header))
     for record in records:
+        below_data.see(record)
         if isinstance(record, Malformed) or len(record.cells) < len(header) or same_names(record.cells, header):
             continue
         if is_empty(record.cells):
@@ -163,7 +173,38 @@ def survey(
             found.lines.setdefault(("id", cell), record.line)
         for name, words in found.splits.items():
             words[record.cells[places[name]].strip()] += 1
+    found.footer = below_data.footer()
     return found
+
+
+class _BelowData:
+    """The last records of a file, and whether an empty row stands above them."""
+
+    def __init__(self, width: int):
+        self._width = width
+        self._n_above = 0
+        self._last: list[Record] = []
+
+    def see(self, record: Record | Malformed) -> None:
+        if isinstance(record, Malformed):
+            self._last = []
+        elif is_empty(record.cells):
+            self._n_above += len(self._last)
+            self._last = []
+        elif len(self._last) <= MAX_REMARKS:
+            self._last.append(record)
+        else:
+            self._n_above += 1
+            self._last = [*self._last[1:], record]
+
+    def footer(self) -> list[Record]:
+        """Those that are hardly data: a total, or a few remarks of one cell each below an empty row."""
+        if self._width < 2 or not self._last:
+            return []
+        if any(cell.strip(" :").casefold() in TOTALS for cell in self._last[-1].cells):
+            return self._last[-1:]
+        are_remarks = all(sum(map(bool, map(str.strip, record.cells))) == 1 for record in self._last)
+        return self._last if self._n_above and len(self._last) <= MAX_REMARKS and are_remarks else []
 
 
 def ask(found: Survey, known: Collection[str]) -> list[Question]:
@@ -177,6 +218,7 @@ def ask(found: Survey, known: Collection[str]) -> list[Question]:
     cells = cells_of_several(found.labels, known_names)
     return [
         *_ask_label_columns(found),
+        *_ask_footer(found),
         *_ask_words(found, known_names),
         *_ask_whole(found),
         *_ask_several(found, cells),
@@ -218,6 +260,7 @@ def understand(
         several=answers.get("several", "one"),
         whole=frozenset(role for role in ("id", "label") if answers.get(f"whole:{role}") == "whole"),
         label_columns=found.label_columns if answers.get("label_columns") == "labels" else None,
+        footer=frozenset(record.line for record in found.footer if answers.get("footer") == "leave"),
         split=next((name for name in found.splits if answers.get(f"split:{name}") == "holdout"), ""),
     )
 
@@ -311,6 +354,13 @@ def _ask_label_columns(found: Survey) -> Iterator[Question]:
     choices = [("labels", labels[found.label_columns.kind]), ("metadata", _("no: keep the columns, no label yet"))]
     text = _("Labels seem to stand in several columns: %(names)s. Is this so?") % told
     yield Question("label_columns", text, choices, "labels" if found.label_columns.are_likely else "metadata")
+
+
+def _ask_footer(found: Survey) -> Iterator[Question]:
+    if found.footer:
+        shown = [f"{record.line}: {' | '.join(record.cells)[:200]}" for record in found.footer]
+        choices = [("leave", _("a total or a remark: leave it out")), ("keep", _("a row like the others"))]
+        yield Question("footer", _("What stands at the end of the file?"), choices, "leave", shown)
 
 
 def _ask_words(found: Survey, known: Collection[str]) -> Iterator[Question]:

@@ -40,8 +40,8 @@ MAX_LABEL_CHARS = 200
 MAX_ID_CHARS = 200
 LETTERS_AND_DIGITS = re.compile(r"[^\W_]+")
 NO_LETTERS_OR_DIGITS = {n: None for n in range(128) if not chr(n).isalnum()}
-EMPTY_ROW, REPEATED_NAMES, EMPTY_WORD = "empty_rows", "repeated_names", "empty_words"
-LEFT_OUT = (EMPTY_ROW, REPEATED_NAMES, EMPTY_WORD)
+EMPTY_ROW, REPEATED_NAMES, EMPTY_WORD, FOOTER = "empty_rows", "repeated_names", "empty_words", "footer"
+LEFT_OUT = (EMPTY_ROW, REPEATED_NAMES, EMPTY_WORD, FOOTER)
 
 
 class Row(NamedTuple):
@@ -185,6 +185,8 @@ class _RowReader:
     def _is_left_out(self, record: Record) -> str:
         if is_empty(record.cells):
             return EMPTY_ROW
+        if record.line in self.meaning.footer:
+            return FOOTER
         if self.has_names and plain(record.cells[0]) in self.plain_names:
             if same_names(record.cells, self.header):
                 return REPEATED_NAMES

@@ -232,6 +232,25 @@ KINDS = {
         [seed(f"{text} {n}", "") for n in range(3) for text, _ in ROWS[:2]],
         says="May it be “team”?",
     ),
+    "a total below": Kind(
+        lines(["id", *NAMES], *[[str(n), *row] for n, row in enumerate(ROWS)], ["Total:", "3", ""]),
+        BASIC,
+        asks="--answer",
+        says="What stands at the end of the file?",
+        ids=["0", "1", "2"],
+    ),
+    "remarks below an empty row": Kind(
+        lines(NAMES, *ROWS, ["", ""], ["As of May", ""], ["Desk 3", ""]),
+        BASIC,
+        asks="--answer",
+        says="What stands at the end of the file?",
+    ),
+    "an empty row in the middle": Kind(
+        lines(NAMES, ROWS[0], ["", ""], *ROWS[1:]), BASIC, says="Rows of nothing but empty cells are left out"
+    ),
+    "a rule below the names": Kind(
+        lambda d: lines(NAMES, ["---", ":-----"], *ROWS)(d), BASIC, says="Rows of nothing but empty cells are left out"
+    ),
     "a column for each label": Kind(
         lines(["id", "text", "Money", "Hours"], ["1", PAID, "x", ""], ["2", OPEN, "", "X"], ["3", LATE, "x", "x"]),
         BASIC,
@@ -499,6 +518,28 @@ def test_rows_of_several_labels_can_be_rejected(tmp_path):
     said, refusal = run_command(make_project(), path, "--answer", "several=reject")
     assert "line 4, column label: The cell holds several labels." in said
     assert "1 rejected" in refusal
+
+
+@pytest.mark.parametrize("answer", ["leave", "keep"])
+def test_what_is_below_the_data_is_what_somebody_says(answer, tmp_path):
+    path = tmp_path / "file.csv"
+    path.write_text(KINDS["remarks below an empty row"].write(","))
+    project = make_project()
+    assert run_command(project, path, "--answer", f"footer={answer}")[1] == ""
+    added = [] if answer == "leave" else [seed("As of May", ""), seed("Desk 3", "")]
+    assert documents(project) == [*BASIC, *added]
+
+
+@pytest.mark.parametrize("content", ["text,label\n", "text\n", "text;label\r\n\r\n"])
+def test_names_without_rows_are_refused(content, tmp_path, client):
+    path = tmp_path / "file.csv"
+    path.write_text(content)
+    project = make_project(manager=client_user(client))
+    assert run_command(project, path, "--yes")[1] == "The file has no rows below the column names."
+    assert not project.imports.exists()
+    upload(client, project, content.encode())
+    page = client.get(project.imports.get().get_absolute_url()).content.decode()
+    assert "The file has no rows below the column names." in page
 
 
 def test_columns_of_labels_are_kept_where_they_say_more_than_the_label(tmp_path):

@@ -15,6 +15,7 @@ from django.utils.translation import ngettext
 from labelling.csv_io.archives import unpacked
 from labelling.csv_io.columns import (
     Columns,
+    data_records,
     guess_columns,
     is_export_of,
     is_whole_export,
@@ -24,7 +25,7 @@ from labelling.csv_io.columns import (
 )
 from labelling.csv_io.conversion import convert
 from labelling.csv_io.dialects import PEERS, Format, Oddity, guess_rows, oddities
-from labelling.csv_io.formats import detect, read_sample
+from labelling.csv_io.formats import NotCsv, detect, read_sample
 from labelling.csv_io.names import Survey, ask, odd_singles
 from labelling.csv_io.rows import (
     survey_rows,
@@ -115,6 +116,8 @@ def look_at(csv_import: CsvImport) -> tuple[list[Oddity], Recommendation]:
         binary = cast("BinaryIO", file)
         found = oddities(read_sample(binary, fmt.encoding), fmt)
         header, rows = read_header(binary, fmt), preview(binary, fmt)
+        if next(data_records(binary, fmt), None) is None:
+            raise NotCsv(_("The file has no rows below the column names."))
         counted = survey_rows(binary, fmt, columns_of(csv_import))
     if is_export_of(header, rows) and not is_whole_export(header) and fmt.kind not in PEERS:
         yes = _("This file is read as an export of this program: its sources and holdout hold.")
