@@ -25,6 +25,7 @@ from labelling.csv_io.dialects import (
 from labelling.csv_io.exporting import COLUMNS as EXPORT_COLUMNS
 from labelling.csv_io.exporting import restore
 from labelling.csv_io.formats import Format, NotCsv, is_damaged, open_text, printable
+from labelling.csv_io.names import SPLIT_NAMES
 from labelling.csv_io.records import MAX_COLUMNS, Malformed, Record, check_width
 
 MAX_NAME_CHARS = 200
@@ -120,9 +121,10 @@ def guess_columns(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Colum
     columns = {name: [row[n] for row in rows if len(row) == len(header)] for n, name in enumerate(header)}
     others = [name for name in header[n_passed_over(header) :] if name not in (label, identifier)] or list(header)
     text = text or max(others, key=lambda name: (_n_letters(columns[name]), sum(map(len, columns[name]))))
-    if all(name == f"Column {position}" for position, name in enumerate(header, start=1)):
-        identifier = next((name for name in others if name != text and have_one_shape(columns[name])), "")
-        rest = [name for name in others if name not in (text, identifier)]
+    nameless = [name for name in header if name.casefold() not in SPLIT_NAMES]
+    if all(name == f"Column {position}" for position, name in enumerate(nameless, start=1)):
+        identifier = next((name for name in nameless if name != text and have_one_shape(columns[name])), "")
+        rest = [name for name in nameless if name not in (text, identifier)]
         label = rest[0] if len(rest) == 1 else ""
     return Columns(text, label if label != text else "", identifier if identifier != text else "")
 

@@ -31,7 +31,7 @@ from labelling.csv_io.dialects import (
 )
 from labelling.csv_io.exporting import COLUMNS
 from labelling.csv_io.formats import MARKUP, NotCsv, detect, detect_encoding, open_text
-from labelling.csv_io.json_documents import named_rows, objects_of
+from labelling.csv_io.json_documents import named_rows, objects_of, row_of
 from labelling.csv_io.json_lists import values
 from labelling.csv_io.peers import argilla, doccano, fasttext, label_studio, prodigy
 from labelling.csv_io.records import Malformed, Record
@@ -262,7 +262,7 @@ def _whose(found: Iterable[Mapping[str, Any]], kind: str) -> Found:
         return ARGILLA, _peers_table(argilla.rows_of(found))
     if n["example"] == n["object"]:
         return DOCCANO, _peers_table(doccano.rows_of(("", value) for value in found))
-    return kind, table_of(enumerate(found, start=1))
+    return kind, table_of(enumerate(map(row_of, found), start=1))
 
 
 def _read_peers_csv(source: BinaryIO, head: bytes) -> Found | None:

@@ -59,7 +59,7 @@ ID_NAMES = ("id", "uuid", "key", "document_id", "external_id", "response_id", "r
             "text_id", "message_id", "comment_id", "review_id", "tweet_id", "post_id", "ticket_id", "ticket no.",
             "ticket no", "ticketnummer", "vorgangsnummer", "identifiant", "identificador")  # fmt: skip
 # As often a label as a column's name: they say nothing of whether the first row has names.
-WEAK_LABEL_NAMES = ("target", "tag", "tags", "sentiment", "annotation", "y")
+WEAK_LABEL_NAMES = ("target", "tag", "tags", "sentiment", "annotation", "completion", "y")
 KNOWN_NAMES = {
     *TEXT_NAMES, *LABEL_NAMES, *ID_NAMES, "date", "frage", "holdout", "name", "rejected_line", "remark", "remarks",
     "source", "split", "title",

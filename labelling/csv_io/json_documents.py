@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from django.utils.translation import gettext as _
 
-from labelling.csv_io.dialects import KNOWN_NAMES, plain
+from labelling.csv_io.dialects import KNOWN_NAMES, TEXT_NAMES, plain
 from labelling.csv_io.names import SPLIT_WORDS
 from labelling.csv_io.records import NotCsv
 
@@ -47,15 +48,37 @@ def named_rows(rows: Iterable[Sequence[Any]]) -> Iterator[dict[str, Any]]:
         yield {names[n] if n < len(names) else f"Column {n + 1}": cell for n, cell in enumerate(row)}
 
 
+def row_of(value: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return an object as a row: what stands with its text below a name is lifted, a conversation is text and label."""
+    if _knows(value, TEXT_NAMES):
+        return value
+    if _are(dict, value.get("messages")):
+        said = {turn.get("role"): turn.get("content") for turn in value["messages"]}
+        return {"text": said.get("user"), "label": said.get("assistant"), **value}
+    below = [name for name, inner in value.items() if isinstance(inner, dict) and _knows(inner, TEXT_NAMES)]
+    if len(below) != 1:
+        return value
+    return {**{name: cell for name, cell in value.items() if name not in below}, **value[below[0]]}
+
+
 def _rows_below(lists: Mapping[str, list[Any]]) -> Objects:
-    if len(lists) > 1 and not all(name.casefold() in SPLIT_WORDS for name in lists):
+    """The rows of the one list that has texts, or of those that are parts of a data set, each with its part."""
+    parts = {name: re.split(r"[\W_]", name)[-1] for name in lists}
+    if len(lists) > 1 and not all(part.casefold() in SPLIT_WORDS for part in parts.values()):
+        with_texts = [found for found in lists.values() if isinstance(found[0], dict) and _has_text(found[0])]
+        if len(with_texts) == 1:
+            return with_texts[0]
         names = ", ".join(f"“{name}”" for name in lists)
         raise NotCsv(_("This JSON file holds several lists: %(names)s. Import a file for each.") % {"names": names})
     rows: list[Mapping[str, Any]] = []
     for name, found in lists.items():
         below = found if _are(dict, found) else list(named_rows(found))
-        rows += [{**row, "split": name} for row in below] if len(lists) > 1 else below
+        rows += [{**row, "split": parts[name]} for row in below] if len(lists) > 1 else below
     return rows
+
+
+def _has_text(value: Mapping[str, Any]) -> bool:
+    return _knows(row_of(value), TEXT_NAMES)
 
 
 def _lists_of_rows(value: Mapping[str, Any]) -> dict[str, list[Any]]:
@@ -87,5 +110,5 @@ def _are(kind: type | tuple[type, ...], values: Any) -> bool:
     return isinstance(values, Collection) and bool(values) and all(isinstance(each, kind) for each in values)
 
 
-def _knows(names: Iterable[Any]) -> bool:
-    return any(plain(str(name)) in KNOWN_NAMES for name in names)
+def _knows(names: Iterable[Any], known: Collection[str] = KNOWN_NAMES) -> bool:
+    return any(plain(str(name)) in known for name in names)

@@ -10,7 +10,7 @@ from zipfile import ZipFile
 
 import pytest
 
-from labelling.csv_io.json_documents import named_rows, objects_of
+from labelling.csv_io.json_documents import named_rows, objects_of, row_of
 from labelling.csv_io.names import cells_of_several
 from labelling.csv_io.peers import fasttext
 from labelling.csv_io.records import NotCsv
@@ -88,6 +88,43 @@ def test_json_of_any_shape_is_the_same_table(name, indent):
 )
 def test_objects_of(value, rows):
     assert list(objects_of(value)) == rows
+
+
+@pytest.mark.parametrize(
+    ("value", "row"),
+    [
+        ({"_id": "a", "_source": {"text": "b", "n": 1}}, {"_id": "a", "text": "b", "n": 1}),
+        ({"row_idx": 0, "row": {"text": "b"}, "cut": []}, {"row_idx": 0, "text": "b", "cut": []}),
+        ({"text": "a", "row": {"text": "b"}}, {"text": "a", "row": {"text": "b"}}),
+        ({"one": {"text": "a"}, "two": {"text": "b"}}, {"one": {"text": "a"}, "two": {"text": "b"}}),
+        ({"n": {"m": 1}}, {"n": {"m": 1}}),
+    ],
+)
+def test_row_of(value, row):
+    assert row_of(value) == row
+
+
+@pytest.mark.django_db
+def test_a_conversation_is_a_text_and_its_label():
+    turns = [("system", "Choose."), ("user", A), ("assistant", "Delivery")]
+    said = lines(
+        {"messages": [{"role": role, "content": content} for role, content in turns]},
+        {"messages": [{"role": "user", "content": B}]},
+    )
+    assert documents(import_bytes(make_project(), said.encode()).project) == [(A, "Delivery"), (B, "")]
+
+
+def test_of_several_lists_the_one_with_texts_is_meant():
+    assert objects_of({"intents": [{"name": "x"}], "utterances": [{"text": "a"}]}) == [{"text": "a"}]
+    assert objects_of({"features": [{"name": "text"}], "rows": [{"row": {"text": "a"}}]}) == [{"row": {"text": "a"}}]
+
+
+@pytest.mark.django_db
+def test_parts_of_a_data_set_without_names():
+    value = {"train": [["book it", "book"]], "oos_val": [["what is it", "oos"]], "test": [["pay it", "pay"]]}
+    done = import_bytes(make_project(), json.dumps(value).encode())
+    assert [question["key"] for question in done.questions] == ["label:oos", "split:split"]
+    assert (done.text_column, done.label_column) == ("Column 1", "Column 2")
 
 
 def test_several_lists_are_named_and_none_is_guessed():
