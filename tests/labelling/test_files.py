@@ -803,3 +803,10 @@ def test_a_text_that_a_person_decided_on_is_not_changed_by_a_file():
     relabel(project.documents.get(text="a"), make_user(), project.labels.get(name="y"))
     done = import_rows(project, [("1", "new", "x")], header=("id", "text", "label"))
     assert "that a person decided on" in done.problems[0]["reason"]
+
+
+def test_columns_that_may_hold_labels_are_named_on_the_first_page(client):
+    project = make_project(manager=client_user(client))
+    upload(client, project, KINDS["a column for each coder"].write(",").encode())
+    page = client.get(project.imports.get().get_absolute_url()).content.decode()
+    assert "Labels seem to stand in several columns: “Coder 1”, “Coder 2”" in page

@@ -34,7 +34,8 @@ OPTIONS = {
 
 class Command(BaseCommand):
     help = (
-        "Imports a file into a project: CSV, Excel, JSON, Parquet, or an export of Label Studio, doccano or Argilla. "
+        "Imports a file into a project: CSV, Excel, JSON, Parquet, fastText, or an export of Label Studio, doccano, "
+        "Argilla or Prodigy. "
         "Columns, encoding and layout are guessed unless given. What is doubtful is asked before anything is written: "
         "answer with the options that are named, or take all guesses with --yes."
     )

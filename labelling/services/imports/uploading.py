@@ -123,6 +123,7 @@ def look_at(csv_import: CsvImport) -> tuple[list[Oddity], Recommendation]:
         yes = _("This file is read as an export of this program: its sources and holdout hold.")
         no = _("This file has columns of an export of this program, but is not read as one.")
         found.append(Oddity("is_export", yes if csv_import.is_export else no, [(1, ", ".join(header))], doubtful=True))
+    found += [Oddity("", each.text) for each in ask(counted, ()) if each.key == "label_columns"]
     if not csv_import.label_column and not counted.label_columns:
         taken = (csv_import.text_column, *csv_import.more_text_columns, csv_import.id_column)
         found += _ask_for_labels(may_hold_labels(header, rows, {*taken, *counted.splits}))
