@@ -18,7 +18,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from labelling.csv_io.cleaning import clean, look_alike
-from labelling.csv_io.dialects import is_empty, same_names
+from labelling.csv_io.dialects import NUMBER, is_empty, same_names
 from labelling.csv_io.label_columns import EACH, LEVELS, MARKED, LabelColumns
 from labelling.csv_io.records import Malformed, Record
 
@@ -84,6 +84,7 @@ class Survey:
     lines: dict[tuple[str, str], int] = field(default_factory=dict)
     label_columns: LabelColumns | None = None
     footer: list[Record] = field(default_factory=list)
+    footer_may_be_texts: bool = False
 
 
 @dataclass(frozen=True)
@@ -174,7 +175,12 @@ def survey(
         for name, words in found.splits.items():
             words[record.cells[places[name]].strip()] += 1
     found.footer = below_data.footer()
+    found.footer_may_be_texts = any(_is_text_alone(record, places[text]) for record in found.footer)
     return found
+
+
+def _is_text_alone(record: Record, place: int) -> bool:
+    return [n for n, cell in enumerate(record.cells) if cell.strip()] == [place]
 
 
 class _BelowData:
@@ -201,7 +207,9 @@ class _BelowData:
         """Those that are hardly data: a total, or a few remarks of one cell each below an empty row."""
         if self._width < 2 or not self._last:
             return []
-        if any(cell.strip(" :").casefold() in TOTALS for cell in self._last[-1].cells):
+        first, *others = [cell.strip() for cell in self._last[-1].cells if cell.strip()]
+        is_sparse = len(others) + 1 < self._width or any(map(NUMBER.fullmatch, others))
+        if first.strip(" :").casefold() in TOTALS and is_sparse:
             return self._last[-1:]
         are_remarks = all(sum(map(bool, map(str.strip, record.cells))) == 1 for record in self._last)
         return self._last if self._n_above and len(self._last) <= MAX_REMARKS and are_remarks else []
@@ -360,7 +368,8 @@ def _ask_footer(found: Survey) -> Iterator[Question]:
     if found.footer:
         shown = [f"{record.line}: {' | '.join(record.cells)[:200]}" for record in found.footer]
         choices = [("leave", _("a total or a remark: leave it out")), ("keep", _("a row like the others"))]
-        yield Question("footer", _("What stands at the end of the file?"), choices, "leave", shown)
+        guess = "keep" if found.footer_may_be_texts else "leave"
+        yield Question("footer", _("What stands at the end of the file?"), choices, guess, shown)
 
 
 def _ask_words(found: Survey, known: Collection[str]) -> Iterator[Question]:

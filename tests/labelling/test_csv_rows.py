@@ -159,6 +159,28 @@ def test_a_column_whose_words_come_again_may_hold_labels(cells, found):
     assert may_hold_labels(["a", "b"], rows, ["a"]) == (["b"] if found else [])
 
 
+@pytest.mark.parametrize(
+    ("last", "lines"),
+    [
+        ("Total,2", [4]),
+        ("Summe:,", [4]),
+        (",total", [4]),
+        ("total,greeting", []),
+        ("greeting,total", []),
+        ("in total,2", []),
+        (",\nnote,\n,more", [5, 6]),
+        (",\nnote,x", []),
+        (",\na,\nb,\nc,\nd,\ne,\nf,", []),
+        ("note,", []),
+        (",", []),
+    ],
+)
+def test_what_stands_below_the_data_is_hardly_data(last, lines):
+    file = file_of(f"text,label\none,x\ntwo,y\n{last}\n")
+    found = csv_rows.survey_rows(file, UTF8, Columns("text", "label"))
+    assert [record.line for record in found.footer] == lines
+
+
 def test_an_export_is_known_by_its_columns():
     names = ["extra", *EXPORT_COLUMNS]
     assert guess_columns(names, []) == Columns("text", "label", "id", is_export=True)

@@ -240,10 +240,13 @@ KINDS = {
         ids=["0", "1", "2"],
     ),
     "remarks below an empty row": Kind(
-        lines(NAMES, *ROWS, ["", ""], ["As of May", ""], ["Desk 3", ""]),
+        lines(["id", *NAMES], *[["", *row] for row in ROWS], ["", "", ""], ["As of May", "", ""], ["Desk 3", "", ""]),
         BASIC,
         asks="--answer",
         says="What stands at the end of the file?",
+    ),
+    "texts below an empty row": Kind(
+        lines(NAMES, *ROWS[:2], ["", ""], ROWS[2]), BASIC, asks="--answer", says="What stands at the end of the file?"
     ),
     "an empty row in the middle": Kind(
         lines(NAMES, ROWS[0], ["", ""], *ROWS[1:]), BASIC, says="Rows of nothing but empty cells are left out"
@@ -523,7 +526,7 @@ def test_rows_of_several_labels_can_be_rejected(tmp_path):
 @pytest.mark.parametrize("answer", ["leave", "keep"])
 def test_what_is_below_the_data_is_what_somebody_says(answer, tmp_path):
     path = tmp_path / "file.csv"
-    path.write_text(KINDS["remarks below an empty row"].write(","))
+    path.write_text(lines(NAMES, *ROWS, ["", ""], ["As of May", ""], ["Desk 3", ""])(","))
     project = make_project()
     assert run_command(project, path, "--answer", f"footer={answer}")[1] == ""
     added = [] if answer == "leave" else [seed("As of May", ""), seed("Desk 3", "")]
