@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count, islice, zip_longest
@@ -10,10 +11,12 @@ from typing import BinaryIO
 from django.utils.translation import gettext as _
 
 from labelling.csv_io.dialects import (
+    CLASSIFICATION,
     CODE_OF_QUESTION,
     ID_NAMES,
     LABEL_NAMES,
     TEXT_NAMES,
+    WEAK_LABEL_NAMES,
     WORKBOOK,
     have_one_shape,
     is_empty,
@@ -22,9 +25,14 @@ from labelling.csv_io.dialects import (
 from labelling.csv_io.exporting import COLUMNS as EXPORT_COLUMNS
 from labelling.csv_io.exporting import restore
 from labelling.csv_io.formats import Format, NotCsv, is_damaged, open_text, printable
+from labelling.csv_io.names import SPLIT_NAMES
 from labelling.csv_io.records import MAX_COLUMNS, Malformed, Record, check_width
 
 MAX_NAME_CHARS = 200
+NO_WORD = re.compile(r"[\d@/\\_]")
+# A column of labels that is not called so: so many cells, and none longer.
+MIN_CELLS_OF_LABELS = 6
+MAX_CHARS_OF_LABELS = 60
 SOURCES = ("seed", "judge", "human")
 MODEL = "model"
 REJECTED_COLUMNS = ("rejected_line", "rejected_column", "rejected_reason")
@@ -107,15 +115,29 @@ def guess_columns(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Colum
         return Columns(text="text", label="label", id="id" if "id" in header else "", is_export=True)
     label, identifier = _named(header, LABEL_NAMES), _named(header, ID_NAMES)
     label = label or next((name for name in header if CODE_OF_QUESTION.fullmatch(name)), "")
+    label = label or _named(header, WEAK_LABEL_NAMES)
+    label = label or next((name for name in header if CLASSIFICATION.fullmatch(name)), "")
     text = _named(header, TEXT_NAMES)
     columns = {name: [row[n] for row in rows if len(row) == len(header)] for n, name in enumerate(header)}
     others = [name for name in header[n_passed_over(header) :] if name not in (label, identifier)] or list(header)
-    text = text or max(others, key=lambda name: sum(map(len, columns[name])))
-    if all(name == f"Column {position}" for position, name in enumerate(header, start=1)):
-        identifier = next((name for name in others if name != text and have_one_shape(columns[name])), "")
-        rest = [name for name in others if name not in (text, identifier)]
+    text = text or max(others, key=lambda name: (_n_letters(columns[name]), sum(map(len, columns[name]))))
+    nameless = [name for name in header if name.casefold() not in SPLIT_NAMES]
+    if all(name == f"Column {position}" for position, name in enumerate(nameless, start=1)):
+        identifier = next((name for name in nameless if name != text and have_one_shape(columns[name])), "")
+        rest = [name for name in nameless if name not in (text, identifier)]
         label = rest[0] if len(rest) == 1 else ""
     return Columns(text, label if label != text else "", identifier if identifier != text else "")
+
+
+def may_hold_labels(header: Sequence[str], rows: Sequence[Sequence[str]], taken: Collection[str]) -> list[str]:
+    """Name the columns, but those that are taken, whose short words come again and again."""
+    found = []
+    for n, name in enumerate(header):
+        cells = [row[n].strip() for row in rows if n < len(row) and row[n].strip()]
+        different = set(cells)
+        if name not in taken and len(cells) >= MIN_CELLS_OF_LABELS and 1 < len(different) <= len(cells) / 2:
+            found += [name] if all(len(cell) <= MAX_CHARS_OF_LABELS for cell in different) else []
+    return found
 
 
 def is_export_of(header: Sequence[str], rows: Sequence[Sequence[str]] = ()) -> bool:
@@ -200,6 +222,11 @@ def _records(file: BinaryIO, fmt: Format) -> Iterator[Record | Malformed]:
 def data_records(file: BinaryIO, fmt: Format) -> Iterator[Record | Malformed]:
     """Yield the records below the header."""
     return islice(_records(file, fmt), 1 + fmt.more_header_rows if fmt.has_header else 0, None)
+
+
+def _n_letters(cells: Sequence[str]) -> int:
+    """How many letters stand in words; addresses, dates and codes are none."""
+    return sum(len(word) for cell in cells for word in cell.split() if not NO_WORD.search(word))
 
 
 def _named(header: Sequence[str], names: Sequence[str]) -> str:

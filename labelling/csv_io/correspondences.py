@@ -7,16 +7,25 @@ from typing import NamedTuple
 
 from django.utils.translation import gettext as _
 
+from labelling.csv_io.cleaning import clean
 from labelling.csv_io.label_lists import MAX_CODE_CHARS, MAX_NAME_CHARS, Unreadable, called
-from labelling.csv_io.names import clean
 
 # By what a column holds: what it is called, the most telling name first.
 COLUMN_NAMES: dict[str, tuple[str, ...]] = {
-    "old": ("old", "old_code", "old code", "old label", "from", "source", "alt", "alter code", "von"),
-    "new": ("new", "new_code", "new code", "new label", "to", "target", "neu", "neuer code", "nach"),
-    "name": ("name", "new_name", "new name", "new title", "title", "titel", "bezeichnung"),
+    "old": (
+        "old", "old_code", "old code", "old label", "from", "source", "before", "source code", "source label", "alt",
+        "alter code", "alter schlüssel", "von",
+    ),
+    "new": (
+        "new", "new_code", "new code", "new label", "to", "target", "after", "target code", "target label", "neu",
+        "neuer code", "neuer schlüssel", "nach",
+    ),
+    "name": (
+        "name", "new_name", "new name", "new title", "target title", "target name", "title", "titel",
+        "neue bezeichnung", "bezeichnung",
+    ),
     "definition": ("definition", "new_definition", "description", "beschreibung", "notes"),
-}
+}  # fmt: skip
 
 
 class Correspondence(NamedTuple):

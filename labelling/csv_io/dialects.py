@@ -6,6 +6,7 @@ Decided over the first hundreds of records. Nothing here is final: ``oddities`` 
 from __future__ import annotations
 
 import io
+import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -18,7 +19,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from labelling.csv_io.records import MAX_COLUMNS, QUOTED_CELL, Malformed, Record, bounded_lines, read_records
-from labelling.csv_io.stored import read_stored
+from labelling.csv_io.stored import OTHER_SHEETS, read_stored
 
 ONE_TEXT_A_LINE = ""
 DELIMITERS = {
@@ -26,27 +27,47 @@ DELIMITERS = {
     ";": gettext_lazy("semicolon"),
     "\t": gettext_lazy("tab"),
     "|": gettext_lazy("bar"),
+    "^": gettext_lazy("caret"),
+    "~": gettext_lazy("tilde"),
+    "\x1f": gettext_lazy("unit separator"),
     ONE_TEXT_A_LINE: gettext_lazy("none: one text a line"),
 }
 
 # Kinds of files beside CSV, as pages name them. Rows of a peer's are in the columns of our own export.
 WORKBOOK, JSON, JSON_LINES, PARQUET = "Excel", "JSON", "JSON lines", "Parquet"
-LABEL_STUDIO, DOCCANO, ARGILLA = "Label Studio", "doccano", "Argilla"
-PEERS = (LABEL_STUDIO, DOCCANO, ARGILLA)
+FASTTEXT, FOLDERS = "fastText", "texts in folders"
+LABEL_STUDIO, DOCCANO, ARGILLA, PRODIGY = "Label Studio", "doccano", "Argilla", "Prodigy"
+PEERS = (LABEL_STUDIO, DOCCANO, ARGILLA, PRODIGY)
 
 TEXT_NAMES = ("text", "message", "content", "body", "document", "question", "utterance", "sentence", "description",
-              "answer", "response", "verbatim", "feedback", "comment", "comments", "abstract", "antwort", "kommentar",
-              "nachricht", "beschreibung", "texte", "texto", "testo", "tekst")  # fmt: skip
-LABEL_NAMES = ("label", "labels", "category", "categories", "intent", "class", "topic", "topics", "code", "coded",
-               "kategorie", "thema", "klasse", "catégorie", "categoría", "categoria", "etiqueta")  # fmt: skip
+              "answer", "response", "verbatim", "feedback", "comment", "comments", "abstract", "free text", "antwort",
+              "kommentar", "nachricht", "beschreibung", "freitext", "bezeichnung", "texte", "libellé", "commentaire",
+              "texto", "descripción", "comentario", "descrição", "testo", "descrizione", "commento", "tekst",
+              "omschrijving", "opmerking", "fritext", "beskrivning", "beskrivelse", "treść", "opis", "szöveg", "metin",
+              "κείμενο", "текст", "описание", "сообщение", "文本", "内容", "本文", "テキスト", "텍스트", "내용",
+              "النص")  # fmt: skip
+# Where a number is beside them, the words are the label: as data sets on the web write both.
+LABEL_NAMES = ("label_text", "label_name", "class_name", "category_name", "intent_name", "topic_name", "label",
+               "labels", "category", "categories", "intent", "class", "topic", "topics", "cats", "true_label",
+               "gold_label", "code", "coded", "codes", "coding", "kategorie", "thema", "klasse",
+               "schlüssel", "kode", "catégorie", "classe",
+               "étiquette", "categoría", "categoria", "clase", "etiqueta", "etichetta", "categorie", "kategori",
+               "kategoria", "etiket", "κατηγορία", "категория", "метка", "класс", "标签", "类别", "分类", "分類",
+               "ラベル", "カテゴリ", "라벨", "카테고리", "التصنيف")  # fmt: skip
 ID_NAMES = ("id", "uuid", "key", "document_id", "external_id", "response_id", "responseid", "respondent_id",
-            "respondent id", "respondent", "record_id", "case_id")  # fmt: skip
+            "respondent id", "respondent", "record_id", "record id", "case_id", "case id", "response id", "doc_id",
+            "text_id", "message_id", "comment_id", "review_id", "tweet_id", "post_id", "ticket_id", "ticket no.",
+            "ticket no", "ticketnummer", "vorgangsnummer", "identifiant", "identificador")  # fmt: skip
+# As often a label as a column's name: they say nothing of whether the first row has names.
+WEAK_LABEL_NAMES = ("target", "tag", "tags", "sentiment", "annotation", "completion", "y")
 KNOWN_NAMES = {
     *TEXT_NAMES, *LABEL_NAMES, *ID_NAMES, "date", "frage", "holdout", "name", "rejected_line", "remark", "remarks",
     "source", "split", "title",
 }  # fmt: skip
 # The code that a survey tool keeps beside a question's answers.
 CODE_OF_QUESTION = re.compile(r"q\d+\w*[_. ]code[ds]?", re.IGNORECASE)
+# A column that is called as a classification is.
+CLASSIFICATION = re.compile(r"(isco|soc|nace|naics|sic|isic|coicop|cpv|cpc|icd)[\W_]*\d*([\W_]*codes?)?", re.IGNORECASE)
 CODE_OF_COLUMN = re.compile(r"[A-Za-z]{1,4}\d+\w*")
 
 SAMPLE_RECORDS = 500
@@ -62,6 +83,7 @@ MAX_SHOWN_LINES = 4
 
 SEP_LINE = re.compile(r'"?sep=([^\r\n"])"?[;,\t|]*\s*$', re.IGNORECASE)
 SPACED_MARK = re.compile(r'[ \t]"')
+RULE = re.compile(r"\s*:?-{3,}:?\s*")
 NUMBER = re.compile(r"[+-]?\d+(?:[.,]\d+)*")
 WORDS_OF_A_NAME = 3
 
@@ -137,8 +159,8 @@ def oddities(text: str, fmt: Format) -> list[Oddity]:
 
 
 def is_empty(cells: Sequence[str]) -> bool:
-    """Whether a row holds nothing."""
-    return not any(cell and not cell.isspace() for cell in cells)
+    """Whether a row holds nothing, or the rule below the names of a table in Markdown."""
+    return not any(cell and not cell.isspace() and not RULE.fullmatch(cell) for cell in cells)
 
 
 def same_names(cells: Sequence[str], header: Sequence[str]) -> bool:
@@ -291,13 +313,19 @@ def _lay_out(fit: _Fit, above: int) -> Format:
 
 def header_evidence(names: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
     """How much speaks for the first row being the columns' names: positive yes, negative no, 0 nobody knows."""
-    if _knows(names):
+    data = [row for row in rows if not same_names(row, names)]
+    if any(plain(name) in KNOWN_NAMES and not _comes_again(name, n, data) for n, name in enumerate(names)):
         return 1
     columns = [[row[n] for row in rows if n < len(row) and row[n].strip()] for n in range(len(names))]
     if len(names) == 1:
         return _vote_of_one_column(names[0].strip(), columns[0])
     votes = sum(_vote(name.strip(), cells) for name, cells in zip(names, columns, strict=True))
     return votes + _vote_of_lengths(names, columns)
+
+
+def _comes_again(name: str, n: int, rows: Sequence[Sequence[str]]) -> bool:
+    """Whether a word that may be a column's name is a label of this file, as "question" may be."""
+    return any(plain(row[n]) == plain(name) for row in rows if n < len(row))
 
 
 def _vote(name: str, cells: list[str]) -> int:
@@ -409,6 +437,15 @@ def _rows_above(text: str, fit: _Fit) -> Oddity | None:
     return Oddity("skip_rows", message % {"n": n}, lines[:MAX_SHOWN_LINES], doubtful)
 
 
+def _sheets(text: str, fit: _Fit) -> Oddity | None:
+    number, *names = json.loads(text.partition("\n")[0]) if fit.format.kind and text else (0,)
+    if number != OTHER_SHEETS:
+        return None
+    told = {"sheet": names[0], "others": ", ".join(f"“{name}”" for name in names[1:])}
+    message = _("The sheet “%(sheet)s” is read, and not %(others)s: import another one as a file of its own.")
+    return Oddity("", message % told)
+
+
 def _names(text: str, fit: _Fit) -> Oddity | None:
     if not fit.records:
         return None
@@ -475,5 +512,5 @@ def _repeated_names(text: str, fit: _Fit) -> Oddity | None:
 
 
 ODDITIES = (
-    _rows_above, _one_text, _names, _more_names, _marks, _spaces, _empty_rows, _empty_ends, _repeated_names,
+    _sheets, _rows_above, _one_text, _names, _more_names, _marks, _spaces, _empty_rows, _empty_ends, _repeated_names,
 )  # fmt: skip

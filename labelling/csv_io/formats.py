@@ -82,10 +82,12 @@ SAMPLE_BYTES = 65_536
 # What the layout of the records is guessed from.
 SAMPLE_CHARS = 262_144
 MAX_LINE_BYTES = 2**20
-# Text holds almost no control characters; pictures and programs are full of them.
+# Text holds almost no control characters but those between cells; pictures and programs are full of them.
 MAX_CONTROL_SHARE = 0.05
-CONTROL_CHARACTERS = dict.fromkeys(set(range(32)) - {9, 10, 12, 13})
+CONTROL_CHARACTERS = dict.fromkeys(set(range(32)) - {9, 10, 12, 13, 31})
 MARKUP = re.compile(r'\s*(?:<|\{\s*["}]|\[\s*["{\[])')
+# Names with nothing or a value behind them, then a list of what has names itself.
+YAML = re.compile(r"(?:(?:---|#[^\n]*|[\w-]+:[^\n]*|)\r?\n)*[\w-]+:\s*\r?\n\s*- [\w-]+:")
 ASCII_BYTES = bytes(range(128))
 # A byte beyond ASCII with no other within two places.
 LONE_BYTE = re.compile(rb"(?<![\x80-\xff])(?<![\x80-\xff][\x00-\x7f])[\x80-\xff](?![\x00-\x7f]?[\x80-\xff])")
@@ -110,8 +112,9 @@ def detect(file: BinaryIO, encoding: str = "", delimiter: str | None = None) -> 
     text = head.decode(guess, errors="replace").lstrip("\ufeff")
     if _control_share(text) > MAX_CONTROL_SHARE:
         raise NotCsv(_("This is not a CSV file: it holds binary data, not text."))
-    if MARKUP.match(text):
-        raise NotCsv(_("This is not a CSV file: it looks like HTML, XML or JSON."))
+    if markup := "HTML, XML, JSON" if MARKUP.match(text) else "YAML" if YAML.match(text) else "":
+        reason = _("This is not a CSV file: it looks like %(what)s. Save it as a table, a row for each text.")
+        raise NotCsv(reason % {"what": markup})
     encoding = encoding or guess
     return guess_format(read_sample(file, encoding), encoding, delimiter)
 

@@ -7,35 +7,52 @@ from __future__ import annotations
 
 import json
 import re
-import unicodedata
+from ast import literal_eval
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Any
 
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from labelling.csv_io.dialects import is_empty, same_names
+from labelling.csv_io.cleaning import clean, look_alike
+from labelling.csv_io.dialects import NUMBER, is_empty, same_names
+from labelling.csv_io.label_columns import EACH, LEVELS, MARKED, LabelColumns
 from labelling.csv_io.records import Malformed, Record
 
 # What programs write where there is nothing.
-EMPTY_WORDS = {"nan", "null", "none", "n/a", "na", "n.a.", "nil", "<na>", "#n/a", "(null)", "(blank)"}
+EMPTY_WORDS = {
+    "nan", "null", "none", "n/a", "na", "n.a.", "nil", "<na>", "#n/a", "#nv", "(null)", "(blank)", "-", "--", "\u2013",
+    "\u2014", "?", "??", "tbd", "tba", "todo", "unknown", "undefined", "missing", "not available", "not applicable",
+    "k.a.", "k. a.", "keine angabe", "unbekannt", "offen", "n.v.", "inconnu", "desconocido", "sin datos", "s/o", "n/d",
+}  # fmt: skip
 # The same words as answers of people are texts.
-SURELY_EMPTY = {"nan", "null", "<na>", "#n/a", "(null)", "(blank)"}
+SURELY_EMPTY = {"nan", "null", "<na>", "#n/a", "#nv", "(null)", "(blank)", "-", "--", "\u2013", "\u2014"}
 NO_LABEL_WORDS = {
     "none", "none of these", "none of the above", "none of the labels", "no label", "no_label", "nolabel", "no match",
     "unlabelled", "unlabeled", "uncodable", "not codable", "out of scope", "out-of-scope", "out_of_scope", "oos",
     "keine", "keins", "keine davon", "nichts davon", "nicht codierbar", "ninguno", "aucun", "aucune", "nessuno",
 }  # fmt: skip
-SPLIT_NAMES = {"split", "holdout", "set", "fold", "partition", "subset", "dataset"}
+SPLIT_NAMES = {
+    "split", "holdout", "set", "fold", "partition", "subset", "dataset", "is_test", "is_holdout", "is_validation",
+}  # fmt: skip
 LEARNT_WORDS = {"train", "training", "learn", "no", "false", "0", ""}
 HELD_OUT_WORDS = {"test", "testing", "holdout", "held out", "dev", "val", "valid", "validation", "eval", "evaluation",
                   "yes", "true", "1"}  # fmt: skip
+# What parts of a data set are called: words of those columns, and names of files and lists that hold a part each.
+SPLIT_WORDS = {*LEARNT_WORDS, *HELD_OUT_WORDS} - {"", "0", "1", "no", "yes", "true", "false", "learn"}
 SEPARATORS = "#;|,"
-FORMAT_KEPT = "\u200c\u200d"  # joiners, a part of how words are spelt and of emoji
-BLANKS = re.compile(r"[^\S\r\n]+")
+# Of an object, what its label is called.
+NAMES_OF_LABELS = ("name", "label", "value", "title", "text")
 WHOLE = re.compile(r"(\d+)\.0+")
-CODE = re.compile(r"([+-]?)0*(\d+)(?:[.,]0+)?")
+TOTALS = {
+    "total", "totals", "grand total", "sum", "summe", "gesamt", "gesamtsumme", "gesamtergebnis", "insgesamt", "somme",
+    "totale", "suma", "итого", "合计", "合計",
+}  # fmt: skip
+# So many rows below an empty one may be remarks.
+MAX_REMARKS = 5
 # From here on labels of one row each are worth a look: is it the right column?
 MANY_SINGLES = 20
 MAX_SHOWN = 10
@@ -65,6 +82,9 @@ class Survey:
     texts: Counter[str] = field(default_factory=Counter)
     splits: dict[str, Counter[str]] = field(default_factory=dict)
     lines: dict[tuple[str, str], int] = field(default_factory=dict)
+    label_columns: LabelColumns | None = None
+    footer: list[Record] = field(default_factory=list)
+    footer_may_be_texts: bool = False
 
 
 @dataclass(frozen=True)
@@ -80,6 +100,8 @@ class Meaning:
     several: str = "one"
     whole: frozenset[str] = frozenset()
     split: str = ""
+    label_columns: LabelColumns | None = None
+    footer: frozenset[int] = frozenset()
 
     def name(self, label: str) -> str:
         """The name by which a label is known."""
@@ -99,38 +121,18 @@ class Meaning:
         return list(dict.fromkeys(self.name(part) for part in parts if part not in self.empty_labels | self.no_label))
 
 
-def clean(label: str) -> str:
-    """Return a label's name in Unicode's composed form (NFC), without invisible characters and doubled spaces."""
-    if label.isascii() and label.isprintable() and "  " not in label:
-        return label.strip()
-    label = label.replace("\r\n", "\n").replace("\r", "\n")
-    label = unicodedata.normalize("NFC", "".join(c for c in label if c in FORMAT_KEPT or not _is_invisible(c)))
-    return BLANKS.sub(" ", label).strip()
-
-
-def look_alike(label: str) -> str:
-    """Return a key that labels share when they differ in case, form, spaces, or as numbers alone."""
-    plain = unicodedata.normalize("NFKC", label).casefold()
-    plain = "".join(c for c in unicodedata.normalize("NFC", plain) if not (c.isspace() or _is_invisible(c)))
-    code = CODE.fullmatch(plain)
-    return code.group(1).replace("+", "") + code.group(2) if code else plain
-
-
-def look_alikes(labels: Iterable[str]) -> list[list[str]]:
-    """Return the groups of labels that look alike."""
-    alike: dict[str, list[str]] = defaultdict(list)
-    for label in labels:
-        alike[look_alike(label)].append(label)
-    return [group for group in alike.values() if len(group) > 1]
-
-
 def is_held_out(word: str) -> bool:
     """Whether a row of this split measures and is not learnt from."""
     return word.strip().casefold() in HELD_OUT_WORDS
 
 
 def survey(
-    records: Iterable[Record | Malformed], header: Sequence[str], text: str, label: str, identifier: str
+    records: Iterable[Record | Malformed],
+    header: Sequence[str],
+    text: str,
+    label: str,
+    identifier: str,
+    several: LabelColumns | None = None,
 ) -> Survey:
     """Count the labels of a file, and the words in it that may mean nothing.
 
@@ -138,15 +140,26 @@ def survey(
         records: those below the header.
         header: the columns' names.
         text: name of a column, as ``label`` and ``identifier``; empty where there is none.
+        several: columns that may hold labels instead of one; found is whether all rows are so.
     """
-    found = Survey(splits={name: Counter() for name in header if name.casefold() in SPLIT_NAMES})
+    found = Survey(splits={name: Counter() for name in header if name.casefold() in SPLIT_NAMES}, label_columns=several)
     places = {name: header.index(name) for name in (text, label, identifier, *found.splits) if name}
+    below_data = _BelowData(len(header))
     for record in records:
+        below_data.see(record)
         if isinstance(record, Malformed) or len(record.cells) < len(header) or same_names(record.cells, header):
             continue
         if is_empty(record.cells):
             continue
-        if label and (cell := clean(record.cells[places[label]])):
+        if found.label_columns:
+            by_name = dict(zip(header, record.cells, strict=False))
+            cell = found.label_columns.cell(by_name)
+            if not found.label_columns.fits(by_name):
+                found.label_columns = None
+                found.labels.clear()
+        else:
+            cell = clean(record.cells[places[label]]) if label else ""
+        if cell and (label or found.label_columns):
             found.labels[cell] += 1
             found.lines.setdefault(("label", cell), record.line)
         if (
@@ -161,7 +174,45 @@ def survey(
             found.lines.setdefault(("id", cell), record.line)
         for name, words in found.splits.items():
             words[record.cells[places[name]].strip()] += 1
+    found.footer = below_data.footer()
+    found.footer_may_be_texts = any(_is_text_alone(record, places[text]) for record in found.footer)
     return found
+
+
+def _is_text_alone(record: Record, place: int) -> bool:
+    return [n for n, cell in enumerate(record.cells) if cell.strip()] == [place]
+
+
+class _BelowData:
+    """The last records of a file, and whether an empty row stands above them."""
+
+    def __init__(self, width: int):
+        self._width = width
+        self._n_above = 0
+        self._last: list[Record] = []
+
+    def see(self, record: Record | Malformed) -> None:
+        if isinstance(record, Malformed):
+            self._last = []
+        elif is_empty(record.cells):
+            self._n_above += len(self._last)
+            self._last = []
+        elif len(self._last) <= MAX_REMARKS:
+            self._last.append(record)
+        else:
+            self._n_above += 1
+            self._last = [*self._last[1:], record]
+
+    def footer(self) -> list[Record]:
+        """Those that are hardly data: a total, or a few remarks of one cell each below an empty row."""
+        if self._width < 2 or not self._last:
+            return []
+        first, *others = [cell.strip() for cell in self._last[-1].cells if cell.strip()]
+        is_sparse = len(others) + 1 < self._width or any(map(NUMBER.fullmatch, others))
+        if first.strip(" :").casefold() in TOTALS and is_sparse:
+            return self._last[-1:]
+        are_remarks = all(sum(map(bool, map(str.strip, record.cells))) == 1 for record in self._last)
+        return self._last if self._n_above and len(self._last) <= MAX_REMARKS and are_remarks else []
 
 
 def ask(found: Survey, known: Collection[str]) -> list[Question]:
@@ -174,6 +225,8 @@ def ask(found: Survey, known: Collection[str]) -> list[Question]:
     known_names = {clean(name) for name in known}
     cells = cells_of_several(found.labels, known_names)
     return [
+        *_ask_label_columns(found),
+        *_ask_footer(found),
         *_ask_words(found, known_names),
         *_ask_whole(found),
         *_ask_several(found, cells),
@@ -214,6 +267,8 @@ def understand(
         cells_of_several=cells_of_several(found.labels, {clean(name) for name in known}),
         several=answers.get("several", "one"),
         whole=frozenset(role for role in ("id", "label") if answers.get(f"whole:{role}") == "whole"),
+        label_columns=found.label_columns if answers.get("label_columns") == "labels" else None,
+        footer=frozenset(record.line for record in found.footer if answers.get("footer") == "leave"),
         split=next((name for name in found.splits if answers.get(f"split:{name}") == "holdout"), ""),
     )
 
@@ -229,7 +284,7 @@ def odd_singles(found: Survey) -> str:
 
 def cells_of_several(labels: Mapping[str, int], known: Collection[str]) -> dict[str, tuple[str, ...]]:
     """Find the cells that hold several labels: JSON lists, and lists of which each part is a label of its own."""
-    split = {cell: parts for cell in labels if cell not in known and (parts := _split(cell))}
+    split = {cell: parts for cell in labels if cell not in known and (parts := _split(cell)) is not None}
     times = Counter(part for parts in split.values() for part in set(parts))
     alone = (set(labels) - set(split)) | set(known)
     return {
@@ -239,24 +294,39 @@ def cells_of_several(labels: Mapping[str, int], known: Collection[str]) -> dict[
     }
 
 
-def _is_invisible(character: str) -> bool:
-    return unicodedata.category(character) == "Cf"
-
-
-def _split(cell: str) -> tuple[str, ...]:
-    """Return the parts of a cell that looks like a list; empty when it does not."""
+def _split(cell: str) -> tuple[str, ...] | None:
+    """Return the parts of a cell that looks like a list; None when it does not."""
     if cell[0] in "[{":
-        try:
-            read = json.loads(cell)
-        except ValueError:
-            return ()
-        read = read.get("choices") if isinstance(read, dict) else read
-        return tuple(clean(str(part)) for part in read) if isinstance(read, list) else ()
+        parts = _labels_in(_read_list(cell))
+        return None if parts is None else tuple(map(clean, parts))
     for separator in SEPARATORS:
         parts = [clean(part) for part in cell.split(separator)]
         if len(parts) > 1 and all(parts):
             return tuple(parts)
-    return ()
+    return None
+
+
+def _read_list(cell: str) -> Any:
+    """Read a cell as JSON, or as Python writes its lists; None where it is neither."""
+    for read in (json.loads, literal_eval):
+        with suppress(ValueError, SyntaxError, RecursionError, MemoryError):
+            return read(cell)
+    return None
+
+
+def _labels_in(value: Any) -> list[str] | None:
+    """The labels of a list, of scores by label those of one half or more; of an object its name."""
+    if isinstance(value, dict):
+        if "choices" in value:
+            return _labels_in(value["choices"])
+        if all(isinstance(score, (int, float)) for score in value.values()):
+            return [str(label) for label, score in value.items() if score >= 0.5]
+        named = next((value[name] for name in NAMES_OF_LABELS if isinstance(value.get(name), str)), None)
+        return None if named is None else [named]
+    if not isinstance(value, list):
+        return None
+    found = [_labels_in(each) if isinstance(each, (dict, list)) else [str(each)] for each in value]
+    return None if None in found else [label for labels in found for label in labels or ()]
 
 
 def _kind_of_id(cell: str) -> str:
@@ -278,6 +348,28 @@ def _quoted(found: Survey, role: str, cells: Iterable[str]) -> list[str]:
             else _("“%(cell)s” (label of the project)") % told
         )
     return shown[:MAX_SHOWN]
+
+
+def _ask_label_columns(found: Survey) -> Iterator[Question]:
+    if found.label_columns is None:
+        return
+    told = {"names": ", ".join(f"“{name}”" for name in found.label_columns.names[:MAX_SHOWN])}
+    labels = {
+        MARKED: _("yes: each is a label, of the rows in which it is marked"),
+        EACH: _("yes: a row has what stands in them"),
+        LEVELS: _("yes: a row has the last that is filled, the others are kept"),
+    }
+    choices = [("labels", labels[found.label_columns.kind]), ("metadata", _("no: keep the columns, no label yet"))]
+    text = _("Labels seem to stand in several columns: %(names)s. Is this so?") % told
+    yield Question("label_columns", text, choices, "labels" if found.label_columns.are_likely else "metadata")
+
+
+def _ask_footer(found: Survey) -> Iterator[Question]:
+    if found.footer:
+        shown = [f"{record.line}: {' | '.join(record.cells)[:200]}" for record in found.footer]
+        choices = [("leave", _("a total or a remark: leave it out")), ("keep", _("a row like the others"))]
+        guess = "keep" if found.footer_may_be_texts else "leave"
+        yield Question("footer", _("What stands at the end of the file?"), choices, guess, shown)
 
 
 def _ask_words(found: Survey, known: Collection[str]) -> Iterator[Question]:

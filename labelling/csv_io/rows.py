@@ -13,6 +13,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 from django.utils.translation import gettext as _
 
+from labelling.csv_io.cleaning import clean
 from labelling.csv_io.columns import (
     PROPOSALS,
     REJECTED_COLUMNS,
@@ -23,6 +24,7 @@ from labelling.csv_io.columns import (
     fitted,
     header_with,
     n_passed_over,
+    preview,
     text_of,
     wrong_record,
 )
@@ -30,15 +32,16 @@ from labelling.csv_io.dialects import PEERS, WORKBOOK, is_empty, plain, same_nam
 from labelling.csv_io.exporting import COLUMNS as EXPORT_COLUMNS
 from labelling.csv_io.exporting import TREE_COLUMNS, csv_lines, restore
 from labelling.csv_io.formats import Format, NotCsv
-from labelling.csv_io.names import Meaning, Survey, clean, is_held_out, survey
+from labelling.csv_io.label_columns import LEVELS, find_label_columns
+from labelling.csv_io.names import SPLIT_NAMES, Meaning, Survey, is_held_out, survey
 from labelling.csv_io.records import Malformed, Record
 
 MAX_LABEL_CHARS = 200
 MAX_ID_CHARS = 200
 LETTERS_AND_DIGITS = re.compile(r"[^\W_]+")
 NO_LETTERS_OR_DIGITS = {n: None for n in range(128) if not chr(n).isalnum()}
-EMPTY_ROW, REPEATED_NAMES, EMPTY_WORD = "empty_rows", "repeated_names", "empty_words"
-LEFT_OUT = (EMPTY_ROW, REPEATED_NAMES, EMPTY_WORD)
+EMPTY_ROW, REPEATED_NAMES, EMPTY_WORD, FOOTER = "empty_rows", "repeated_names", "empty_words", "footer"
+LEFT_OUT = (EMPTY_ROW, REPEATED_NAMES, EMPTY_WORD, FOOTER)
 
 
 class Row(NamedTuple):
@@ -111,7 +114,10 @@ def survey_rows(file: BinaryIO, fmt: Format, columns: Columns) -> Survey:
         NotCsv: when a chosen column is not in the file.
     """
     header = header_with(file, fmt, columns)
-    return survey(data_records(file, fmt), header, columns.text, columns.label, columns.id)
+    splits = (name for name in header if name.casefold() in SPLIT_NAMES)
+    taken = {columns.text, *columns.more_text, columns.id, *header[: n_passed_over(header)], *splits}
+    several = None if columns.label else find_label_columns(header, preview(file, fmt), taken)
+    return survey(data_records(file, fmt), header, columns.text, columns.label, columns.id, several)
 
 
 def read_rows(
@@ -149,6 +155,8 @@ class _RowReader:
         taken = {columns.text, *columns.more_text, columns.label, columns.id, *header[: self.n_passed_over]}
         told = {"text", "label", "label_code", *TELLING_COLUMNS}
         self.history = [name for name in EXPORT_COLUMNS if name in header and name not in taken | told]
+        several = self.meaning.label_columns
+        self.told_by_labels = several.names if several and several.kind != LEVELS else ()
         own = {*EXPORT_COLUMNS, *TREE_COLUMNS, PROPOSALS} if columns.is_export else set()
         self.extra = [name for name in header if name not in taken | own]
 
@@ -165,9 +173,11 @@ class _RowReader:
         text = text_of(by_name, (self.columns.text, *self.columns.more_text), self.meaning.empty_texts)
         if text in self.meaning.empty_texts:
             return LeftOut(record.line, EMPTY_WORD)
-        label = clean(by_name.get(self.columns.label, ""))
+        several = self.meaning.label_columns
+        label = several.cell(by_name) if several else clean(by_name.get(self.columns.label, ""))
         identifier = self.meaning.identifier(by_name.get(self.columns.id, "").strip())
-        problem = self._wrong_values(text, label, identifier)
+        longest = max(self.meaning.parts(label), key=len, default="") if len(label) > MAX_LABEL_CHARS else ""
+        problem = self._wrong_values(text, longest, identifier)
         if problem:
             return Problem(record.line, *problem, own.cells)
         return self._row(own, text, label, identifier, by_name)
@@ -175,6 +185,8 @@ class _RowReader:
     def _is_left_out(self, record: Record) -> str:
         if is_empty(record.cells):
             return EMPTY_ROW
+        if record.line in self.meaning.footer:
+            return FOOTER
         if self.has_names and plain(record.cells[0]) in self.plain_names:
             if same_names(record.cells, self.header):
                 return REPEATED_NAMES
@@ -186,14 +198,16 @@ class _RowReader:
         return ""
 
     def _row(self, own: Record, text: str, cell: str, identifier: str, by_name: Mapping[str, str]) -> Row | Problem:
-        metadata = {name: by_name[name] for name in self.extra if by_name[name]}
-        source = by_name.get("source", "") if self.columns.is_export else ""
         parts = self.meaning.parts(cell) if cell else []
+        dropped = self.told_by_labels if len(parts) == 1 else ()
+        metadata = {name: by_name[name] for name in self.extra if by_name[name] and name not in dropped}
+        source = by_name.get("source", "") if self.columns.is_export else ""
         if len(parts) > 1:
             if self.meaning.several == "reject":
                 return Problem(own.line, self.columns.label, _("The cell holds several labels."), own.cells)
             if self.meaning.several == "people":
-                metadata[self.columns.label], parts = cell, []
+                metadata |= {self.columns.label: cell} if self.columns.label else {}
+                parts = []
         label = parts[0] if parts else ""
         if not source and (label or cell in self.meaning.no_label):
             source = "seed"  # also a label that somebody typed into an export

@@ -16,6 +16,8 @@ from typing import Any
 from labelling.csv_io.records import Record, check_width
 
 Numbered = tuple[int, Sequence[Any]]
+# The number of a record that is no row: it names the sheet of a workbook that is read, and those that are not.
+OTHER_SHEETS = -1
 
 
 def stored_lines(records: Iterable[Numbered]) -> Iterator[str]:
@@ -28,7 +30,7 @@ def read_stored(lines: Iterable[str], skip: int = 0) -> Iterator[Record]:
     """Yield the records of a kept file but those that stood in the first ``skip`` lines of their source."""
     for line in lines:
         number, *cells = json.loads(line)
-        if number > skip or not skip:
+        if number > skip or number == skip == 0:
             yield Record(number, cells)
 
 

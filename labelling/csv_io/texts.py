@@ -8,6 +8,7 @@ from typing import BinaryIO, NamedTuple
 
 from django.utils.translation import gettext as _
 
+from labelling.csv_io.archives import unpacked
 from labelling.csv_io.columns import data_records, guess_columns, preview, read_header, text_of
 from labelling.csv_io.conversion import convert
 from labelling.csv_io.dialects import guess_rows, is_empty
@@ -39,9 +40,10 @@ class TextFile:
 
     def __init__(self, file: BinaryIO, text_columns: Sequence[str] = ()):
         kept = tempfile.TemporaryFile()  # noqa: SIM115 closed with this object
-        kind = convert(file, kept)
-        self._file = kept if kind else file
-        self._format = guess_rows(read_sample(kept, "utf-8"), kind) if kind else detect(file)
+        inner = unpacked(file)
+        kind = convert(inner, kept)
+        self._file = kept if kind else inner
+        self._format = guess_rows(read_sample(kept, "utf-8"), kind) if kind else detect(inner)
         self.header = read_header(self._file, self._format)
         if not (text_columns and text_columns[0] in self.header):
             text_columns = [guess_columns(self.header, preview(self._file, self._format)).text]

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Any, BinaryIO
 
 from django.utils.translation import gettext as _
-from python_calamine import CalamineError, CalamineWorkbook
+from python_calamine import CalamineError, CalamineSheet, CalamineWorkbook, SheetVisibleEnum
 from xlsxwriter import Workbook
 
-from labelling.csv_io.stored import Numbered
+from labelling.csv_io.dialects import KNOWN_NAMES, MAX_ROWS_ABOVE, plain
+from labelling.csv_io.stored import OTHER_SHEETS, Numbered
 
 # Excel's own limits.
 MAX_CELL_CHARS = 32_767
@@ -21,18 +23,46 @@ class NotWritable(Exception):
 
 
 def read_workbook(file: BinaryIO) -> Iterator[Numbered]:
-    """Yield the rows of the first sheet that has any, numbered as in the sheet; whole numbers have no decimals.
+    """Yield the rows of the sheet that looks most like a table, numbered as there; whole numbers have no decimals.
+
+    What is merged over several rows stands in each of them. Where other sheets have rows, too, the first record is one
+    of OTHER_SHEETS: the name of the one that is read, then theirs.
 
     Raises:
         CalamineError: when it is no workbook, or a damaged one.
     """
     file.seek(0)
     workbook = CalamineWorkbook.from_filelike(file)
-    for position in range(len(workbook.sheet_names)):
-        sheet = workbook.get_sheet_by_index(position)
-        if sheet.height:
-            yield from ((n, [_whole(cell) for cell in row]) for n, row in enumerate(sheet.iter_rows(), start=1))
-            return
+    shown = [each.name for each in workbook.sheets_metadata if each.visible == SheetVisibleEnum.Visible]
+    sheets = [workbook.get_sheet_by_name(name) for name in shown or workbook.sheet_names]
+    filled = [sheet for sheet in sheets if sheet.height]
+    if not filled:
+        return
+    read = max(filled, key=_how_like_a_table)
+    if len(filled) > 1:
+        yield OTHER_SHEETS, [read.name, *(sheet.name for sheet in filled if sheet is not read)]
+    yield from _rows_of(read)
+
+
+def _how_like_a_table(sheet: CalamineSheet) -> tuple[bool, bool]:
+    """Whether its first rows have columns' names, and whether it has several columns; of equals the first is read."""
+    first = islice(sheet.iter_rows(), MAX_ROWS_ABOVE)
+    return any(sum(plain(str(cell)) in KNOWN_NAMES for cell in row) > 1 for row in first), sheet.width > 1
+
+
+def _rows_of(sheet: CalamineSheet) -> Iterator[Numbered]:
+    """Cells that are merged with the one above, below the columns' names, hold what that one holds."""
+    names_at = next((n for n, row in enumerate(sheet.iter_rows()) if 2 * sum(cell != "" for cell in row) > len(row)), 0)
+    merged = {
+        (row, column)
+        for (first, column), (last, _) in sheet.merged_cell_ranges or ()
+        for row in range(first + 1, min(last, sheet.total_height) + 1)
+        if first > names_at
+    }
+    cells: list[Any] = []
+    for n, row in enumerate(sheet.iter_rows()):
+        cells = [cells[place] if (n, place) in merged else _whole(cell) for place, cell in enumerate(row)]
+        yield n + 1, cells
 
 
 def write_workbook(file: BinaryIO, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

@@ -20,7 +20,7 @@ class UploadForm(forms.Form):
     """A file of documents."""
 
     TOO_LARGE = gettext_lazy("The file has %(size)s; at most %(limit)s are allowed. Split it.")
-    ACCEPTED = ".csv,.tsv,.txt,.xlsx,.xls,.ods,.json,.jsonl,.zip,.parquet,text/csv"
+    ACCEPTED = ".csv,.tsv,.tab,.txt,.xlsx,.xls,.ods,.json,.jsonl,.ndjson,.zip,.gz,.parquet,text/csv"
 
     file = forms.FileField(label=gettext_lazy("File"), widget=forms.FileInput(attrs={"accept": ACCEPTED}))
 

@@ -13,9 +13,10 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from labelling.csv_io import correspondences
-from labelling.csv_io.columns import data_records, read_header, wrong_record
+from labelling.csv_io.archives import unpacked
+from labelling.csv_io.columns import data_records, fitted, read_header, wrong_record
 from labelling.csv_io.conversion import convert
-from labelling.csv_io.dialects import guess_rows
+from labelling.csv_io.dialects import guess_rows, is_empty
 from labelling.csv_io.exporting import restore
 from labelling.csv_io.formats import Format, NotCsv, detect, read_sample
 from labelling.csv_io.label_lists import ListedLabel, Unreadable, guess_columns, read_labels
@@ -43,7 +44,7 @@ class TableForm(UploadForm):
         """Which column holds what, by their names."""
         raise NotImplementedError
 
-    def missing(self, columns: Mapping[str, str]) -> list[str]:
+    def missing(self, columns: Mapping[str, str], header: list[str]) -> list[str]:
         """What the file can't do without, and no column holds."""
         raise NotImplementedError
 
@@ -54,6 +55,7 @@ class TableForm(UploadForm):
     def clean_file(self) -> list[Any]:
         header, records, fmt = _read_records(super().clean_file())
         columns = self._columns(header)
+        records = _without_empty(records, header)
         if wrong := list(_wrong(records, header, fmt)):
             raise forms.ValidationError(wrong[:MAX_SHOWN_ERRORS])
         cells = (record.cells for record in records if isinstance(record, Record))
@@ -71,7 +73,7 @@ class TableForm(UploadForm):
         chosen = {what: self.data.get(f"{what}_column", "") for what in self.COLUMNS}
         columns = chosen if any(chosen.values()) else self.guess(header)
         columns = {what: name if name in header else "" for what, name in columns.items()}
-        if missing := self.missing(columns):
+        if missing := self.missing(columns, header):
             self._ask_for_columns(header, columns)
             told = {"names": _(" and no column ").join(missing)}
             raise forms.ValidationError(
@@ -114,8 +116,8 @@ class DefinitionsForm(TableForm):
     def guess(self, header: list[str]) -> dict[str, str]:
         return guess_columns(header)
 
-    def missing(self, columns: Mapping[str, str]) -> list[str]:
-        tells = any(columns[what] for what in ("definition", "code", "parent"))
+    def missing(self, columns: Mapping[str, str], header: list[str]) -> list[str]:
+        tells = len(header) == 1 or any(columns[what] for what in ("definition", "code", "parent"))
         return ([] if columns["name"] else ["name"]) + ([] if tells else ["definition"])
 
     def read(self, rows: list[dict[str, str]], columns: dict[str, str]) -> list[ListedLabel]:
@@ -135,7 +137,7 @@ class RevisionForm(TableForm):
     def guess(self, header: list[str]) -> dict[str, str]:
         return correspondences.guess_columns(header)
 
-    def missing(self, columns: Mapping[str, str]) -> list[str]:
+    def missing(self, columns: Mapping[str, str], header: list[str]) -> list[str]:
         return [what for what in ("old", "new") if not columns[what]]
 
     def read(self, rows: list[dict[str, str]], columns: dict[str, str]) -> list[correspondences.Correspondence]:
@@ -144,15 +146,25 @@ class RevisionForm(TableForm):
 
 def _read_records(file: Any) -> tuple[list[str], list[Record | Malformed], Format]:
     """The header and the records of a file of any format."""
-    with tempfile.TemporaryFile() as kept:
-        try:
-            kind = convert(file, kept)
-            binary = kept if kind else file
+    try:
+        inner = unpacked(file)
+        with tempfile.TemporaryFile() as kept:
+            kind = convert(inner, kept)
+            binary = kept if kind else inner
             # Nobody is asked here: a mark that is never closed is a mistake to be told.
-            fmt = guess_rows(read_sample(kept, "utf-8"), kind) if kind else replace(detect(file), plain_quotes=False)
+            fmt = guess_rows(read_sample(kept, "utf-8"), kind) if kind else replace(detect(inner), plain_quotes=False)
             return [name.strip() for name in read_header(binary, fmt)], list(data_records(binary, fmt)), fmt
-        except NotCsv as error:
-            raise forms.ValidationError(_("This file can't be read. %(reason)s") % {"reason": error}) from error
+    except NotCsv as error:
+        raise forms.ValidationError(_("This file can't be read. %(reason)s") % {"reason": error}) from error
+
+
+def _without_empty(records: list[Record | Malformed], header: list[str]) -> list[Record | Malformed]:
+    """Leave out empty rows, and empty cells for which there is no column."""
+    return [
+        Record(record.line, fitted(record.cells, header)) if isinstance(record, Record) else record
+        for record in records
+        if isinstance(record, Malformed) or not is_empty(record.cells)
+    ]
 
 
 def _wrong(records: list[Record | Malformed], header: list[str], fmt: Format) -> Iterator[str]:

@@ -15,7 +15,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
-from labelling.csv_io.names import look_alikes
+from labelling.csv_io.cleaning import look_alikes
 from labelling.forms import DefinitionsForm, LabelForm
 from labelling.models import Draft, Label, Prediction, Project
 from labelling.resources import LabelCsv, LabelResource

@@ -199,6 +199,10 @@ def test_an_unknown_encoding_is_named():
         ("text;label", ";"),
         ("text\tlabel", "\t"),
         ("text|label", "|"),
+        ("text^label", "^"),
+        ("text~label", "~"),
+        ("text\x1flabel\x1fid", "\x1f"),
+        ("~ text,label", ","),
         ("text", ""),
         ('"text"\nhello; you', ""),
         ('"a,b,c";label', ";"),
@@ -241,6 +245,8 @@ def workbook() -> bytes:
         (b"RIFF\0\0\0\0WAVE" + bytes(byte for n in range(3_000) for byte in (n % 31, 0)), "binary"),
         (b"<!doctype html><html>", "HTML"),
         (b"\xef\xbb\xbf <?xml version='1.0'?>", "XML"),
+        (b'version: "3.1"\nnlu:\n- intent: late\n  examples: |\n    - where is it\n', "YAML"),
+        (b"# notes\n---\n\nitems:\r\n  - text: a\r\n", "YAML"),
         (b'{"text": "hello"}\n{"text": "you"}\n', "JSON"),
         (b'{\r\n  "text": "hello"\r\n}', "JSON"),
         (b'[{"text": "hello"}]', "JSON"),
@@ -252,6 +258,11 @@ def workbook() -> bytes:
 def test_a_file_of_another_kind_is_called_by_its_kind(data, reason):
     with pytest.raises(NotCsv, match=reason):
         detect(io.BytesIO(data))
+
+
+@pytest.mark.parametrize("text", ["Re: late\n- not open\n", "text:\n- a, b\n", "text\nOpen: when?\n"])
+def test_texts_with_colons_and_dashes_are_no_yaml(text):
+    assert detect(io.BytesIO(text.encode())).encoding == "utf-8"
 
 
 @pytest.mark.parametrize("seed", range(20))

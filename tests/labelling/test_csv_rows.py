@@ -8,7 +8,7 @@ import io
 import pytest
 
 from labelling.csv_io import rows as csv_rows
-from labelling.csv_io.columns import REJECTED_COLUMNS, Columns, guess_columns, preview, read_header
+from labelling.csv_io.columns import REJECTED_COLUMNS, Columns, guess_columns, may_hold_labels, preview, read_header
 from labelling.csv_io.exporting import COLUMNS as EXPORT_COLUMNS
 from labelling.csv_io.exporting import csv_lines
 from labelling.csv_io.formats import Format, NotCsv
@@ -114,12 +114,71 @@ def test_the_preview_shows_what_can_be_read():
         ("id,label", "id", "label", ""),
         ("text,Text,category,topic", "text", "category", ""),
         (",".join([*REJECTED_COLUMNS, "short", "comment"]), "comment", "", ""),
+        ("text,label,label_name", "text", "label_name", ""),
+        ("remark,target", "remark", "target", ""),
+        ("remark,ISCO-08 code", "remark", "ISCO-08 code", ""),
+        ("описание,категория", "описание", "категория", ""),
+        ("Bezeichnung,Schlüssel", "Bezeichnung", "Schlüssel", ""),
+        ("review_id,comment,sentiment", "comment", "sentiment", "review_id"),
     ],
 )
 def test_columns_are_guessed_from_names_and_lengths(line, text, label, identifier):
     names = line.split(",")
     cells = [{"comment": "a long text", "rejected_reason": "an even longer reason"}.get(name, "x") for name in names]
     assert guess_columns(names, [["ragged" * 9], cells]) == Columns(text, label, identifier)
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        ["2026/05/03 9:12:44 AM GMT+1", "Not open"],
+        ["somebody@a-long-name.example.org", "Closed"],
+        ["29-1141.00", "nurse"],
+        ["https://example.org/a/long/path/to/it", "Late again"],
+        ["R_3kJ9x0Zp2Qm1", "Late"],
+        ["1.234.567.890,12", "文本"],
+    ],
+)
+def test_what_has_the_most_words_is_the_text(cells):
+    assert guess_columns(["a", "b"], [cells]).text == "b"
+
+
+@pytest.mark.parametrize(
+    ("cells", "found"),
+    [
+        (["x", "y"] * 3, True),
+        (["x", "y", ""] * 2, False),
+        (["x"] * 6, False),
+        (["x", "y", "z", "x", "y", "w"], False),
+        (["x", "y" * 61] * 3, False),
+        (["1", "2"] * 3, True),
+    ],
+)
+def test_a_column_whose_words_come_again_may_hold_labels(cells, found):
+    rows = [[f"text {n}", cell] for n, cell in enumerate(cells)]
+    assert may_hold_labels(["a", "b"], rows, ["a"]) == (["b"] if found else [])
+
+
+@pytest.mark.parametrize(
+    ("last", "lines"),
+    [
+        ("Total,2", [4]),
+        ("Summe:,", [4]),
+        (",total", [4]),
+        ("total,greeting", []),
+        ("greeting,total", []),
+        ("in total,2", []),
+        (",\nnote,\n,more", [5, 6]),
+        (",\nnote,x", []),
+        (",\na,\nb,\nc,\nd,\ne,\nf,", []),
+        ("note,", []),
+        (",", []),
+    ],
+)
+def test_what_stands_below_the_data_is_hardly_data(last, lines):
+    file = file_of(f"text,label\none,x\ntwo,y\n{last}\n")
+    found = csv_rows.survey_rows(file, UTF8, Columns("text", "label"))
+    assert [record.line for record in found.footer] == lines
 
 
 def test_an_export_is_known_by_its_columns():

@@ -158,6 +158,12 @@ KINDS = {
         says="The first row is read as data",
         ids=["call-3", "call-4", "call-5", "call-9"],
     ),
+    "no names, and a label that may be one": Kind(
+        lines([PAID, "Question"], [OPEN, "Question"], [LATE, "Code"]),
+        [seed(PAID, "Question"), seed(OPEN, "Question"), seed(LATE, "Code")],
+        asks="--no-header",
+        says="The first row is read as data",
+    ),
     "one text a line": Kind(
         lambda _: f"{PAID}, please help\n{OPEN}\n{LATE}, and wet\nWell, so it is, again\n",
         [
@@ -214,6 +220,84 @@ KINDS = {
         asks="--answer",
         says="What does “NaN” mean as a label?",
         ids=["7", "8", "10"],
+    ),
+    "words for what nobody knows": Kind(
+        lines(NAMES, [PAID, "-"], [OPEN, "unbekannt"], [LATE, "?"], ["-", "Money"]),
+        [seed(PAID, ""), seed(OPEN, ""), seed(LATE, "")],
+        asks="--answer",
+        says="What does “-” mean as a text?",
+    ),
+    "labels under a name that nobody knows": Kind(
+        lines(["text", "team"], *[[f"{text} {n}", label] for n in range(3) for text, label in ROWS[:2]]),
+        [seed(f"{text} {n}", "") for n in range(3) for text, _ in ROWS[:2]],
+        says="May it be “team”?",
+    ),
+    "a total below": Kind(
+        lines(["id", *NAMES], *[[str(n), *row] for n, row in enumerate(ROWS)], ["Total:", "3", ""]),
+        BASIC,
+        asks="--answer",
+        says="What stands at the end of the file?",
+        ids=["0", "1", "2"],
+    ),
+    "remarks below an empty row": Kind(
+        lines(["id", *NAMES], *[["", *row] for row in ROWS], ["", "", ""], ["As of May", "", ""], ["Desk 3", "", ""]),
+        BASIC,
+        asks="--answer",
+        says="What stands at the end of the file?",
+    ),
+    "texts below an empty row": Kind(
+        lines(NAMES, *ROWS[:2], ["", ""], ROWS[2]), BASIC, asks="--answer", says="What stands at the end of the file?"
+    ),
+    "an empty row in the middle": Kind(
+        lines(NAMES, ROWS[0], ["", ""], *ROWS[1:]), BASIC, says="Rows of nothing but empty cells are left out"
+    ),
+    "a rule below the names": Kind(
+        lambda d: lines(NAMES, ["---", ":-----"], *ROWS)(d), BASIC, says="Rows of nothing but empty cells are left out"
+    ),
+    "a column for each label": Kind(
+        lines(["id", "text", "Money", "Hours"], ["1", PAID, "x", ""], ["2", OPEN, "", "X"], ["3", LATE, "x", "x"]),
+        BASIC,
+        asks="--answer",
+        says="Labels seem to stand in several columns: “Money”, “Hours”",
+        ids=["1", "2", "3"],
+    ),
+    "a column for each label, in numbers": Kind(
+        lines(["text", "Money", "Hours"], [PAID, "1", "0"], [OPEN, "0", "1.0"], [LATE, "0", "0"]),
+        BASIC,
+        asks="--answer",
+        says="yes: each is a label",
+    ),
+    "flags that are hardly labels": Kind(
+        lines(["text", "urgent", "known"], [PAID, "yes", "yes"], [OPEN, "yes", "yes"], [LATE, "no", "no"]),
+        [seed(PAID, ""), seed(OPEN, ""), seed(LATE, "")],
+        asks="--answer",
+        says="no: keep the columns, no label yet",
+    ),
+    "columns of marks with a word further down": Kind(
+        lines(
+            ["text", "Money", "Hours"],
+            *[[f"{text} {n}", "1", "0"] for n in range(10) for text in (PAID, OPEN)],
+            [LATE, "soon", "0"],
+        ),
+        [*[seed(f"{text} {n}", "") for n in range(10) for text in (PAID, OPEN)], seed(LATE, "")],
+    ),
+    "a column for each coder": Kind(
+        lines(["text", "Coder 1", "Coder 2"], [PAID, "Money", "Money"], [OPEN, "Hours", ""], [LATE, "Hours", "Money"]),
+        BASIC,
+        asks="--answer",
+        says="Labels seem to stand in several columns: “Coder 1”, “Coder 2”",
+    ),
+    "a column for each level": Kind(
+        lines(["text", "Level 1", "Level 2"], [PAID, "Desk", "Money"], [OPEN, "Hours", ""], [LATE, "", ""]),
+        BASIC,
+        asks="--answer",
+        says="yes: a row has the last that is filled",
+    ),
+    "a flag for the test": Kind(
+        lines([*NAMES, "is_test"], [PAID, "Money", "0"], [OPEN, "Hours", "1"], [LATE, "", "0"]),
+        [seed(PAID, "Money"), (OPEN, "Hours", True), seed(LATE, "")],
+        asks="--answer",
+        says="The column “is_test” says “1”",
     ),
     "several labels": Kind(
         lines(NAMES, [PAID, "Money"], [OPEN, "Hours"], [LATE, "Hours#Money"]),
@@ -437,6 +521,50 @@ def test_rows_of_several_labels_can_be_rejected(tmp_path):
     said, refusal = run_command(make_project(), path, "--answer", "several=reject")
     assert "line 4, column label: The cell holds several labels." in said
     assert "1 rejected" in refusal
+
+
+@pytest.mark.parametrize("answer", ["leave", "keep"])
+def test_what_is_below_the_data_is_what_somebody_says(answer, tmp_path):
+    path = tmp_path / "file.csv"
+    path.write_text(lines(NAMES, *ROWS, ["", ""], ["As of May", ""], ["Desk 3", ""])(","))
+    project = make_project()
+    assert run_command(project, path, "--answer", f"footer={answer}")[1] == ""
+    added = [] if answer == "leave" else [seed("As of May", ""), seed("Desk 3", "")]
+    assert documents(project) == [*BASIC, *added]
+
+
+@pytest.mark.parametrize("content", ["text,label\n", "text\n", "text;label\r\n\r\n"])
+def test_names_without_rows_are_refused(content, tmp_path, client):
+    path = tmp_path / "file.csv"
+    path.write_text(content)
+    project = make_project(manager=client_user(client))
+    assert run_command(project, path, "--yes")[1] == "The file has no rows below the column names."
+    assert not project.imports.exists()
+    upload(client, project, content.encode())
+    page = client.get(project.imports.get().get_absolute_url()).content.decode()
+    assert "The file has no rows below the column names." in page
+
+
+def test_columns_of_labels_are_kept_where_they_say_more_than_the_label(tmp_path):
+    path = tmp_path / "file.csv"
+    project = make_project()
+    path.write_text(KINDS["a column for each label"].write(","))
+    run_command(project, path, "--yes")
+    assert [document.metadata for document in project.documents.all()] == [{}, {}, {"Money": "x", "Hours": "x"}]
+    path.write_text(f"text,Level 1,Level 2\n{PAID}!,Desk,Money\n")
+    run_command(project, path, "--yes")
+    document = project.documents.get(text=f"{PAID}!")
+    assert (document.given_label.name, document.metadata) == ("Money", {"Level 1": "Desk", "Level 2": "Money"})
+
+
+@pytest.mark.parametrize("answer", ["labels", "metadata"])
+def test_whether_columns_hold_labels_is_what_somebody_says(answer, tmp_path):
+    path = tmp_path / "file.csv"
+    path.write_text(f"text,Money,Hours\n{PAID},1,0\n{OPEN},0,1\n")
+    project = make_project()
+    assert run_command(project, path, "--answer", f"label_columns={answer}")[1] == ""
+    assert [label for _, label, _ in documents(project)] == (["Money", "Hours"] if answer == "labels" else ["", ""])
+    assert project.documents.filter(metadata={}).count() == (2 if answer == "labels" else 0)
 
 
 def test_a_word_may_mean_that_a_text_belongs_to_no_label(tmp_path):
@@ -678,3 +806,10 @@ def test_a_text_that_a_person_decided_on_is_not_changed_by_a_file():
     relabel(project.documents.get(text="a"), make_user(), project.labels.get(name="y"))
     done = import_rows(project, [("1", "new", "x")], header=("id", "text", "label"))
     assert "that a person decided on" in done.problems[0]["reason"]
+
+
+def test_columns_that_may_hold_labels_are_named_on_the_first_page(client):
+    project = make_project(manager=client_user(client))
+    upload(client, project, KINDS["a column for each coder"].write(",").encode())
+    page = client.get(project.imports.get().get_absolute_url()).content.decode()
+    assert "Labels seem to stand in several columns: “Coder 1”, “Coder 2”" in page

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from labelling.csv_io.cleaning import look_alikes
 from labelling.csv_io.label_lists import (
     ListedLabel,
     Unreadable,
@@ -11,7 +12,6 @@ from labelling.csv_io.label_lists import (
     parents_by_prefix,
     read_labels,
 )
-from labelling.csv_io.names import look_alikes
 
 NONE = {"name": "", "code": "", "parent": "", "definition": "", "synonyms": ""}
 
@@ -27,6 +27,16 @@ NONE = {"name": "", "code": "", "parent": "", "definition": "", "synonyms": ""}
             {"code": "Code", "parent": "Parent Code", "name": "Title", "synonyms": "Synonyms"},
         ),
         (["Definition", "x"], {"definition": "Definition"}),
+        (["Code", "Libellé", "Description"], {"code": "Code", "name": "Libellé", "definition": "Description"}),
+        (
+            ["Schlüssel", "Klartext", "Erläuterung"],
+            {"code": "Schlüssel", "name": "Klartext", "definition": "Erläuterung"},
+        ),
+        (["ISCO-08 code", "Title EN"], {"code": "ISCO-08 code", "name": "Title EN"}),
+        (["SIC Code", "Description"], {"code": "SIC Code", "name": "Description"}),
+        (["Code", "Description", "Includes"], {"code": "Code", "name": "Description", "definition": "Includes"}),
+        (["Level 1", "Level 2", "Level 3"], {"parent": "Level 2", "name": "Level 3"}),
+        (["prefLabel", "broader", "altLabel"], {"name": "prefLabel", "parent": "broader", "synonyms": "altLabel"}),
         (["x"], {}),
     ],
 )
@@ -72,6 +82,93 @@ def test_a_list_is_read():
         ListedLabel("Sales", "4"),
         ListedLabel("Shops", "41", "4"),
     ]
+
+
+ENTRIES = NONE | {"name": "name", "code": "code", "synonyms": "entry"}
+
+
+def entries(*cells: tuple[str, str, str]) -> list[dict[str, str]]:
+    return [dict(zip(("code", "name", "entry"), row, strict=True)) for row in cells]
+
+
+@pytest.mark.parametrize(
+    ("cells", "labels"),
+    [
+        (
+            [("75", "Bakers", "Baker, bread"), ("75", "Bakers", "Cook"), ("76", "Butchers", "Butcher")],
+            ["Baker, bread; Cook", "Butcher"],
+        ),
+        ([("75", "Bakers", "Cook"), ("75", "Bakers", "Cook")], ["Cook"]),
+        ([("75", "Bakers", ""), ("75", "Bakers", "Cook")], ["Cook"]),
+        ([("75", "Bakers", "Baker|Cook")], ["Baker; Cook"]),
+        ([("75", "Bakers", "Baker\nCook\n")], ["Baker; Cook"]),
+        ([("75", "Bakers", "Baker; Cook | chef")], ["Baker; Cook | chef"]),
+    ],
+)
+def test_a_row_for_each_index_entry_is_one_label(cells, labels):
+    assert [label.synonyms for label in read_labels(entries(*cells), ENTRIES)] == labels
+
+
+@pytest.mark.parametrize(
+    ("names", "codes"),
+    [
+        (["110 \u2013 Bakery", "120 - Tools"], ["110", "120"]),
+        (["A: Crops and animals", "A.01: Crops", "A.02: Animals"], ["A", "A.01", "A.02"]),
+        (["01 Food", "01.1 Bread", "01.1.1 Rolls"], ["01", "01.1", "01.1.1"]),
+        (["1 star", "2 stars"], ["", ""]),
+        (["18-24 years", "25-64 years"], ["", ""]),
+        (["110 \u2013 Bakery", "Tools"], ["", ""]),
+        (["110 \u2013 Bakery", "110 \u2013 Bread"], ["", ""]),
+        (["110 \u2013 Bakery"], [""]),
+        (["Bakery"], [""]),
+    ],
+)
+def test_codes_before_the_names_are_known_as_codes(names, codes):
+    found = read_labels(rows(*((name, "", "") for name in names)), COLUMNS)
+    assert [(label.name, label.code) for label in found] == list(zip(names, codes, strict=True))
+
+
+LEVELS = ["Level 1", "Level 2", "Level 3"]
+
+
+def by_level(*cells: tuple[str, str, str]) -> list[tuple[str, str]]:
+    columns = guess_columns(LEVELS)
+    return [
+        (one.name, one.parent) for one in read_labels([dict(zip(LEVELS, row, strict=True)) for row in cells], columns)
+    ]
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        [("Food", "Bakery", "Bread"), ("Food", "Bakery", "Cake"), ("Food", "Fish", ""), ("Tools", "", "")],
+        [("Food", "Bakery", "Bread"), ("", "", "Cake"), ("", "Fish", ""), ("Tools", "", "")],
+        [
+            ("Food", "", ""),
+            ("", "Bakery", ""),
+            ("", "", "Bread"),
+            ("", "", "Cake"),
+            ("", "Fish", ""),
+            ("Tools", "", ""),
+        ],
+    ],
+)
+def test_a_column_for_each_level_is_a_tree(cells):
+    assert by_level(*cells) == [
+        ("Food", ""), ("Bakery", "Food"), ("Bread", "Bakery"), ("Cake", "Bakery"), ("Fish", "Food"), ("Tools", ""),
+    ]  # fmt: skip
+
+
+def test_labels_of_other_parents_may_share_a_name():
+    assert by_level(("Food", "Other", ""), ("Tools", "Other", "Rest")) == [
+        ("Food", ""), ("Other", "Food"), ("Tools", ""), ("Tools: Other", "Tools"), ("Rest", "Tools: Other"),
+    ]  # fmt: skip
+
+
+def test_what_a_row_tells_is_of_its_deepest_label():
+    told = {"Level 1": "Food", "Level 2": "Bakery", "Code": "11", "Definition": "Bread."}
+    found = read_labels([told | {"Level 2": "", "Code": "1", "Definition": ""}, told], guess_columns(list(told)))
+    assert found == [ListedLabel("Food", "1"), ListedLabel("Bakery", "11", "Food", "Bread.")]
 
 
 def test_levels_may_share_a_name():

@@ -364,3 +364,18 @@ def test_a_circle_in_the_tables_stops_no_page(project):
     Label.objects.filter(pk=banana.pk).update(parent=apple)
     apple.refresh_from_db()
     assert len(trees.lineage(apple)) == Label.MAX_LEVELS
+
+
+@pytest.mark.parametrize(
+    ("content", "labels"),
+    [
+        ("label\nBakers\nButchers\n", [("Bakers", ""), ("Butchers", "")]),
+        ("Code;Name\n;\n1;Bakers;\n;\n2;Butchers;\n", [("Bakers", "1"), ("Butchers", "2")]),
+        ('["Bakers", "Butchers"]', [("Bakers", ""), ("Butchers", "")]),
+        ("name;definition\n1: Bakers;bread\n2: Butchers;meat\n", [("1: Bakers", "1"), ("2: Butchers", "2")]),
+    ],
+)  # fmt: skip
+def test_small_lists_are_read_as_people_have_them(client, project, content, labels):
+    before = {*project.labels.values_list("pk", flat=True)}
+    load(client, project, content)
+    assert sorted(project.labels.exclude(pk__in=before).values_list("name", "code")) == labels

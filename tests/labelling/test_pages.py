@@ -390,10 +390,10 @@ def test_definitions_go_out_and_come_in_as_csv(client, project):
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"label\napple\n", "column"),
+        (b"fruit\napple\n", "column"),
         (b"", "empty"),
         (b"name,definition\n,nameless\n", "no name"),
-        (b"name\napple\n", "no column definition"),
+        (b"name,more\napple,x\n", "no column definition"),
         (b"name,definition\n", "no rows"),
         (b"name,definition\nkiwi,a\nkiwi,b\n", "More than one row: kiwi"),
         (b"name,definition\nkiwi\n", "Line 2, column definition: The row has 1 of 2 columns."),

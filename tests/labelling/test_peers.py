@@ -385,6 +385,47 @@ def test_rows_above_the_names_of_a_workbook_are_told_with_their_numbers(ann, cli
     assert [row["label"] for row in rows_of(project)] == ["Money", "Hours"]
 
 
+def book_of(*sheets: tuple[str, list[list[Any]]], merged: Iterable[tuple[int, int, int, int, str]] = ()) -> bytes:
+    """A workbook; what is merged is (first row, column, last row, column, cell) of the last sheet."""
+    out = io.BytesIO()
+    with Workbook(out) as book:
+        for name, rows in sheets:
+            sheet = book.add_worksheet(name)
+            for n, row in enumerate(rows):
+                sheet.write_row(n, 0, row)
+        for each in merged:
+            sheet.merge_range(*each)
+    return out.getvalue()
+
+
+TABLE = [["text", "label"], ["I paid twice", "Money"], ["Closed", "Hours"]]
+NOTES = [["Read me"], ["The answers are on the other sheet."]]
+
+
+@pytest.mark.parametrize(
+    ("sheets", "read", "others"),
+    [
+        ([("notes", NOTES), ("answers", TABLE)], "answers", "“notes”"),
+        ([("answers", TABLE), ("codes", [["code", "name"], ["1", "a"]])], "answers", "“codes”"),
+        ([("sums", [["a", "b"], ["1", "2"]]), ("answers", TABLE), ("notes", NOTES)], "answers", "“sums”, “notes”"),
+        ([("empty", []), ("answers", TABLE)], "answers", ""),
+    ],
+)
+def test_the_sheet_that_is_read_is_named_with_those_that_are_not(ann, client, sheets, read, others):
+    project = make_project(ann)
+    csv_import = imports.upload(project, ContentFile(book_of(*sheets), name="calls.xlsx"), ann)
+    page = client.get(csv_import.get_absolute_url()).content.decode()
+    assert (f"The sheet “{read}” is read, and not {others}:" in page) == bool(others)
+    assert [row["text"] for row in rows_of(load(project, book_of(*sheets)).project)] == ["I paid twice", "Closed"]
+
+
+def test_what_is_merged_over_rows_stands_in_each_of_them(ann):
+    rows = [["Calls", ""], ["label", "text"], ["", "a"], ["", "b"], ["Hours", "c"], ["", "d"]]
+    data = book_of(("calls", rows), merged=[(0, 0, 0, 1, "Calls"), (2, 0, 3, 0, "Money")])
+    found = rows_of(load(make_project(ann), data).project)
+    assert [(row["text"], row["label"]) for row in found] == [("a", "Money"), ("b", "Money"), ("c", "Hours"), ("d", "")]
+
+
 def test_json_lines_have_columns_for_all_names_that_occur(ann):
     lines = '{"text": "a", "label": 110, "id": 1}\n\n{"text": "b", "code": "0110", "tags": ["x", 1], "ok": true}\n'
     done = load(make_project(ann), lines)
@@ -423,19 +464,17 @@ def test_parquet(ann, tmp_path, monkeypatch):
         (b"\xd0\xcf\x11\xe0" + b"\0" * 600, "workbook is damaged"),
         (b'[{"text": "a"}, {"text": ', "JSON file can't be read"),
         (b'[{"text": "a"}, 7]', "Value 2"),
-        (b'[["a", "b"]]', "Value 1"),
+        (b'[["a", "b"], "c"]', "Value 2"),
         (b'{"text": "a"}\n{"text": \n', "Line 2"),
         (b'{"text": "a"}\n[1]\n', "Line 2"),
         (b'{"text": "a"}\n{"text": "\xff"}\n', "UTF-8"),
-        (b'{"text":\n "a"}\n', "HTML, XML or JSON"),
-        (b"[]", "no row|rows|empty|names"),
+        (b'{"text":\n "a"\n', "JSON file can't be read"),
+        (b"[]", "file is empty"),
+        (b"{}", "file is empty"),
     ],
 )
 def test_a_damaged_file_is_told_in_words_and_nothing_is_written(ann, data, message):
     project = make_project(ann)
-    if data == b"[]":
-        assert load(project, data).n_added == 0
-        return
     with pytest.raises(NotCsv, match=message):
         load(project, data)
     assert not project.imports.exists()

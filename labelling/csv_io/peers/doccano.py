@@ -26,25 +26,39 @@ Said = Mapping[str, Any]
 def is_example(value: Said) -> bool:
     """Whether an object of a JSON file is an example: its labels are a list of words."""
     labels = value.get("label")
-    return "text" in value and isinstance(labels, list) and all(isinstance(label, (str, int)) for label in labels)
+    return (
+        isinstance(value.get("text"), (str, int, float))
+        and isinstance(labels, list)
+        and all(isinstance(label, (str, int)) for label in labels)
+    )
 
 
 def is_export(archive: ZipFile) -> bool:
-    return bool(_members(archive))
+    """Whether each person's file begins with an example that has an id.
+
+    Raises:
+        ValueError: when one can't be read.
+    """
+    firsts = [next(_of_member(archive, name), None) for name in _members(archive)]
+    return any(firsts) and all("id" in first and is_example(first) for first in firsts if first is not None)
 
 
 def read_archive(archive: ZipFile) -> Iterator[tuple[str, Said]]:
     """Yield each example of each person's file with that person; of what everybody has together the person is empty."""
     for name in _members(archive):
-        path = PurePosixPath(name)
-        person = "" if path.stem == EVERYBODY else path.stem
-        text = io.TextIOWrapper(archive.open(name), encoding="utf-8-sig", newline="")
-        if path.suffix == ".csv":
-            for row in csv.DictReader(text):
-                yield person, dict(row) | {"label": _cell_of_labels(row.get("label") or "")}
-        else:
-            found = values(archive.open(name)) if path.suffix == ".json" else map(json.loads, filter(str.strip, text))
-            yield from ((person, value) for value in found)
+        stem = PurePosixPath(name).stem
+        person = "" if stem == EVERYBODY else stem
+        yield from ((person, example) for example in _of_member(archive, name))
+
+
+def _of_member(archive: ZipFile, name: str) -> Iterator[Said]:
+    suffix = PurePosixPath(name).suffix
+    text = io.TextIOWrapper(archive.open(name), encoding="utf-8-sig", newline="")
+    if suffix == ".csv":
+        for row in csv.DictReader(text):
+            yield dict(row) | {"label": _cell_of_labels(row.get("label") or "")}
+    else:
+        yield from values(archive.open(name)) if suffix == ".json" else map(json.loads, filter(str.strip, text))
 
 
 def rows_of(examples: Iterable[tuple[str, Said]]) -> Numbered:

@@ -34,7 +34,8 @@ OPTIONS = {
 
 class Command(BaseCommand):
     help = (
-        "Imports a file into a project: CSV, Excel, JSON, Parquet, or an export of Label Studio, doccano or Argilla. "
+        "Imports a file into a project: CSV, Excel, JSON, Parquet, fastText, or an export of Label Studio, doccano, "
+        "Argilla or Prodigy. "
         "Columns, encoding and layout are guessed unless given. What is doubtful is asked before anything is written: "
         "answer with the options that are named, or take all guesses with --yes."
     )
@@ -79,7 +80,7 @@ class Command(BaseCommand):
             raise CommandError(f"There is no project {options['project']!r}.")
         try:
             csv_import = self._upload(project, options)
-            odd, recommended = imports.look_at(csv_import)
+            odd, recommended = self._look_at(csv_import)
             if options["holdout_percent"] is None:
                 self._hold_out(csv_import, recommended)
             self._say_what_is_odd(csv_import, odd, options)
@@ -106,6 +107,13 @@ class Command(BaseCommand):
         csv_import.keep_good_rows = options["keep_good_rows"]
         csv_import.full_clean(exclude=["created_by"])
         return csv_import
+
+    def _look_at(self, csv_import: CsvImport) -> tuple[list[Oddity], imports.Recommendation]:
+        try:
+            return imports.look_at(csv_import)
+        except NotCsv:
+            csv_import.delete()
+            raise
 
     def _hold_out(self, csv_import: CsvImport, recommended: imports.Recommendation) -> None:
         csv_import.holdout_percent = recommended.percent

@@ -20,6 +20,7 @@ from labelling.csv_io.names import Meaning, Question
 from labelling.csv_io.rows import (
     EMPTY_ROW,
     EMPTY_WORD,
+    FOOTER,
     REPEATED_NAMES,
     LeftOut,
     Problem,
@@ -188,6 +189,7 @@ def _left_out_notice(reason: str, lines: list[int]) -> dict[str, str | int | boo
         EMPTY_ROW: _("Nothing but empty cells: left out. Lines: %(lines)s"),
         REPEATED_NAMES: _("The column names again: left out. Lines: %(lines)s"),
         EMPTY_WORD: _("A word that means an empty text: left out. Lines: %(lines)s"),
+        FOOTER: _("A total or a remark below the data: left out. Lines: %(lines)s"),
     }
     shown = ", ".join(map(str, lines[:MAX_SHOWN_LINES])) + (" …" if len(lines) > MAX_SHOWN_LINES else "")
     told = words[reason] % {"lines": shown}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, BinaryIO, cast
 
@@ -11,10 +12,20 @@ from django.core.files import File
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from labelling.csv_io.columns import Columns, guess_columns, is_export_of, is_whole_export, preview, read_header
+from labelling.csv_io.archives import unpacked
+from labelling.csv_io.columns import (
+    Columns,
+    data_records,
+    guess_columns,
+    is_export_of,
+    is_whole_export,
+    may_hold_labels,
+    preview,
+    read_header,
+)
 from labelling.csv_io.conversion import convert
 from labelling.csv_io.dialects import PEERS, Format, Oddity, guess_rows, oddities
-from labelling.csv_io.formats import detect, read_sample
+from labelling.csv_io.formats import NotCsv, detect, read_sample
 from labelling.csv_io.names import Survey, ask, odd_singles
 from labelling.csv_io.rows import (
     survey_rows,
@@ -60,13 +71,14 @@ def upload(
     Raises:
         NotCsv: when the file is empty or no CSV.
     """
+    inner = unpacked(cast("BinaryIO", file))
     with tempfile.TemporaryFile() as kept:
-        kind = convert(cast("BinaryIO", file), kept)
-        binary = cast("BinaryIO", kept if kind else file)
+        kind = convert(inner, kept)
+        binary = cast("BinaryIO", kept) if kind else inner
         guess = guess_rows(read_sample(binary, "utf-8"), kind) if kind else detect(binary, encoding, delimiter)
         fmt = replace(guess, **layout)
         columns = _guess_columns(binary, fmt)
-        return _create(project, user, File(kept, name=file.name) if kind else file, columns, fmt)
+        return _create(project, user, file if binary is file else File(binary, name=file.name), columns, fmt)
 
 
 def _guess_columns(file: BinaryIO, fmt: Format) -> Columns:
@@ -104,16 +116,29 @@ def look_at(csv_import: CsvImport) -> tuple[list[Oddity], Recommendation]:
         binary = cast("BinaryIO", file)
         found = oddities(read_sample(binary, fmt.encoding), fmt)
         header, rows = read_header(binary, fmt), preview(binary, fmt)
+        if next(data_records(binary, fmt), None) is None:
+            raise NotCsv(_("The file has no rows below the column names."))
         counted = survey_rows(binary, fmt, columns_of(csv_import))
     if is_export_of(header, rows) and not is_whole_export(header) and fmt.kind not in PEERS:
         yes = _("This file is read as an export of this program: its sources and holdout hold.")
         no = _("This file has columns of an export of this program, but is not read as one.")
         found.append(Oddity("is_export", yes if csv_import.is_export else no, [(1, ", ".join(header))], doubtful=True))
+    found += [Oddity("", each.text) for each in ask(counted, ()) if each.key == "label_columns"]
+    if not csv_import.label_column and not counted.label_columns:
+        taken = (csv_import.text_column, *csv_import.more_text_columns, csv_import.id_column)
+        found += _ask_for_labels(may_hold_labels(header, rows, {*taken, *counted.splits}))
     if singles := odd_singles(counted):
         found.append(Oddity("label_column", singles))
     if csv_import.is_export:
         return found, Recommendation(0, _("An export says itself what is held out."))
     return found, _recommend_holdout(counted)
+
+
+def _ask_for_labels(names: Sequence[str]) -> list[Oddity]:
+    if not names:
+        return []
+    told = {"names": ", ".join(f"“{name}”" for name in names)}
+    return [Oddity("label_column", _("No column is read as the labels. May it be %(names)s?") % told)]
 
 
 def _recommend_holdout(counted: Survey) -> Recommendation:
