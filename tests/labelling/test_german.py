@@ -226,7 +226,7 @@ def test_what_is_refused_is_said_in_german(client, project):
     answer = client.post(reverse("upload", args=[project.slug]), {"file": csv_file([], header=["\0"])})
     assert "Die Datei ist leer." in answer.content.decode()
     answer = client.post(
-        reverse("import_definitions", args=[project.slug]), {"file": csv_file([("a",)], header=["name"])}
+        reverse("import_definitions", args=[project.slug]), {"file": csv_file([("a", "x")], header=["name", "more"])}
     )
     assert "Der Datei fehlt die Spalte definition." in answer.content.decode()
 
