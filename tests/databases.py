@@ -29,9 +29,8 @@ def server() -> str:
 
 def copy_to(name: str, folder: Path) -> str:
     """Make an empty database of this name, a file in the folder or one on the server, and return its URL."""
-    KEPT.mkdir(exist_ok=True)
     template = f"red_migrated_{_fingerprint()}"
-    with _locked(KEPT / f"{template}.lock"):
+    with locked(KEPT / f"{template}.lock"):
         if server():
             return _on_server(name, template)
         return _in_folder(folder / f"{name}.sqlite3", KEPT / f"{template}.sqlite3")
@@ -81,8 +80,9 @@ def _connected() -> Iterator[psycopg.Connection]:
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def locked(path: Path) -> Iterator[None]:
     """One process at a time."""
+    path.parent.mkdir(exist_ok=True)
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

@@ -126,7 +126,9 @@ def running_site(folder: Path, *processes: str, **settings: str) -> Iterator[Sit
 def collect_static() -> None:
     """What the web server serves besides pages: once, all sites share it."""
     command = [sys.executable, "manage.py", "collectstatic", "--no-input", "--verbosity", "0"]
-    subprocess.run(command, cwd=ROOT, env=os.environ | {"SECRET_KEY": "test"}, capture_output=True, check=True)
+    # Two at once would trip over each other's files.
+    with databases.locked(databases.KEPT / "static.lock"):
+        subprocess.run(command, cwd=ROOT, env=os.environ | {"SECRET_KEY": "test"}, capture_output=True, check=True)
 
 
 def wait_for(condition: Callable[[], object], what: str, seconds: float = 240, pause: float = 0.05) -> None:
