@@ -25,7 +25,7 @@ from labelling.csv_io.dialects import (
 from labelling.csv_io.exporting import COLUMNS as EXPORT_COLUMNS
 from labelling.csv_io.exporting import restore
 from labelling.csv_io.formats import Format, NotCsv, is_damaged, open_text, printable
-from labelling.csv_io.names import SPLIT_NAMES
+from labelling.csv_io.names import tells_parts
 from labelling.csv_io.records import MAX_COLUMNS, Malformed, Record, check_width
 
 MAX_NAME_CHARS = 200
@@ -121,7 +121,7 @@ def guess_columns(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Colum
     columns = {name: [row[n] for row in rows if len(row) == len(header)] for n, name in enumerate(header)}
     others = [name for name in header[n_passed_over(header) :] if name not in (label, identifier)] or list(header)
     text = text or max(others, key=lambda name: (_n_letters(columns[name]), sum(map(len, columns[name]))))
-    nameless = [name for name in header if name.casefold() not in SPLIT_NAMES]
+    nameless = [name for name in header if not tells_parts(name)]
     if all(name == f"Column {position}" for position, name in enumerate(nameless, start=1)):
         identifier = next((name for name in nameless if name != text and have_one_shape(columns[name])), "")
         rest = [name for name in nameless if name not in (text, identifier)]

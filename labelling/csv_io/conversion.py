@@ -199,9 +199,13 @@ def _read_fasttext(source: BinaryIO, head: bytes) -> Found | None:
     """Lines that begin with their labels; None where the first does not."""
     if not fasttext.is_labelled(head.replace(b"\0", b"").lstrip(b"\xef\xbb\xbf\xff\xfe").decode(errors="replace")):
         return None
+    return FASTTEXT, table_of(fasttext.rows_of(_lines_of_text(source)), ("text", "label"))
+
+
+def _lines_of_text(source: BinaryIO) -> Iterator[str]:
     text = open_text(source, detect_encoding(source))
     try:
-        return FASTTEXT, list(table_of(fasttext.rows_of(text), ("text", "label")))
+        yield from text
     finally:
         text.detach()
 

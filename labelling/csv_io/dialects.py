@@ -9,7 +9,7 @@ import io
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from statistics import median
@@ -188,7 +188,7 @@ class _Fit:
         if not self.records:
             return 0
         candidates = [n for n, record in enumerate(self.records[:MAX_ROWS_ABOVE]) if self._may_be_names(record)]
-        known = next((n for n in candidates if _knows(self.records[n].cells)), 0)
+        known = next((n for n in candidates if knows(self.records[n].cells)), 0)
         names = self.records[known]
         surely = all(plain(cell) in KNOWN_NAMES for cell in names.cells)
         if surely or all(_n_filled(record) < _n_filled(names) for record in self.records[:known]):
@@ -215,7 +215,7 @@ class _Fit:
         names = _without_empty_end(self.records[0]) if self.records else []
         if self.width < 2 or (len(names) == 1 and plain(names[0]) in KNOWN_NAMES):
             return False
-        return self.share >= MIN_FIT or _knows(self.header)
+        return self.share >= MIN_FIT or knows(self.header)
 
     def _may_be_names(self, record: Record) -> bool:
         return _n_filled(record) > max(1, self.width // 2)
@@ -251,8 +251,9 @@ def plain(cell: str) -> str:
     return cell.strip('\ufeff" \t\r\n').casefold()
 
 
-def _knows(cells: Sequence[str]) -> bool:
-    return any(plain(cell) in KNOWN_NAMES for cell in cells)
+def knows(names: Iterable[object], known: Collection[str] = KNOWN_NAMES) -> bool:
+    """Whether one of the names is called as columns are."""
+    return any(plain(str(name)) in known for name in names)
 
 
 def _with_quotes(text: str, fmt: Format) -> Format:
@@ -433,7 +434,7 @@ def _rows_above(text: str, fit: _Fit) -> Oddity | None:
     message = ngettext(
         "%(n)s line above the column names is left out.", "%(n)s lines above the column names are left out.", n
     )
-    doubtful = not _knows(fit.header) and not SEP_LINE.match(text)
+    doubtful = not knows(fit.header) and not SEP_LINE.match(text)
     return Oddity("skip_rows", message % {"n": n}, lines[:MAX_SHOWN_LINES], doubtful)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from labelling.csv_io.dialects import KNOWN_NAMES, TEXT_NAMES, plain
+from labelling.csv_io.dialects import TEXT_NAMES, knows
 from labelling.csv_io.names import SPLIT_WORDS
 from labelling.csv_io.records import NotCsv
 
@@ -31,7 +31,7 @@ def objects_of(value: Mapping[str, Any]) -> Objects:
         return _of_objects(value)
     if _are(list, value.values()):
         return _of_lists(value)
-    if _are(str, value.values()) and not _knows(value):
+    if _are(str, value.values()) and not knows(value):
         return [{"key": name, "value": cell} for name, cell in value.items()]
     return [value] if value else []
 
@@ -41,7 +41,7 @@ def named_rows(rows: Iterable[Sequence[Any]]) -> Iterator[dict[str, Any]]:
     names: list[str] = []
     for row in rows:
         if not names:
-            is_header = _are(str, row) and _knows(row)
+            is_header = _are(str, row) and knows(row)
             names = [str(name) for name in row] if is_header else []
             if is_header:
                 continue
@@ -50,12 +50,12 @@ def named_rows(rows: Iterable[Sequence[Any]]) -> Iterator[dict[str, Any]]:
 
 def row_of(value: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return an object as a row: what stands with its text below a name is lifted, a conversation is text and label."""
-    if _knows(value, TEXT_NAMES):
+    if knows(value, TEXT_NAMES):
         return value
     if _are(dict, value.get("messages")):
         said = {turn.get("role"): turn.get("content") for turn in value["messages"]}
         return {"text": said.get("user"), "label": said.get("assistant"), **value}
-    below = [name for name, inner in value.items() if isinstance(inner, dict) and _knows(inner, TEXT_NAMES)]
+    below = [name for name, inner in value.items() if isinstance(inner, dict) and knows(inner, TEXT_NAMES)]
     if len(below) != 1:
         return value
     return {**{name: cell for name, cell in value.items() if name not in below}, **value[below[0]]}
@@ -78,13 +78,13 @@ def _rows_below(lists: Mapping[str, list[Any]]) -> Objects:
 
 
 def _has_text(value: Mapping[str, Any]) -> bool:
-    return _knows(row_of(value), TEXT_NAMES)
+    return knows(row_of(value), TEXT_NAMES)
 
 
 def _lists_of_rows(value: Mapping[str, Any]) -> dict[str, list[Any]]:
     """By name: the lists of objects, or of lists, that stand nearest to the top."""
     lists = {name: below for name, below in value.items() if isinstance(below, list) and _are((dict, list), below)}
-    if lists or _knows(value):
+    if lists or knows(value):
         return lists
     deeper = [_lists_of_rows(below) for below in value.values() if isinstance(below, dict)]
     return next((found for found in deeper if found), {})
@@ -92,7 +92,7 @@ def _lists_of_rows(value: Mapping[str, Any]) -> dict[str, list[Any]]:
 
 def _of_objects(value: Mapping[str, Mapping[str, Any]]) -> Objects:
     """Columns with their cells by row, or rows by their ids."""
-    if _knows(value):
+    if knows(value):
         ids = dict.fromkeys(row for column in value.values() for row in column)
         return [{name: column.get(row) for name, column in value.items()} for row in ids]
     return [{"id": name, **row} for name, row in value.items()]
@@ -100,7 +100,7 @@ def _of_objects(value: Mapping[str, Mapping[str, Any]]) -> Objects:
 
 def _of_lists(value: Mapping[str, list[Any]]) -> Objects:
     """Columns of one length, or else the texts of each label."""
-    if _knows(value) and len({len(column) for column in value.values()}) == 1:
+    if knows(value) and len({len(column) for column in value.values()}) == 1:
         return [dict(zip(value, row, strict=True)) for row in zip(*value.values(), strict=True)]
     return [{"text": text, "label": label} for label, texts in value.items() for text in texts]
 
@@ -108,7 +108,3 @@ def _of_lists(value: Mapping[str, list[Any]]) -> Objects:
 def _are(kind: type | tuple[type, ...], values: Any) -> bool:
     """Whether there are values, and all of this kind."""
     return isinstance(values, Collection) and bool(values) and all(isinstance(each, kind) for each in values)
-
-
-def _knows(names: Iterable[Any], known: Collection[str] = KNOWN_NAMES) -> bool:
-    return any(plain(str(name)) in known for name in names)

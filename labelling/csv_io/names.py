@@ -121,6 +121,11 @@ class Meaning:
         return list(dict.fromkeys(self.name(part) for part in parts if part not in self.empty_labels | self.no_label))
 
 
+def tells_parts(column: str) -> bool:
+    """Whether a column that is called so says of each row to which part of a data set it belongs."""
+    return column.casefold() in SPLIT_NAMES
+
+
 def is_held_out(word: str) -> bool:
     """Whether a row of this split measures and is not learnt from."""
     return word.strip().casefold() in HELD_OUT_WORDS
@@ -142,7 +147,7 @@ def survey(
         text: name of a column, as ``label`` and ``identifier``; empty where there is none.
         several: columns that may hold labels instead of one; found is whether all rows are so.
     """
-    found = Survey(splits={name: Counter() for name in header if name.casefold() in SPLIT_NAMES}, label_columns=several)
+    found = Survey(splits={name: Counter() for name in header if tells_parts(name)}, label_columns=several)
     places = {name: header.index(name) for name in (text, label, identifier, *found.splits) if name}
     below_data = _BelowData(len(header))
     for record in records:

@@ -33,7 +33,7 @@ from labelling.csv_io.exporting import COLUMNS as EXPORT_COLUMNS
 from labelling.csv_io.exporting import TREE_COLUMNS, csv_lines, restore
 from labelling.csv_io.formats import Format, NotCsv
 from labelling.csv_io.label_columns import LEVELS, find_label_columns
-from labelling.csv_io.names import SPLIT_NAMES, Meaning, Survey, is_held_out, survey
+from labelling.csv_io.names import Meaning, Survey, is_held_out, survey, tells_parts
 from labelling.csv_io.records import Malformed, Record
 
 MAX_LABEL_CHARS = 200
@@ -114,8 +114,8 @@ def survey_rows(file: BinaryIO, fmt: Format, columns: Columns) -> Survey:
         NotCsv: when a chosen column is not in the file.
     """
     header = header_with(file, fmt, columns)
-    splits = (name for name in header if name.casefold() in SPLIT_NAMES)
-    taken = {columns.text, *columns.more_text, columns.id, *header[: n_passed_over(header)], *splits}
+    taken = {columns.text, *columns.more_text, columns.id, *header[: n_passed_over(header)]}
+    taken.update(filter(tells_parts, header))
     several = None if columns.label else find_label_columns(header, preview(file, fmt), taken)
     return survey(data_records(file, fmt), header, columns.text, columns.label, columns.id, several)
 

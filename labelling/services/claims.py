@@ -287,11 +287,11 @@ def _shown(entries: QuerySet[QueueEntry]) -> QueueEntry | None:
 
 def _read(entries: QuerySet[QueueEntry]) -> QueueEntry | None:
     # As they come: of a single row "first" would put the key in order.
-    for entry in entries[:1]:
+    entry = next(iter(entries[:1]), None)
+    if entry:
         # The same rows by another way: they would be read again.
         entry.query.document, entry.query.round.project = entry.document, entry.project
-        return entry
-    return None
+    return entry
 
 
 def _reviewing() -> QuerySet[Membership]:
